@@ -1,0 +1,454 @@
+"""Every option of Mixlingual: its meaning, unit, range and what null stands for.
+
+The dataclasses below are the schema that Hydra composes against and the reference documentation of
+the options. YAML under ``conf/`` only assigns values. `to_config` turns a composed Hydra config into
+typed objects and reports every mistake at once; after it no DictConfig exists in the program.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from mixlingual.records import MixlingualError
+
+_PACKAGED_CONF = Path(__file__).parent / "conf"
+CONF_DIR = _PACKAGED_CONF if _PACKAGED_CONF.is_dir() else Path(__file__).parents[2] / "conf"
+"""The configuration folder: inside an installed wheel, else at the top of the checkout."""
+
+Schema = TypeVar("Schema", "TrainConfig", "EvaluateConfig", "ReportConfig")
+
+BENCHMARKS = ("mlqa_r", "xquad_r", "atlas")
+
+
+class ConfigError(MixlingualError):
+    """A configuration that cannot run. The message lists every mistake with its dotted path."""
+
+
+def option(
+    default: Any,
+    doc: str,
+    *,
+    choices: tuple[str, ...] | None = None,
+    low: float | None = None,
+    high: float | None = None,
+) -> Any:
+    """A dataclass field that carries its documentation and its allowed values.
+
+    Args:
+        default: the value when nothing assigns one; lists and dicts are copied for each instance.
+        doc: meaning, unit and the rule for null.
+        choices: the allowed strings (for a list: of each entry).
+        low: the smallest allowed number (for a list: of each entry), inclusive.
+        high: the largest allowed number, inclusive.
+    """
+    metadata = {"doc": doc, "choices": choices, "low": low, "high": high}
+    if isinstance(default, (list, dict)):
+        return field(default_factory=lambda: type(default)(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass
+class ScratchConfig:
+    """Geometry of an encoder trained from random weights, used when `model.checkpoint` is null."""
+
+    layers: int = option(2, "Transformer layers.", low=1)
+    hidden: int = option(128, "Width of the hidden states and of the embedding; a multiple of heads.", low=8)
+    heads: int = option(4, "Attention heads.", low=1)
+    intermediate: int = option(512, "Width of the feed-forward layers.", low=8)
+    vocabulary: int = option(
+        8000, "Pieces of the tokenizer, which is trained on the training texts and cached.", low=300
+    )
+    dropout: float = option(0.0, "Dropout probability of hidden states and attention.", low=0.0, high=0.9)
+
+
+@dataclass
+class ModelConfig:
+    """A dual encoder with shared weights over any Hugging Face encoder."""
+
+    name: str = option("unnamed", "Short name of the size, part of run names and of the size axis.")
+    checkpoint: str | None = option(
+        None, "Hub id or folder of the pretrained encoder. Null: random weights of `scratch` geometry."
+    )
+    revision: str | None = option(None, "Hub revision (commit, branch or tag). Null: the default branch.")
+    trust_remote_code: bool = option(False, "Run code that the checkpoint's repository ships.")
+    scratch: ScratchConfig = field(default_factory=ScratchConfig)
+    layers: list[int] | None = option(
+        None, "Encoder layers to keep, counted from 0, in ascending order. Null: all.", low=0
+    )
+    pooling: str = option(
+        "mean",
+        "How token states become one vector: mean of real tokens, first, or last real token.",
+        choices=("mean", "cls", "last"),
+    )
+    normalize: bool = option(True, "Scale embeddings to length 1, so that scores are cosines.")
+    query_prefix: str = option("", "Text put before each query.")
+    passage_prefix: str = option("", "Text put before each passage.")
+    max_query_length: int = option(128, "Tokens a query is cut to, prefix and special tokens included.", low=4)
+    max_passage_length: int = option(128, "Tokens a passage is cut to, prefix and special tokens included.", low=4)
+    temperature: float = option(
+        0.02, "Scores are divided by it in the loss; the starting value when learned.", low=1e-4, high=10.0
+    )
+    learn_temperature: bool = option(False, "Train log(temperature) with the weights.")
+    train_embeddings: bool = option(True, "Train the token embedding table; false freezes it.")
+
+
+@dataclass
+class SourceConfig:
+    """A named group of data files that is drawn from as one source."""
+
+    files: list[str] = option([], "File names under `data.root`, shell wildcards allowed.")
+    weight: float | None = option(None, "Share of the batches, relative. Null: its number of items.", low=0.0)
+
+
+@dataclass
+class DataConfig:
+    """The multi-way parallel (query, passage) items to train on."""
+
+    name: str = option(
+        "atlas",
+        "atlas: the embedded data set made from Unicode CLDR. parallel: JSON lines under `root`.",
+        choices=("atlas", "parallel"),
+    )
+    root: str | None = option(None, "Folder of *.jsonl or *.jsonl.gz files; needed by `parallel`.")
+    languages: list[str] | None = option(None, "Language codes to keep. Null: every language the data holds.")
+    sources: dict[str, SourceConfig] = option(
+        {}, "Named groups of files, each drawn from on its own. Empty: all files are one source."
+    )
+    exclude: list[str] = option([], "File names under `root` to leave out, shell wildcards allowed.")
+
+
+@dataclass
+class BatchingConfig:
+    """Which kind, languages and items each batch holds: the ratio axis of a sweep."""
+
+    name: str = option("hybrid", "Short name of the batching preset, for tables.")
+    batch_size: int = option(64, "Query-passage pairs of an optimiser step, over all ranks.", low=2)
+    monolingual_ratio: float = option(
+        0.5, "alpha: probability that a batch is monolingual; otherwise it is cross-lingual.", low=0.0, high=1.0
+    )
+    ratio_schedule: str = option(
+        "constant",
+        "How the ratio moves over the steps from monolingual_ratio to final_ratio: not at all, evenly, as half a "
+        "cosine, or in `ratio_phases` equal stretches.",
+        choices=("constant", "linear", "cosine", "steps"),
+    )
+    final_ratio: float | None = option(
+        None, "The ratio at the end of a schedule that is not constant. Null: monolingual_ratio.", low=0.0, high=1.0
+    )
+    ratio_phases: int = option(2, "Stretches of ratio_schedule=steps.", low=2)
+    granularity: str = option(
+        "batch",
+        "What draws its kind on its own: the whole batch, each micro-batch of an accumulated step, or each pair.",
+        choices=("batch", "micro_batch", "example"),
+    )
+    draw: str = option(
+        "bernoulli",
+        "bernoulli: kinds are independent draws (the paper). stratified: after every n batches the "
+        "monolingual ones are within one of alpha * n.",
+        choices=("bernoulli", "stratified"),
+    )
+    monolingual_mixed: bool = option(
+        False, "False: a monolingual batch is in one language (X-X-mono). True: each pair draws its own (X-X)."
+    )
+    crosslingual_mixed: bool = option(
+        False, "False: a cross-lingual batch is in one ordered pair. True: each pair draws its own (X-Y of LAReQA)."
+    )
+    languages: list[str] | None = option(None, "Languages to draw batches from. Null: all languages of the data.")
+    pairs: list[str] = option(
+        ["*-*"], "Ordered query-passage language pairs of cross-lingual batches; wildcards allowed, as in en-*."
+    )
+    language_exponent: float = option(
+        0.0,
+        "Languages and pairs are drawn in proportion to (number of items) ** exponent: 0 uniform, "
+        "1 by size, between them temperature-smoothed.",
+        low=0.0,
+        high=1.0,
+    )
+    language_weights: dict[str, float] = option(
+        {}, "Factors on the draw of a language; of a pair, the product of its two. Missing languages: 1.", low=0.0
+    )
+
+
+@dataclass
+class OptimConfig:
+    """AdamW and its learning-rate schedule."""
+
+    learning_rate: float = option(3e-5, "Peak learning rate.", low=0.0)
+    weight_decay: float = option(0.01, "AdamW weight decay; not applied to biases and norms.", low=0.0)
+    betas: list[float] = option([0.9, 0.999], "AdamW moment decay rates, two numbers.", low=0.0, high=1.0)
+    eps: float = option(1e-8, "AdamW epsilon.", low=0.0)
+    warmup: float = option(0.1, "Share of the steps over which the learning rate rises from 0.", low=0.0, high=1.0)
+    schedule: str = option(
+        "linear",
+        "Learning rate after the warm-up: constant, or falling to 0 linearly or as a cosine.",
+        choices=("constant", "linear", "cosine"),
+    )
+    gradient_clip: float | None = option(1.0, "Largest gradient norm. Null: no clipping.", low=0.0)
+
+
+@dataclass
+class TrainerConfig:
+    """How long and on what a run trains. Exactly one of `steps` and `pairs` is set."""
+
+    steps: int | None = option(None, "Optimiser steps.", low=0)
+    pairs: int | None = option(None, "Query-passage pairs to train on, rounded up to whole batches.", low=0)
+    accumulate: int = option(
+        1, "Micro-batches of an optimiser step; negatives come from the own micro-batch. Divides batch_size.", low=1
+    )
+    accelerator: str = option("auto", "Where to run; auto takes a GPU if there is one.", choices=("auto", "cpu", "gpu"))
+    precision: str = option(
+        "32-true", "Lightning precision of training.", choices=("32-true", "bf16-mixed", "bf16-true")
+    )
+    threads: int | None = option(None, "CPU threads of a run. Null: PyTorch's default.", low=1)
+    workers: int = option(0, "Data-loading processes.", low=0)
+    log_every: int = option(10, "Steps between two points of the logged curves.", low=1)
+    checkpoint_steps: int | None = option(
+        None, "Optimiser steps between checkpoints, from which an interrupted run goes on. Null: by time alone.", low=1
+    )
+    checkpoint_minutes: float | None = option(
+        10.0, "Minutes between checkpoints. Null: by steps alone; none at all if both are null.", low=0.0
+    )
+    keep_checkpoints: int = option(2, "Newest checkpoints to keep while a run lasts; all go when it is done.", low=1)
+    save_model: bool = option(True, "Keep the trained encoder in the run's folder, as a Hugging Face folder.")
+
+
+@dataclass
+class EvaluationConfig:
+    """Zero-shot retrieval benchmarks and how their texts are encoded."""
+
+    benchmarks: list[str] = option(
+        ["atlas"], "Benchmarks to evaluate on; an empty list evaluates nothing.", choices=BENCHMARKS
+    )
+    root: str | None = option(
+        None,
+        "Folder that holds mlqa-r/ and xquad-r/. Null: the cache folder, filled from the network on first use.",
+    )
+    languages: list[str] | None = option(None, "Languages to evaluate. Null: all of each benchmark.")
+    precision: str = option(
+        "fp32", "Number format of the encoder; scores are always fp32.", choices=("fp32", "bf16", "fp16")
+    )
+    batch_tokens: int = option(16384, "Tokens of an encoding batch, padding included.", low=64)
+
+
+@dataclass
+class TrackingConfig:
+    """Where curves and metrics are shown while files under multirun/ stay the truth."""
+
+    mode: str = option(
+        "none",
+        "none: files only. wandb: Weights & Biases, offline by itself without key or network. "
+        "offline: W&B files on disk only.",
+        choices=("none", "wandb", "offline"),
+    )
+    project: str = option("mixlingual", "W&B project.")
+    entity: str | None = option(None, "W&B user or team. Null: the key's default.")
+    tags: list[str] = option([], "Extra W&B tags.")
+
+
+@dataclass
+class TrainConfig:
+    """One run of a sweep: train on a mix of batches, then evaluate zero-shot."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    batching: BatchingConfig = field(default_factory=BatchingConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    seed: int = option(0, "Seed of weights, batches and dropout.", low=0)
+    sweep_name: str = option("adhoc", "Folder of the sweep under multirun/.")
+    run_name: str = option("run", "Folder of the run in its sweep; unique in a sweep.")
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Mistakes that concern several options, as (dotted path, message)."""
+        if (self.trainer.steps is None) == (self.trainer.pairs is None):
+            yield "trainer.steps", "exactly one of trainer.steps and trainer.pairs must be set; set the other to null"
+        if self.data.name == "parallel" and self.data.root is None:
+            yield "data.root", "data=parallel needs the folder of its JSON lines; set data.root=FOLDER"
+        if self.batching.batch_size % self.trainer.accumulate:
+            yield (
+                "trainer.accumulate",
+                f"got {self.trainer.accumulate}, which does not divide {self.batching.batch_size}",
+            )
+        if self.batching.final_ratio is not None and self.batching.ratio_schedule == "constant":
+            yield "batching.final_ratio", "a constant ratio has no other end; set batching.ratio_schedule, or null here"
+        if len(self.optim.betas) != 2:
+            yield "optim.betas", f"got {len(self.optim.betas)} numbers; AdamW takes two, as in [0.9, 0.999]"
+        for name in ("sweep_name", "run_name"):
+            value = getattr(self, name)
+            if value in ("", ".", "..") or "/" in value or "\\" in value or len(value.encode()) > 200:
+                yield name, f"got {value!r}; it names a folder: 1 to 200 bytes, no slashes"
+        yield from _model_problems(self.model)
+
+
+@dataclass
+class EvaluateConfig:
+    """Evaluate one encoder on the benchmarks, without training."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    accelerator: str = option("auto", "Where to run; auto takes a GPU if there is one.", choices=("auto", "cpu", "gpu"))
+    threads: int | None = option(None, "CPU threads. Null: PyTorch's default.", low=1)
+    output: str = option("evaluation.json", "File that receives the metrics, as JSON.")
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Mistakes that concern several options, as (dotted path, message)."""
+        if self.model.checkpoint is None:
+            yield "model.checkpoint", "evaluation needs a trained encoder; set model.checkpoint=FOLDER_OR_HUB_ID"
+        yield from _model_problems(self.model)
+
+
+@dataclass
+class ReportConfig:
+    """Tables and pictures of one sweep, from its files."""
+
+    sweep_name: str = option("adhoc", "Folder of the sweep under `root`.")
+    root: str = option("multirun", "Folder of the sweeps.")
+    output: str | None = option(None, "Folder of the report. Null: report/ in the sweep's folder.")
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Mistakes that concern several options: none here."""
+        return iter(())
+
+
+def _model_problems(model: ModelConfig) -> Iterator[tuple[str, str]]:
+    if model.checkpoint is None and model.scratch.hidden % model.scratch.heads:
+        yield (
+            "model.scratch.hidden",
+            (
+                f"got {model.scratch.hidden}, which {model.scratch.heads} heads do not divide; "
+                "change model.scratch.hidden or model.scratch.heads"
+            ),
+        )
+    if model.layers is not None and (not model.layers or model.layers != sorted(set(model.layers))):
+        yield "model.layers", f"got {model.layers}; list each kept layer once, in ascending order, or null for all"
+
+
+def register() -> None:
+    """Make the schemas known to Hydra, under the names that the primary YAML files list first.
+
+    They are stored as plain values: a wrong type then reaches `to_config`, which reports it
+    together with every other mistake, while Hydra itself still refuses an unknown key. The resolver
+    `number` writes 1, 1.0 and 1.00 alike, for names.
+    """
+    OmegaConf.register_new_resolver("number", lambda value: f"{float(value):g}", replace=True)
+    store = ConfigStore.instance()
+    for name, schema in (("train", TrainConfig), ("evaluate", EvaluateConfig), ("report", ReportConfig)):
+        node = OmegaConf.create(dataclasses.asdict(schema()))
+        for path in _open_dicts(schema):
+            OmegaConf.set_struct(OmegaConf.select(node, path), False)
+        store.store(name=f"{name}_schema", node=node)
+
+
+def to_config(schema: type[Schema], cfg: DictConfig) -> Schema:
+    """The composed Hydra config as typed, validated objects.
+
+    Raises:
+        ConfigError: naming every wrong type, value out of range and contradiction, with dotted paths.
+    """
+    typed = OmegaConf.structured(schema)
+    errors: list[str] = []
+    values: Any = OmegaConf.to_container(cfg, resolve=True)
+    for path, value in _leaves(schema, values):
+        try:
+            OmegaConf.update(typed, path, value)
+        except OmegaConfBaseException as error:
+            errors.append(f"{path}: {str(error).splitlines()[0]}")
+    config: Any = OmegaConf.to_object(typed)
+    found = [*_out_of_range(config), *(() if errors else config.problems())]
+    errors += [f"{path}: {message}" for path, message in found]
+    if errors:
+        listed = "\n".join(f"  {error}" for error in errors)
+        noun = "mistake" if len(errors) == 1 else "mistakes"
+        raise ConfigError(f"{len(errors)} {noun} in the configuration:\n{listed}")
+    return config  # type: ignore[no-any-return]
+
+
+def to_plain(config: object) -> dict[str, Any]:
+    """The config as nested dicts and lists of JSON types."""
+    return dataclasses.asdict(config)  # type: ignore[call-overload, no-any-return]
+
+
+def config_hash(config: TrainConfig) -> str:
+    """Twelve hex digits that name what a run computes.
+
+    Independent of the order of keys, and of options that change where or how a run is shown but
+    not its numbers: tracking, the names of sweep and run, workers, logging and checkpointing.
+    """
+    plain = to_plain(config)
+    for name in ("tracking", "sweep_name", "run_name"):
+        del plain[name]
+    for name in ("workers", "log_every", "checkpoint_steps", "checkpoint_minutes", "keep_checkpoints", "save_model"):
+        del plain["trainer"][name]
+    text = json.dumps(plain, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _sections(schema: type) -> dict[str, Any]:
+    """Name -> dataclass of the options that are groups of options."""
+    factories = {part.name: part.default_factory for part in dataclasses.fields(schema)}
+    return {name: factory for name, factory in factories.items() if dataclasses.is_dataclass(factory)}
+
+
+def _open_dicts(schema: type) -> Iterator[str]:
+    """Paths of the options whose keys the user chooses."""
+    sections = _sections(schema)
+    for part in dataclasses.fields(schema):
+        if part.name in sections:
+            yield from (f"{part.name}.{path}" for path in _open_dicts(sections[part.name]))
+        elif part.default_factory is not dataclasses.MISSING and part.default_factory() == {}:
+            yield part.name
+
+
+def _leaves(schema: type, values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted path, value) of every option; options with keys of the user's choice stay whole."""
+    sections = _sections(schema)
+    for key, value in values.items():
+        if key in sections and isinstance(value, dict):
+            yield from _leaves(sections[key], value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _out_of_range(config: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """(dotted path, message) of every value outside what its option allows."""
+    for part in dataclasses.fields(config):
+        path, value = f"{prefix}{part.name}", getattr(config, part.name)
+        if dataclasses.is_dataclass(value):
+            yield from _out_of_range(value, f"{path}.")
+            continue
+        if isinstance(value, dict):
+            entries = {f"{path}.{key}": entry for key, entry in value.items()}
+        elif isinstance(value, list):
+            entries = {f"{path}[{i}]": entry for i, entry in enumerate(value)}
+        else:
+            entries = {path: value}
+        for where, entry in entries.items():
+            if dataclasses.is_dataclass(entry):
+                yield from _out_of_range(entry, f"{where}.")
+            elif entry is not None:
+                yield from ((where, message) for message in _violations(entry, part.metadata))
+
+
+def _violations(value: Any, allowed: Any) -> Iterator[str]:
+    choices, low, high = (allowed.get(key) for key in ("choices", "low", "high"))
+    if choices is not None and value not in choices:
+        yield f"got {value!r}; allowed: {', '.join(choices)}"
+    if isinstance(value, float) and not math.isfinite(value):
+        yield f"got {value}; it must be a finite number"
+    elif low is not None and value < low:
+        yield f"got {value}; the smallest allowed is {low}"
+    elif high is not None and value > high:
+        yield f"got {value}; the largest allowed is {high}"

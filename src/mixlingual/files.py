@@ -1,0 +1,33 @@
+"""Where files go and how they are written: whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def cache_dir() -> Path:
+    """Folder of downloads and derived data: $MIXLINGUAL_CACHE, else mixlingual/ in the user's cache folder."""
+    own = os.environ.get("MIXLINGUAL_CACHE")
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(own) if own else base / "mixlingual"
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` to write to, which replaces `path` if the block succeeds.
+
+    Data reach the disk before the name changes; after an exception `path` is as it was. The
+    temporary name keeps the suffix of `path`, since writers choose formats by it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

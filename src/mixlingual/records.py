@@ -1,0 +1,120 @@
+"""The plain, frozen records that pass between the parts of Mixlingual. No torch here."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+RESULT_SCHEMA = 1
+"""Version of the `result.json` layout; it rises when a field changes its meaning."""
+
+
+class MixlingualError(Exception):
+    """Something the user can mend: the message says what, got, allowed and the next step.
+
+    Entry points print the message without a traceback and exit with code 1.
+    """
+
+
+class DataError(MixlingualError):
+    """Malformed, missing or contradictory data; the message names file and line where there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParallelItem:
+    """One question (or title) and its passage, each in several languages.
+
+    `query` and `passage` map a language code to the text; they need not hold the same languages.
+    """
+
+    id: str
+    source: str
+    query: dict[str, str]
+    passage: dict[str, str]
+
+
+@dataclass(frozen=True)
+class ParallelCorpus:
+    """Training items in a fixed order; positions in `items` are the item numbers of the sampler."""
+
+    name: str
+    items: tuple[ParallelItem, ...]
+    languages: tuple[str, ...]
+    source_weights: dict[str, float]
+    """Source name -> relative share of the batches, for every source that items name."""
+    fingerprint: str
+    """Hash of all ids and texts, in order: see `fingerprint`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A benchmark question in one language; parallel questions share their `id`."""
+
+    id: str
+    language: str
+    text: str
+    paragraph: str
+    """Cluster the question belongs to (its source paragraph), equal over languages where parallel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A benchmark candidate in one language; `id` is unique over all languages of the benchmark."""
+
+    id: str
+    language: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Questions, candidates and the gold candidate of each question id in each language."""
+
+    name: str
+    languages: tuple[str, ...]
+    queries: tuple[Query, ...]
+    candidates: tuple[Candidate, ...]
+    gold: dict[tuple[str, str], int]
+    """(question id, language) -> position in `candidates` of its one gold candidate there."""
+    fingerprint: str
+    complete: bool = True
+    """False when the user restricted the benchmark's languages."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """All that is known about one finished run: the content of its `result.json`."""
+
+    sweep_name: str
+    run_name: str
+    config: dict[str, Any]
+    config_hash: str
+    commit: str | None
+    """Git commit of the code; None outside a checkout. A trailing + marks uncommitted changes."""
+    versions: dict[str, str]
+    """Package name -> version, Python included."""
+    data: dict[str, str]
+    """Data set or benchmark name -> fingerprint."""
+    parameters: dict[str, int]
+    """`total` and `non_embedding` numbers of weights."""
+    batches: dict[str, Any]
+    """Realised share of monolingual batches and exposure per language, pair and source."""
+    training: dict[str, float]
+    """`steps`, `pairs`, `final_loss` (mean over the last tenth of the steps)."""
+    benchmarks: dict[str, Any]
+    """benchmark -> mono | cross | multi -> metrics; see `evaluation.protocol`."""
+    timings: dict[str, float]
+    """Seconds of `train` and of each `evaluate/<benchmark>`."""
+    schema: int = field(default=RESULT_SCHEMA)
+
+
+def fingerprint(parts: Iterable[str]) -> str:
+    """Sixteen hex digits that change when any part, or their order, changes."""
+    digest = hashlib.sha256()
+    for part in parts:
+        encoded = part.encode()
+        digest.update(len(encoded).to_bytes(8, "little"))
+        digest.update(encoded)
+    return digest.hexdigest()[:16]

@@ -1,0 +1,247 @@
+"""`data=parallel`: a folder of JSON lines, one multi-way parallel (query, passage) item a line.
+
+A line is `{"id": "faq/7", "query": {"en": "...", "de": "..."}, "passage": {"en": "...", "el": "..."}}`.
+Each item has its own languages, and its query and passage need not share them. Other keys are
+allowed and ignored: corpora carry provenance there, and a misspelt `query` or `passage` still fails
+as a missing one.
+
+Files are `*.jsonl` and `*.jsonl.gz`, UTF-8, directly in the folder; all other files are ignored. A
+pattern of `sources` or `exclude` is a shell wildcard, case-sensitive, and selects a file when it
+matches the file's whole name or its name without `.jsonl` or `.jsonl.gz`: `faq`, `faq.jsonl.gz` and
+`f*` all select `faq.jsonl.gz`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from mixlingual.config import DataConfig
+from mixlingual.records import DataError, ParallelCorpus, ParallelItem, fingerprint
+
+log = logging.getLogger(__name__)
+
+_FILES = ("[!.]*.jsonl", "[!.]*.jsonl.gz")
+_LANGUAGE = re.compile(r"[a-z]{2,3}([-_][A-Za-z0-9]+)*")
+_SHAPE = '{"id": "...", "query": {"en": "..."}, "passage": {"en": "..."}}'
+
+
+def load_parallel(config: DataConfig) -> ParallelCorpus:
+    """Read the corpus that `config` selects.
+
+    Items come in the order of (source name, file name, line), whatever the order of keys in the
+    configuration. With `config.languages`, texts in other languages are left out, and so are items
+    that then lack a query or a passage.
+
+    Raises:
+        DataError: naming file and line (or option), what was found, what is allowed and what to do.
+    """
+    root = _folder(config)
+    sources = _files_by_source(config, root)
+    items = tuple(_read_items(sources))
+    if config.languages is not None:
+        items = _restrict(items, config.languages)
+    corpus = ParallelCorpus(
+        name=root.name,
+        items=items,
+        languages=tuple(sorted(_languages(items))),
+        source_weights=_source_weights(config, sources, items),
+        fingerprint=fingerprint(_parts(items)),
+    )
+    log.info("%s: %d items in %s", corpus.name, len(items), ", ".join(corpus.languages))
+    return corpus
+
+
+def _folder(config: DataConfig) -> Path:
+    assert config.root is not None, "TrainConfig.problems refuses data=parallel without a root"
+    root = Path(config.root).expanduser().resolve()
+    if not root.is_dir():
+        raise DataError(f"data.root={root} is not a folder; set it to the folder of the *.jsonl or *.jsonl.gz files")
+    return root
+
+
+def _files_by_source(config: DataConfig, root: Path) -> dict[str, list[Path]]:
+    """Source name -> its files, both sorted by name."""
+    found = sorted(path for pattern in _FILES for path in root.glob(pattern) if path.is_file())
+    if not found:
+        raise DataError(f"data.root={root} holds no *.jsonl or *.jsonl.gz file; put the corpus directly in that folder")
+    excluded = _matching(config.exclude, found, "data.exclude")
+    files = [path for path in found if path not in excluded]
+    if not files:
+        raise DataError(f"data.exclude leaves none of the {len(found)} files of {root}; take a pattern out of it")
+    if not config.sources:
+        return {root.name: files}
+    selected = {
+        name: sorted(_matching(config.sources[name].files, found, f"data.sources.{name}.files") - excluded)
+        for name in sorted(config.sources)
+    }
+    _check_sources(selected)
+    unread = set(files).difference(*selected.values())
+    if unread:
+        log.info("%d of the %d files of %s are in no source and stay unread", len(unread), len(found), root)
+    return selected
+
+
+def _matching(patterns: Iterable[str], files: Sequence[Path], option: str) -> set[Path]:
+    """The files that any pattern selects; each pattern must select one."""
+    selected = set()
+    for pattern in patterns:
+        matches = {path for path in files if fnmatchcase(path.name, pattern) or fnmatchcase(_stem(path.name), pattern)}
+        if not matches:
+            known = ", ".join(_stem(path.name) for path in files)
+            raise DataError(f"{option}: {pattern!r} matches no file of {files[0].parent}; it holds {known}")
+        selected |= matches
+    return selected
+
+
+def _stem(name: str) -> str:
+    return name.removesuffix(".gz").removesuffix(".jsonl")
+
+
+def _check_sources(sources: dict[str, list[Path]]) -> None:
+    owner: dict[Path, str] = {}
+    for name, files in sources.items():
+        if not files:
+            raise DataError(
+                f"data.sources.{name} has no file left; add patterns to its files, or take some from data.exclude"
+            )
+        for path in files:
+            if path in owner:
+                raise DataError(f"{path.name} is in the sources {owner[path]!r} and {name!r}; keep it in one of them")
+            owner[path] = name
+
+
+def _read_items(sources: dict[str, list[Path]]) -> Iterator[ParallelItem]:
+    first_seen: dict[str, str] = {}
+    for source, files in sources.items():
+        for path in files:
+            for number, line in _lines(path):
+                where = f"{path}, line {number}"
+                item = _parse(line, source, where)
+                if item.id in first_seen:
+                    raise DataError(
+                        f"{where}: the id {item.id!r} is taken by {first_seen[item.id]}; "
+                        "ids are unique over all files: rename one or leave a file out with data.exclude"
+                    )
+                first_seen[item.id] = where
+                yield item
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """(number from 1, bytes) of each line; the file must hold one, and a gzip file its end."""
+    number = 0
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                yield number, line
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(
+            f"{path}, line {number + 1}: the file cannot be read on ({error}); it is damaged or cut short: "
+            "fetch it or compress it again"
+        ) from error
+    if not number:
+        raise DataError(f"{path}, line 1: the file is empty; write one item a line or leave it out with data.exclude")
+
+
+def _parse(line: bytes, source: str, where: str) -> ParallelItem:
+    try:
+        record = json.loads(line.decode())
+        if b"\\u" in line:
+            json.dumps(record, ensure_ascii=False).encode()
+    except UnicodeError as error:
+        raise DataError(f"{where}: not valid Unicode ({error}); write the file again as UTF-8") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: not valid JSON ({error}); write each item as one line {_SHAPE}") from error
+    if not isinstance(record, dict):
+        raise DataError(f"{where}: got {_described(record)}, not an object; write each item as one line {_SHAPE}")
+    identifier = record.get("id")
+    if not isinstance(identifier, str) or not identifier:
+        raise DataError(f"{where}: id is {_described(identifier)}; give each item a non-empty string, as in {_SHAPE}")
+    return ParallelItem(
+        identifier, source, _texts(record.get("query"), "query", where), _texts(record.get("passage"), "passage", where)
+    )
+
+
+def _texts(texts: object, side: str, where: str) -> dict[str, str]:
+    if not isinstance(texts, dict) or not texts:
+        raise DataError(
+            f"{where}: {side} is {_described(texts)}; give it a text in at least one language, as in {_SHAPE}"
+        )
+    for language, text in texts.items():
+        if not _LANGUAGE.fullmatch(language):
+            raise DataError(
+                f"{where}: {side} has the key {language!r}; keys are language codes such as en, zh-Hans or pt_BR"
+            )
+        if not isinstance(text, str) or not text.strip():
+            raise DataError(
+                f"{where}: {side}.{language} is {_described(text)}; give it a text, "
+                "or leave the language out where there is none"
+            )
+    return texts
+
+
+def _described(value: object) -> str:
+    """What was found, in JSON's terms, short enough for a message."""
+    if value is None:
+        return "missing or null"
+    shown = json.dumps(value, ensure_ascii=False)
+    return shown if len(shown) <= 40 else f"{shown[:40]}..."
+
+
+def _restrict(items: Sequence[ParallelItem], languages: Sequence[str]) -> tuple[ParallelItem, ...]:
+    """The items with texts in `languages` only, without those that then lack a side."""
+    if not languages:
+        raise DataError("data.languages is empty; list language codes, or set it to null for all")
+    restricted = (
+        ParallelItem(
+            item.id,
+            item.source,
+            {language: text for language, text in item.query.items() if language in languages},
+            {language: text for language, text in item.passage.items() if language in languages},
+        )
+        for item in items
+    )
+    kept = tuple(item for item in restricted if item.query and item.passage)
+    missing = sorted(set(languages) - _languages(kept))
+    if missing:
+        raise DataError(
+            f"data.languages names {', '.join(missing)}, in which no item has a text to train on; "
+            f"the files hold {', '.join(sorted(_languages(items)))}: choose from these, or null for all"
+        )
+    log.info(
+        "%d of %d items have no (query, passage) in the chosen languages: left out", len(items) - len(kept), len(items)
+    )
+    return kept
+
+
+def _languages(items: Iterable[ParallelItem]) -> set[str]:
+    return {language for item in items for side in (item.query, item.passage) for language in side}
+
+
+def _source_weights(config: DataConfig, sources: Iterable[str], items: Sequence[ParallelItem]) -> dict[str, float]:
+    """Weight of each source that has items: the configured one, else its number of items."""
+    sizes = Counter(item.source for item in items)
+    configured = {name: source.weight for name, source in config.sources.items()}
+    weights = {}
+    for name in sources:
+        weight = configured.get(name)
+        if sizes[name]:
+            weights[name] = float(sizes[name] if weight is None else weight)
+        else:
+            log.warning("source %s has no item in the chosen languages and is never drawn", name)
+    if not any(weights.values()):
+        raise DataError(f"every source of data.sources has weight 0 ({', '.join(weights)}); give one a positive weight")
+    return weights
+
+
+def _parts(items: Iterable[ParallelItem]) -> Iterator[str]:
+    """What the fingerprint covers, independent of the order of languages in a line."""
+    for item in items:
+        yield json.dumps([item.id, item.query, item.passage], ensure_ascii=False, sort_keys=True)

@@ -1,0 +1,23 @@
+"""Fixtures that every test may use."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory, monkeypatch):
+    """Tests never read or fill the user's cache."""
+    monkeypatch.setenv("MIXLINGUAL_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real benchmarks and training pairs, named by MIXLINGUAL_DATA."""
+    folder = os.environ.get("MIXLINGUAL_DATA")
+    if not folder:
+        pytest.skip("set MIXLINGUAL_DATA to the folder that holds mlqa-r/, xquad-r/ and train-parallel/")
+    path = Path(folder)
+    assert (path / "mlqa-r").is_dir(), f"MIXLINGUAL_DATA={folder} holds no mlqa-r/"
+    return path

@@ -1,0 +1,143 @@
+"""The pools that a corpus and a batching config open, with every reason why they cannot be used."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixlingual.batches.plan import Kind, Plan, Pool
+from mixlingual.batches.ratio import RatioSchedule
+from mixlingual.batches.sampler import HybridBatchSampler
+from mixlingual.config import BatchingConfig
+from mixlingual.records import DataError, ParallelCorpus
+
+
+def make_sampler(
+    corpus: ParallelCorpus, config: BatchingConfig, *, seed: int, steps: int, accumulate: int = 1
+) -> HybridBatchSampler:
+    """The sampler of a corpus.
+
+    Args:
+        seed: names all draws.
+        steps: length of the run, over which the ratio moves from its first to its final value.
+        accumulate: micro-batches of a step; they divide the batch.
+
+    Raises:
+        DataError: a language is unknown, a drawn kind has no pool, or a pool is smaller than what
+            one batch takes from it; every such pool is named.
+    """
+    ratio = _schedule(config, steps)
+    groups = {"batch": 1, "micro_batch": accumulate, "example": config.batch_size}[config.granularity]
+    mixed = {kind for kind, is_mixed in _mixed(config).items() if is_mixed}
+    members = _members(corpus, config)
+    pools = []
+    for kind in _drawn_kinds(ratio):
+        of_kind = {key: items for key, items in members.items() if (key[1] == key[2]) is (kind is Kind.MONOLINGUAL)}
+        pools += (kept := list(_weighted(of_kind, corpus.source_weights, config)))
+        if not kept:
+            raise DataError(_no_pool(kind, corpus, config))
+        if kind not in mixed:
+            _check_sizes(kept, config.batch_size // groups)
+    plan = Plan(
+        pools,
+        ratio,
+        seed=seed,
+        batch_size=config.batch_size,
+        groups=groups,
+        stratified=config.draw == "stratified",
+        mixed=mixed,
+    )
+    in_order = [members[pool.source, pool.query_language, pool.passage_language] for pool in plan.pools]
+    return HybridBatchSampler(plan, in_order, seed=seed)
+
+
+def _schedule(config: BatchingConfig, steps: int) -> RatioSchedule:
+    last = config.monolingual_ratio if config.final_ratio is None else config.final_ratio
+    return RatioSchedule(config.monolingual_ratio, last, config.ratio_schedule, steps, config.ratio_phases)
+
+
+def _mixed(config: BatchingConfig) -> dict[Kind, bool]:
+    return {Kind.MONOLINGUAL: config.monolingual_mixed, Kind.CROSSLINGUAL: config.crosslingual_mixed}
+
+
+def _drawn_kinds(ratio: RatioSchedule) -> Iterator[Kind]:
+    if max(ratio.first, ratio.last) > 0:
+        yield Kind.MONOLINGUAL
+    if min(ratio.first, ratio.last) < 1:
+        yield Kind.CROSSLINGUAL
+
+
+def _members(corpus: ParallelCorpus, config: BatchingConfig) -> dict[tuple[str, str, str], NDArray[np.int32]]:
+    """(source, query language, passage language) -> numbers of the items that have both sides."""
+    languages = _drawn_languages(corpus, config)
+    has = {
+        side: np.array([[language in getattr(item, side) for item in corpus.items] for language in languages])
+        for side in ("query", "passage")
+    }
+    source_of = np.array([item.source for item in corpus.items])
+    members = {}
+    for source in corpus.source_weights:
+        here = source_of == source
+        for (q, query), (p, passage) in itertools.product(enumerate(languages), repeat=2):
+            if query == passage or _wanted(query, passage, config.pairs):
+                both = here & has["query"][q] & has["passage"][p]
+                members[source, query, passage] = np.flatnonzero(both).astype(np.int32)
+    return members
+
+
+def _drawn_languages(corpus: ParallelCorpus, config: BatchingConfig) -> tuple[str, ...]:
+    named = {"batching.languages": config.languages or [], "batching.language_weights": list(config.language_weights)}
+    for path, languages in named.items():
+        if unknown := [language for language in languages if language not in corpus.languages]:
+            raise DataError(
+                f"{path}: {', '.join(unknown)} not in the data, which hold {', '.join(corpus.languages)}; "
+                "name only those"
+            )
+    return tuple(config.languages or corpus.languages)
+
+
+def _wanted(query: str, passage: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(f"{query}-{passage}", pattern) for pattern in patterns)
+
+
+def _weighted(
+    members: dict[tuple[str, str, str], NDArray[np.int32]], source_weights: dict[str, float], config: BatchingConfig
+) -> Iterator[Pool]:
+    """Pools with their weights: first the language pair by its size, then the source within the pair."""
+    for pair in sorted({(query, passage) for _, query, passage in members}):
+        held = {source: len(members[source, *pair]) for source in source_weights if len(members[source, *pair])}
+        factors = [config.language_weights.get(language, 1.0) for language in dict.fromkeys(pair)]
+        share = sum(held.values()) ** config.language_exponent * float(np.prod(factors))
+        total = sum(source_weights[source] for source in held)
+        for source, size in held.items():
+            weight = share * source_weights[source] / total if total else 0.0
+            if weight > 0:
+                yield Pool(source, *pair, size, weight)
+
+
+def _check_sizes(pools: list[Pool], needed: int) -> None:
+    """Refuses pools from which one draw would take an item twice."""
+    small = sorted((pool.size, pool.label) for pool in pools if pool.size < needed)
+    if small:
+        listed = ", ".join(f"{label} ({size})" for size, label in small)
+        raise DataError(
+            f"{len(small)} pools hold fewer items than the {needed} that one batch takes: {listed}; lower "
+            "batching.batch_size, narrow batching.languages or batching.pairs, or join sources in data.sources"
+        )
+
+
+def _no_pool(kind: Kind, corpus: ParallelCorpus, config: BatchingConfig) -> str:
+    languages = ", ".join(config.languages or corpus.languages)
+    if kind is Kind.MONOLINGUAL:
+        return (
+            f"no item has query and passage in one of the languages {languages}; check the data or batching.languages"
+        )
+    return (
+        f"batching.monolingual_ratio={config.monolingual_ratio} draws cross-lingual batches, but the languages "
+        f"{languages} with batching.pairs={config.pairs} leave no pair that items have both sides of; add a language, "
+        "widen batching.pairs, or set batching.monolingual_ratio=1"
+    )

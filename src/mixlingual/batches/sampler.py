@@ -1,0 +1,111 @@
+"""HybridBatchSampler: the item numbers and languages of any global batch, and each rank's slice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixlingual.batches.permutation import derive_key, permute
+from mixlingual.batches.plan import Kind, Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The query-passage pairs of one step or of a part of it, B in number.
+
+    `item_B` are item numbers of the corpus, `pool_B` positions in `Plan.pools`, which know the two
+    languages, `monolingual_B` the kinds.
+    """
+
+    item_B: NDArray[np.int64]
+    pool_B: NDArray[np.int64]
+    monolingual_B: NDArray[np.bool_]
+
+    def part(self, where: slice) -> Batch:
+        """The pairs at `where`."""
+        return Batch(self.item_B[where], self.pool_B[where], self.monolingual_B[where])
+
+
+class HybridBatchSampler:
+    """Batches as a pure function of the step: the only state is the step that the caller holds.
+
+    Each pool is a stream: a shuffled pass over its items, then another pass in another order, and so
+    on. The plan gives each pair its place in a stream, so that no item comes twice in a pass. All
+    ranks evaluate the same global batch and take their parts of it.
+    """
+
+    def __init__(self, plan: Plan, members: Sequence[NDArray[np.integer] | None], *, seed: int) -> None:
+        """Args: item numbers of each pool of `plan.pools`, or None where they are 0 .. size - 1."""
+        self.plan = plan
+        self._members = members
+        self._keys = [derive_key(seed, "items", pool.label) for pool in plan.pools]
+
+    def batch(self, step: int) -> Batch:
+        """The whole batch of a step, over all micro-batches and ranks."""
+        drawn = self.plan.at(step)
+        item_B = np.empty_like(drawn.position_B)
+        for number in np.unique(drawn.pool_B):
+            here = drawn.pool_B == number
+            item_B[here] = self._items(int(number), drawn.position_B[here])
+        return Batch(item_B, drawn.pool_B, drawn.monolingual_B)
+
+    def micro_batch(self, index: int, *, parts: int = 1, rank: int = 0, world: int = 1) -> Batch:
+        """What `rank` of `world` processes trains on in one forward pass.
+
+        A step is cut into `parts` consecutive micro-batches (gradient accumulation), and each of those
+        is dealt to the ranks in turn.
+
+        Args:
+            index: micro-batches since the start of the run, all steps counted.
+            parts: micro-batches of a step; they divide the batch.
+            rank: number of this process, from 0.
+            world: number of processes.
+        """
+        step, part = divmod(index, parts)
+        size = self.plan.batch_size // parts
+        return self.batch(step).part(slice(part * size + rank, (part + 1) * size, world))
+
+    def _items(self, number: int, position: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Item numbers at positions of a pool's stream."""
+        size, members = self.plan.pools[number].size, self._members[number]
+        passes, place = np.divmod(position, size)
+        within = np.empty_like(place)
+        for turn in np.unique(passes):
+            in_turn = passes == turn
+            within[in_turn] = permute(place[in_turn], size, derive_key(self._keys[number], int(turn)))
+        return within if members is None else members[within].astype(np.int64)
+
+
+def exposure(sampler: HybridBatchSampler, steps: int) -> dict[str, object]:
+    """What `steps` batches held, pair by pair.
+
+    Returns:
+        `steps`, `pairs`, `planned_ratio` (mean of the schedule), `monolingual_ratio` (realised share of
+        monolingual pairs), `language_pairs` and `sources` (name -> query-passage pairs), and `passes`
+        (pool label -> pairs drawn / items held).
+    """
+    pools = sampler.plan.pools
+    drawn = np.zeros(len(pools), np.int64)
+    for step in range(steps):
+        drawn += np.bincount(sampler.plan.at(step).pool_B, minlength=len(pools))
+    counts = drawn.tolist()
+    total = sum(counts)
+    by_languages: Counter[str] = Counter()
+    by_source: Counter[str] = Counter()
+    for pool, count in zip(pools, counts):
+        by_languages[f"{pool.query_language}-{pool.passage_language}"] += count
+        by_source[pool.source] += count
+    monolingual = sum(count for pool, count in zip(pools, counts) if pool.kind is Kind.MONOLINGUAL)
+    return {
+        "steps": steps,
+        "pairs": total,
+        "planned_ratio": sampler.plan.ratio.mean(),
+        "monolingual_ratio": monolingual / total if total else None,
+        "language_pairs": dict(by_languages),
+        "sources": dict(by_source),
+        "passes": {pool.label: count / pool.size for pool, count in zip(pools, counts)},
+    }

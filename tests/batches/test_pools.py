@@ -1,0 +1,117 @@
+"""Pools of a corpus with gaps, their weights, and every reason to refuse them."""
+
+import pytest
+
+from mixlingual.batches.plan import Kind
+from mixlingual.batches.pools import make_sampler
+from mixlingual.config import BatchingConfig
+from mixlingual.records import DataError, ParallelCorpus, ParallelItem
+
+
+def corpus(rows, weights=None):
+    """Rows of (source, languages of the query, languages of the passage)."""
+    items = tuple(
+        ParallelItem(f"{i}", source, {x: f"q{i}{x}" for x in query}, {x: f"p{i}{x}" for x in passage})
+        for i, (source, query, passage) in enumerate(rows)
+    )
+    languages = sorted({x for _, query, passage in rows for x in (*query, *passage)})
+    sources = {source: float(sum(row[0] == source for row in rows)) for source, _, _ in rows}
+    return ParallelCorpus("test", items, tuple(languages), weights or sources, "0")
+
+
+def sampler(rows, weights=None, **options):
+    return make_sampler(corpus(rows, weights), BatchingConfig(batch_size=4, **options), seed=0, steps=10, accumulate=2)
+
+
+def test_a_pair_draws_only_items_that_hold_both_sides():
+    rows = [("s", "ab", "ab"), ("s", "a", "ab"), ("s", "b", "b"), ("s", "a", "b")] * 6
+    made = sampler(rows, monolingual_ratio=0.5)
+    held = corpus(rows).items
+    for step in range(60):
+        batch = made.batch(step)
+        for number, item in zip(batch.pool_B, batch.item_B):
+            pool = made.plan.pools[number]
+            assert pool.query_language in held[item].query
+            assert pool.passage_language in held[item].passage
+    assert {(p.query_language, p.passage_language): p.size for p in made.plan.pools} == {
+        ("a", "a"): 12, ("a", "b"): 18, ("b", "a"): 6, ("b", "b"): 12,
+    }  # fmt: skip
+
+
+def weights_of(made, kind):
+    total = sum(pool.weight for pool in made.plan.pools if pool.kind is kind)
+    return {pool.label: pool.weight / total for pool in made.plan.pools if pool.kind is kind}
+
+
+def test_languages_by_size_and_by_factor():
+    rows = [("s", "a", "a")] * 30 + [("s", "b", "b")] * 10
+    options = {"monolingual_ratio": 1.0}
+    mono = Kind.MONOLINGUAL
+    assert weights_of(sampler(rows, **options), mono) == {"s:a-a": 0.5, "s:b-b": 0.5}
+    assert weights_of(sampler(rows, language_exponent=1.0, **options), mono) == {"s:a-a": 0.75, "s:b-b": 0.25}
+    assert weights_of(sampler(rows, language_exponent=0.5, **options), mono)["s:a-a"] == pytest.approx(
+        30**0.5 / (30**0.5 + 10**0.5)
+    )
+    assert weights_of(sampler(rows, language_weights={"b": 3.0}, **options), mono) == {"s:a-a": 0.25, "s:b-b": 0.75}
+
+
+def test_sources_share_a_pair_by_their_weights():
+    rows = [("x", "a", "a")] * 8 + [("y", "a", "a")] * 8 + [("y", "b", "b")] * 8
+    made = sampler(rows, {"x": 3.0, "y": 1.0}, monolingual_ratio=1.0)
+    assert weights_of(made, Kind.MONOLINGUAL) == {"x:a-a": 0.375, "y:a-a": 0.125, "y:b-b": 0.5}
+
+
+def test_pairs_through_english():
+    made = sampler([("s", ["en", "de", "fr"], ["en", "de", "fr"])] * 8, pairs=["en-*", "*-en"], monolingual_ratio=0.0)
+    assert {p.label for p in made.plan.pools} == {"s:en-de", "s:en-fr", "s:de-en", "s:fr-en"}
+
+
+def test_small_pools_are_all_named():
+    rows = [("s", "ab", "ab")] * 3 + [("s", "a", "a")] * 2
+    with pytest.raises(DataError, match=r"1 pools hold fewer items than the 4 that one batch takes: s:b-b \(3\)"):
+        sampler(rows)
+    with pytest.raises(DataError, match=r"2 pools hold .* s:a-b \(3\), s:b-a \(3\)"):
+        sampler(rows, monolingual_ratio=0.0)
+    assert sampler(rows, granularity="micro_batch"), "a draw then takes 2 items"
+
+
+def test_mixed_batches_may_draw_from_small_pools():
+    batch = sampler([("s", "ab", "ab")] * 2, monolingual_mixed=True, crosslingual_mixed=True).batch(0)
+    assert len(batch.item_B) == 4
+
+
+def test_one_language_has_no_crosslingual_pair():
+    with pytest.raises(DataError, match=r"ratio=0.5 draws cross-lingual .* set batching.monolingual_ratio=1"):
+        sampler([("s", "a", "a")] * 8)
+    assert sampler([("s", "a", "a")] * 8, monolingual_ratio=1.0).batch(0).monolingual_B.all()
+
+
+@pytest.mark.parametrize("option", [{"languages": ["a", "q"]}, {"language_weights": {"q": 1.0}}])
+def test_unknown_language(option):
+    with pytest.raises(DataError, match=r"q not in the data, which hold a, b; name only those"):
+        sampler([("s", "ab", "ab")] * 8, **option)
+
+
+def test_granularity_says_what_draws_its_kind():
+    rows = [("s", "ab", "ab")] * 8
+    kinds = {
+        granularity: [sampler(rows, granularity=granularity).batch(step).monolingual_B.tolist() for step in range(30)]
+        for granularity in ("batch", "micro_batch", "example")
+    }
+    assert {len(set(kind)) for kind in kinds["batch"]} == {1}
+    assert [True, True, False, False] in kinds["micro_batch"]
+    assert all(kind[0] == kind[1] and kind[2] == kind[3] for kind in kinds["micro_batch"])
+    assert any(kind[0] != kind[1] for kind in kinds["example"])
+
+
+def test_the_ratio_moves_over_the_steps():
+    moving = sampler(
+        [("s", "ab", "ab")] * 8, monolingual_ratio=1.0, final_ratio=0.0, ratio_schedule="steps", ratio_phases=2
+    )
+    assert [bool(moving.batch(step).monolingual_B[0]) for step in range(10)] == [True] * 5 + [False] * 5
+    assert moving.plan.ratio.mean() == 0.5
+
+
+def test_stratified_draws_reach_the_plan():
+    spread = sampler([("s", "ab", "ab")] * 8, draw="stratified", monolingual_ratio=0.25)
+    assert abs(sum(bool(spread.batch(step).monolingual_B[0]) for step in range(40)) - 10) <= 1

@@ -1,0 +1,61 @@
+"""A trained encoder written as a folder that Hugging Face and sentence-transformers load."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from mixlingual.model.encoder import DualEncoder
+from mixlingual.model.hub import quiet
+from mixlingual.model.tokenizer import TextTokenizer
+
+
+def save_encoder(encoder: DualEncoder, tokenizer: TextTokenizer, folder: Path) -> None:
+    """Write the encoder as a Hugging Face folder that is also a sentence-transformers model.
+
+    The folder appears whole and replaces an earlier one. `load_encoder` with `model.checkpoint=FOLDER` and the
+    same pooling, prefixes and lengths gives the same embeddings; of `model.layers` it holds the kept ones.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with quiet(), tempfile.TemporaryDirectory(prefix=".saving-", dir=folder.parent) as temporary:
+        written = Path(temporary, "written")
+        encoder.backbone.save_pretrained(written)
+        tokenizer.save(written)
+        for name, content in _sentence_transformers_files(encoder, tokenizer).items():
+            (written / name).parent.mkdir(exist_ok=True)
+            (written / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        if encoder.normalize:
+            (written / "2_Normalize").mkdir()
+        if folder.exists():
+            folder.rename(Path(temporary, "replaced"))
+        written.rename(folder)
+
+
+def _sentence_transformers_files(encoder: DualEncoder, tokenizer: TextTokenizer) -> dict[str, Any]:
+    """File name -> JSON content, in the form that every release of sentence-transformers since 2.4 reads."""
+    modes = {"cls": "cls_token", "mean": "mean_tokens", "last": "lasttoken"}
+    others = ("max_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens")
+    modules = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
+    return {
+        "modules.json": [
+            {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+            for i, (path, kind) in enumerate(modules if encoder.normalize else modules[:2])
+        ],
+        "config_sentence_transformers.json": {
+            "__version__": {"transformers": transformers.__version__, "pytorch": torch.__version__},
+            "prompts": {"query": tokenizer.prefix["query"], "document": tokenizer.prefix["passage"]},
+            "default_prompt_name": None,
+            "similarity_fn_name": "cosine" if encoder.normalize else "dot",
+        },
+        "sentence_bert_config.json": {"max_seq_length": max(tokenizer.max_length.values()), "do_lower_case": False},
+        "1_Pooling/config.json": {
+            "word_embedding_dimension": encoder.dimension,
+            **{f"pooling_mode_{mode}": mode == modes[encoder.pooling] for mode in (*modes.values(), *others)},
+            "include_prompt": True,
+        },
+    }

@@ -1,0 +1,141 @@
+"""Pretrained encoders and their tokenizers, read from a folder or the Hugging Face hub."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import torch
+import transformers
+from safetensors import SafetensorError
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+
+from mixlingual.config import ModelConfig
+from mixlingual.records import MixlingualError
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Hold back the warnings of Hugging Face libraries and, where nobody watches, their progress bars."""
+    verbosity = transformers.logging.get_verbosity(), huggingface_hub.logging.get_verbosity()
+    bars = transformers.logging.is_progress_bar_enabled()
+    transformers.logging.set_verbosity(logging.ERROR)
+    huggingface_hub.logging.set_verbosity(logging.ERROR)
+    if not sys.stderr.isatty():
+        transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        transformers.logging.set_verbosity(verbosity[0])
+        huggingface_hub.logging.set_verbosity(verbosity[1])
+        if bars:
+            transformers.logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def read_pretrained(config: ModelConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """Backbone, in float32, and tokenizer of `config.checkpoint`. Only safetensors are read: they hold no code.
+
+    Raises:
+        MixlingualError: the checkpoint cannot be found or read, or lacks weights or vocabulary.
+    """
+    assert config.checkpoint is not None
+    log.info("loading the encoder %s", config.checkpoint)
+    with _readable(config.checkpoint):
+        backbone, info = AutoModel.from_pretrained(
+            **_source(config), dtype=torch.float32, use_safetensors=True, output_loading_info=True
+        )
+        hf = AutoTokenizer.from_pretrained(**_source(config))
+    _check_weights(config.checkpoint, info["missing_keys"])
+    return backbone, _checked_tokenizer(config.checkpoint, hf)
+
+
+def read_architecture(config: ModelConfig) -> tuple[PreTrainedConfig, PreTrainedTokenizerFast]:
+    """Architecture and tokenizer of `config.checkpoint`, without its weights.
+
+    Raises:
+        MixlingualError: as `read_pretrained`.
+    """
+    assert config.checkpoint is not None
+    with _readable(config.checkpoint):
+        architecture: PreTrainedConfig = AutoConfig.from_pretrained(**_source(config))
+        hf = AutoTokenizer.from_pretrained(**_source(config))
+    return architecture, _checked_tokenizer(config.checkpoint, hf)
+
+
+def _source(config: ModelConfig) -> dict[str, Any]:
+    """Arguments that name the checkpoint to the library: a folder if it exists, else a hub id."""
+    assert config.checkpoint is not None
+    folder = Path(config.checkpoint).expanduser()
+    source = str(folder) if folder.is_dir() else config.checkpoint
+    return {
+        "pretrained_model_name_or_path": source,
+        "revision": config.revision or "main",
+        "trust_remote_code": config.trust_remote_code,
+    }
+
+
+@contextmanager
+def _readable(checkpoint: str) -> Iterator[None]:
+    """Turns the library's many errors into one message."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
+        raise MixlingualError(_unreadable(checkpoint, error)) from error
+
+
+def _unreadable(checkpoint: str, error: Exception) -> str:
+    """What was tried, what went wrong and what to do, in one message."""
+    reason = str(error).strip().partition("\n")[0] or type(error).__name__
+    if "model.safetensors" in reason:
+        reason = (
+            "it has no model.safetensors. If you trust its weights, convert them once with "
+            "transformers.AutoModel.from_pretrained(SOURCE).save_pretrained(FOLDER)."
+        )
+    if Path(checkpoint).expanduser().is_dir():
+        return (
+            f"model.checkpoint={checkpoint}: the folder cannot be read as a Hugging Face encoder: {reason} "
+            "It must hold config.json, model.safetensors and the tokenizer's files."
+        )
+    if checkpoint.startswith(("/", ".", "~")) or checkpoint.count("/") > 1:
+        return f"model.checkpoint={checkpoint}: there is no such folder. Give an existing folder or a hub id."
+    return (
+        f"model.checkpoint={checkpoint}: no folder of this name, and the Hugging Face hub did not give it: {reason} "
+        f"Where there is network, run `hf download {checkpoint} --local-dir FOLDER`; then set model.checkpoint=FOLDER."
+    )
+
+
+def _check_weights(checkpoint: str, missing: set[str]) -> None:
+    """Refuse weights that the library would fill in at random; an absent pooler is not used anyway."""
+    absent = sorted(name for name in missing if not name.startswith("pooler."))
+    if absent:
+        raise MixlingualError(
+            f"model.checkpoint={checkpoint}: {len(absent)} weights of its architecture are not in it, {absent[0]} "
+            "for one; they would stay random. Give the checkpoint of a whole encoder."
+        )
+
+
+def _checked_tokenizer(checkpoint: str, hf: PreTrainedTokenizerBase) -> PreTrainedTokenizerFast:
+    """Refuse the empty vocabulary that the library makes up for a folder without one, slow tokenizers, no padding."""
+    if len(hf) <= len(hf.all_special_ids):
+        raise MixlingualError(f"model.checkpoint={checkpoint}: it holds no tokenizer. Add its tokenizer.json.")
+    if not isinstance(hf, PreTrainedTokenizerFast) or hf.pad_token_id is None:
+        raise MixlingualError(
+            f"model.checkpoint={checkpoint}: {type(hf).__name__} is not a fast tokenizer with a padding token. "
+            "Add a tokenizer.json and name its pad_token in tokenizer_config.json."
+        )
+    return hf

@@ -1,0 +1,120 @@
+"""The saved folder: same embeddings after loading, whole or not at all, readable by other libraries."""
+
+import json
+
+import pytest
+import torch
+from transformers import AutoModel, AutoTokenizer
+
+from mixlingual.config import ModelConfig
+from mixlingual.model.export import save_encoder
+from mixlingual.model.load import load_encoder
+from mixlingual.model.tokenizer import TextTokenizer, pad
+
+OPTIONS = {"query_prefix": "query: ", "passage_prefix": "passage: ", "max_query_length": 10, "max_passage_length": 24}
+
+
+@torch.no_grad()
+def embed(encoder, tokenizer, texts, side="passage"):
+    return encoder.eval()(*pad(tokenizer.encode(texts, side), tokenizer.pad_id))
+
+
+def content(folder, name):
+    return json.loads((folder / name).read_text())
+
+
+@pytest.fixture
+def trained(checkpoint):
+    return load_encoder(ModelConfig(checkpoint=str(checkpoint()), **OPTIONS), None, seed=0)
+
+
+@pytest.mark.parametrize("layers", [None, [0, 2], [1, 2]])
+@pytest.mark.parametrize("architecture", ["bert", "xlm_roberta", "xlm_roberta_xl", "modernbert", "distilbert"])
+def test_saved_encoder_gives_the_same_embeddings(checkpoint, sentences, tmp_path, architecture, layers):
+    config = ModelConfig(checkpoint=str(checkpoint(architecture)), layers=layers, **OPTIONS)
+    encoder, tokenizer = load_encoder(config, None, seed=0)
+    save_encoder(encoder, tokenizer, tmp_path / "runs" / "model")
+    loaded = load_encoder(ModelConfig(checkpoint=str(tmp_path / "runs" / "model"), **OPTIONS), None, seed=1)
+    texts = list(sentences.values())
+    for side in ("query", "passage"):
+        assert torch.equal(embed(*loaded, texts, side), embed(encoder, tokenizer, texts, side))
+
+
+@torch.no_grad()
+def test_the_library_alone_reads_it(trained, sentences, tmp_path):
+    save_encoder(*trained, tmp_path / "model")
+    hf = AutoTokenizer.from_pretrained(tmp_path / "model")
+    backbone = AutoModel.from_pretrained(tmp_path / "model").eval()
+    batch = hf(["passage: " + text for text in sentences.values()], padding=True, truncation=True, return_tensors="pt")
+    state_BTD = backbone(**batch).last_hidden_state
+    mask_BT1 = batch["attention_mask"][..., None]
+    embedding_BD = torch.nn.functional.normalize((state_BTD * mask_BT1).sum(dim=1) / mask_BT1.sum(dim=1), dim=-1)
+    torch.testing.assert_close(embedding_BD, embed(*trained, list(sentences.values())), rtol=1e-4, atol=1e-5)
+
+
+def test_sentence_transformers_files(trained, tmp_path):
+    folder = tmp_path / "model"
+    save_encoder(*trained, folder)
+    assert [(module["idx"], module["path"], module["type"]) for module in content(folder, "modules.json")] == [
+        (0, "", "sentence_transformers.models.Transformer"),
+        (1, "1_Pooling", "sentence_transformers.models.Pooling"),
+        (2, "2_Normalize", "sentence_transformers.models.Normalize"),
+    ]
+    assert (folder / "2_Normalize").is_dir()
+    general = content(folder, "config_sentence_transformers.json")
+    assert general["prompts"] == {"query": "query: ", "document": "passage: "}
+    assert general["similarity_fn_name"] == "cosine"
+    assert content(folder, "sentence_bert_config.json")["max_seq_length"] == 24
+    pooling = content(folder, "1_Pooling/config.json")
+    assert pooling["word_embedding_dimension"] == 16
+    chosen = {mode for mode, value in pooling.items() if value is True}
+    assert chosen == {"pooling_mode_mean_tokens", "include_prompt"}
+
+
+@pytest.mark.parametrize(("pooling", "mode"), [("cls", "cls_token"), ("last", "lasttoken")])
+def test_sentence_transformers_files_of_other_encoders(checkpoint, tmp_path, pooling, mode):
+    config = ModelConfig(checkpoint=str(checkpoint()), pooling=pooling, normalize=False)
+    save_encoder(*load_encoder(config, None, seed=0), tmp_path / "model")
+    chosen = content(tmp_path / "model", "1_Pooling/config.json")
+    assert chosen[f"pooling_mode_{mode}"] is True
+    assert chosen["pooling_mode_mean_tokens"] is False
+    assert len(content(tmp_path / "model", "modules.json")) == 2
+    assert not (tmp_path / "model" / "2_Normalize").exists()
+    assert content(tmp_path / "model", "config_sentence_transformers.json")["similarity_fn_name"] == "dot"
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "last"])
+def test_sentence_transformers_gives_the_same_embeddings(checkpoint, sentences, tmp_path, pooling):
+    library = pytest.importorskip("sentence_transformers")
+    config = ModelConfig(checkpoint=str(checkpoint()), pooling=pooling, **OPTIONS)
+    trained = load_encoder(config, None, seed=0)
+    save_encoder(*trained, tmp_path / "model")
+    model = library.SentenceTransformer(str(tmp_path / "model"), device="cpu")
+    texts = list(sentences.values())
+    embedding_BD = torch.from_numpy(model.encode(texts, prompt_name="document"))
+    torch.testing.assert_close(embedding_BD, embed(*trained, texts), rtol=1e-4, atol=1e-5)
+
+
+def test_saving_replaces_the_whole_folder(trained, tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "stale.txt").write_text("from an earlier run")
+    save_encoder(*trained, folder)
+    assert not (folder / "stale.txt").exists()
+    assert (folder / "model.safetensors").exists()
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_failed_save_keeps_the_earlier_folder(trained, tmp_path, monkeypatch):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text("earlier")
+
+    def fail(self, path):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(TextTokenizer, "save", fail)
+    with pytest.raises(OSError, match="disk full"):
+        save_encoder(*trained, folder)
+    assert [(path.name, path.read_text()) for path in folder.iterdir()] == [("config.json", "earlier")]
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []

@@ -1,0 +1,195 @@
+"""Loading: pretrained folders, layer subsets, random weights, and one clear message for every mistake."""
+
+import copy
+import json
+
+import huggingface_hub
+import pytest
+import torch
+from torch import nn
+from transformers import AutoModel
+
+from mixlingual.config import ModelConfig, ScratchConfig
+from mixlingual.model.encoder import parameter_counts
+from mixlingual.model.load import keep_layers, load_encoder
+from mixlingual.records import MixlingualError
+
+ARCHITECTURES = ["bert", "xlm_roberta", "xlm_roberta_xl", "modernbert", "distilbert"]
+SCRATCH = ScratchConfig(layers=2, hidden=16, heads=2, intermediate=32, vocabulary=300)
+INPUT_IDS_BT = torch.randint(4, 260, (3, 17), generator=torch.Generator().manual_seed(0))
+
+
+@torch.no_grad()
+def states(backbone):
+    return backbone.eval()(input_ids=INPUT_IDS_BT, attention_mask=torch.ones_like(INPUT_IDS_BT)).last_hidden_state
+
+
+def without_layers(backbone, kept):
+    """Slow reference: the other layers taken out of the running model."""
+    reference = copy.deepcopy(backbone)
+    for module in list(reference.modules()):
+        for name, layers in list(module.named_children()):
+            if isinstance(layers, nn.ModuleList) and len(layers) == 4:
+                setattr(module, name, nn.ModuleList(layers[i] for i in kept))
+    return reference
+
+
+@pytest.mark.parametrize("kept", [[0, 1, 2, 3], [0, 3], [0]])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_kept_layers_compute_what_they_did(tiny_backbone, architecture, kept):
+    backbone = tiny_backbone(architecture)
+    cut = keep_layers(backbone, kept)
+    assert cut.config.num_hidden_layers == len(kept)
+    assert torch.equal(states(cut), states(without_layers(backbone, kept)))
+    assert torch.equal(states(cut), states(backbone)) == (len(kept) == 4)
+
+
+def test_modernbert_layers_keep_their_kind_of_attention(tiny_backbone):
+    backbone = tiny_backbone("modernbert")
+    assert backbone.config.layer_types == ["full_attention", *["sliding_attention"] * 2, "full_attention"]
+    cut = keep_layers(backbone, [0, 2, 3])
+    assert cut.config.layer_types == ["full_attention", "sliding_attention", "full_attention"]
+    assert [layer.attention_type for layer in cut.layers] == cut.config.layer_types
+    assert [layer.layer_idx for layer in cut.layers] == [0, 1, 2]
+
+
+def test_layers_out_of_range(checkpoint):
+    config = ModelConfig(checkpoint=str(checkpoint()), layers=[0, 4])
+    with pytest.raises(MixlingualError, match=r"^model\.layers: got \[0, 4\].* has 4 layers; allowed: 0 to 3\."):
+        load_encoder(config, None, seed=0)
+
+
+def test_layers_that_cannot_be_found(tiny_backbone):
+    backbone = tiny_backbone()
+    backbone.config.num_hidden_layers = 7
+    with pytest.raises(MixlingualError, match=r"BertModel has no list of its 7 layers .* Set model\.layers=null"):
+        keep_layers(backbone, [0])
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_pretrained_weights_are_read_as_float32_without_pooler(checkpoint, tiny_backbone, architecture):
+    folder = checkpoint(architecture, dtype=torch.bfloat16)
+    encoder, tokenizer = load_encoder(ModelConfig(checkpoint=str(folder)), None, seed=0)
+    assert {parameter.dtype for parameter in encoder.parameters()} == {torch.float32}
+    assert not [name for name, _ in encoder.named_parameters() if "pooler" in name]
+    assert encoder.backbone.config._attn_implementation == "sdpa"
+    assert encoder.training, "Lightning keeps the mode it is given, and dropout must act"
+    assert encoder.backbone.training
+    assert tokenizer.hf.padding_side == "right"
+    written = tiny_backbone(architecture).state_dict()
+    for name, weight in encoder.backbone.state_dict().items():
+        assert torch.equal(weight, written[name].bfloat16().float()), name
+
+
+def test_every_trained_weight_gets_a_gradient(checkpoint):
+    encoder, _ = load_encoder(ModelConfig(checkpoint=str(checkpoint()), learn_temperature=True), None, seed=0)
+    embedding_BD = encoder(INPUT_IDS_BT, torch.ones_like(INPUT_IDS_BT))
+    (embedding_BD[0] @ embedding_BD[1] / encoder.temperature).backward()
+    assert [name for name, parameter in encoder.named_parameters() if parameter.grad is None] == []
+
+
+def test_token_embeddings_can_be_frozen(checkpoint):
+    folder = str(checkpoint())
+    for train in (True, False):
+        encoder, _ = load_encoder(ModelConfig(checkpoint=folder, train_embeddings=train), None, seed=0)
+        frozen = [name for name, parameter in encoder.named_parameters() if not parameter.requires_grad]
+        assert frozen == ([] if train else ["backbone.embeddings.word_embeddings.weight"])
+
+
+def test_no_such_folder():
+    with pytest.raises(MixlingualError, match=r"^model\.checkpoint=\./nowhere: there is no such folder\."):
+        load_encoder(ModelConfig(checkpoint="./nowhere"), None, seed=0)
+
+
+def test_unreachable_hub(monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    expected = r"no folder of this name, and the Hugging Face hub did not give it: .* run `hf download nobody/nothing "
+    with pytest.raises(MixlingualError, match=expected) as caught:
+        load_encoder(ModelConfig(checkpoint="nobody/nothing"), None, seed=0)
+    assert str(caught.value).count("\n") == 0
+
+
+def test_folder_without_tokenizer(checkpoint):
+    folder = checkpoint()
+    for file in folder.glob("tokenizer*"):
+        file.unlink()
+    with pytest.raises(MixlingualError, match=r"it holds no tokenizer\. Add its tokenizer\.json\."):
+        load_encoder(ModelConfig(checkpoint=str(folder)), None, seed=0)
+
+
+def test_folder_without_padding_token(checkpoint):
+    folder = checkpoint()
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "pad_token": None}))
+    with pytest.raises(MixlingualError, match=r"is not a fast tokenizer with a padding token"):
+        load_encoder(ModelConfig(checkpoint=str(folder)), None, seed=0)
+
+
+def test_folder_without_safetensors(checkpoint):
+    folder = checkpoint()
+    torch.save(AutoModel.from_pretrained(folder).state_dict(), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(MixlingualError, match=r"cannot be read .* no model\.safetensors\. If you trust its weights"):
+        load_encoder(ModelConfig(checkpoint=str(folder)), None, seed=0)
+
+
+def test_folder_with_damaged_weights(checkpoint):
+    folder = checkpoint()
+    whole = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(MixlingualError, match=r"the folder cannot be read as a Hugging Face encoder"):
+        load_encoder(ModelConfig(checkpoint=str(folder)), None, seed=0)
+
+
+def test_checkpoint_that_lacks_weights(checkpoint):
+    folder = checkpoint()
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**settings, "num_hidden_layers": 5}))
+    with pytest.raises(MixlingualError, match=r"16 weights of its architecture are not in it, encoder\.layer\.4\."):
+        load_encoder(ModelConfig(checkpoint=str(folder)), None, seed=0)
+
+
+@pytest.mark.parametrize(("architecture", "usable"), [("bert", 130), ("xlm_roberta", 128), ("distilbert", 130)])
+def test_length_limits_must_fit_the_positions(checkpoint, architecture, usable):
+    folder = str(checkpoint(architecture))
+    within = ModelConfig(checkpoint=folder, max_query_length=usable, max_passage_length=usable)
+    encoder, _ = load_encoder(within, None, seed=0)
+    longest_BT = torch.full((1, usable), 5)
+    assert encoder(longest_BT, torch.ones_like(longest_BT)).isfinite().all()
+    beyond = ModelConfig(checkpoint=folder, max_query_length=usable, max_passage_length=usable + 1)
+    with pytest.raises(MixlingualError, match=rf"^model\.max_passage_length: got {usable + 1}, .* up to {usable}\."):
+        load_encoder(beyond, None, seed=0)
+
+
+def scratch_weights(seed, **options):
+    config = ModelConfig(scratch=SCRATCH, max_query_length=16, max_passage_length=40, **options)
+    encoder, _ = load_encoder(config, lambda: ["a b c", "b c d"] * 5, seed)
+    return torch.cat([parameter.detach().flatten() for parameter in encoder.parameters()])
+
+
+def test_random_weights_depend_on_the_seed_only():
+    torch.manual_seed(1)
+    first = scratch_weights(seed=7)
+    torch.manual_seed(2)
+    before = torch.get_rng_state()
+    assert torch.equal(scratch_weights(seed=7), first)
+    assert torch.equal(torch.get_rng_state(), before), "the program's random state is left alone"
+    assert not torch.equal(scratch_weights(seed=8), first)
+    assert torch.equal(scratch_weights(seed=7, pooling="cls", temperature=0.5), first)
+
+
+def test_scratch_geometry():
+    config = ModelConfig(scratch=SCRATCH, max_query_length=16, max_passage_length=40)
+    encoder, tokenizer = load_encoder(config, lambda: ["a b c"] * 5, seed=0)
+    geometry = encoder.backbone.config
+    assert (geometry.num_hidden_layers, geometry.hidden_size, geometry.intermediate_size) == (2, 16, 32)
+    assert geometry.max_position_embeddings == 40
+    assert geometry.hidden_dropout_prob == geometry.attention_probs_dropout_prob == 0.0
+    assert geometry.vocab_size == len(tokenizer.hf)
+    assert geometry.pad_token_id == tokenizer.pad_id == 1
+    assert parameter_counts(encoder)["non_embedding"] == 2 * 16 + 2 * (4 * (16 * 16 + 16) + 2 * 16 * 32 + 48 + 64)
+
+
+def test_scratch_needs_training_texts():
+    with pytest.raises(MixlingualError, match=r"^model\.checkpoint is null, but there are no training texts"):
+        load_encoder(ModelConfig(), None, seed=0)

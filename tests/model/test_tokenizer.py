@@ -1,0 +1,148 @@
+"""Encoding by side, padding, and the trained tokenizer: lossless, repeatable, cached whole."""
+
+import unicodedata
+
+import pytest
+import torch
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from mixlingual.config import ModelConfig
+from mixlingual.files import cache_dir
+from mixlingual.model import tokenizer as module
+from mixlingual.model.tokenizer import TextTokenizer, pad, train_tokenizer
+
+
+def cached():
+    folder = cache_dir() / "tokenizers"
+    return {path.name for path in folder.iterdir()} if folder.exists() else set()
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("MIXLINGUAL_CACHE", str(tmp_path / "cache"))
+
+
+def test_each_side_has_its_prefix_and_limit(tokenizer_hf, sentences):
+    config = ModelConfig(query_prefix="query: ", passage_prefix="passage: ", max_query_length=8, max_passage_length=12)
+    tokenizer = TextTokenizer(tokenizer_hf, config)
+    texts = list(sentences.values())
+    for side, prefix, limit in (("query", "query: ", 8), ("passage", "passage: ", 12)):
+        for ids, text in zip(tokenizer.encode(texts, side), texts):
+            whole = tokenizer_hf(prefix + text)["input_ids"]
+            assert len(whole) > limit, "otherwise the test shows nothing about truncation"
+            assert ids == [*whole[: limit - 1], tokenizer_hf.eos_token_id]
+
+
+def test_short_and_empty_texts_are_not_padded(tokenizer_hf):
+    tokenizer = TextTokenizer(tokenizer_hf, ModelConfig())
+    assert [len(ids) for ids in tokenizer.encode(["", "8", "8 8"], "query")] == [2, 4, 6]
+    assert tokenizer.encode([], "query") == []
+    assert tokenizer.pad_id == tokenizer_hf.pad_token_id
+
+
+def test_sides_do_not_disturb_each_other(tokenizer_hf, sentences):
+    tokenizer = TextTokenizer(tokenizer_hf, ModelConfig(max_query_length=5, max_passage_length=9))
+    first = tokenizer.encode([sentences["en"]], "passage")
+    tokenizer.encode([sentences["en"]], "query")
+    assert tokenizer.encode([sentences["en"]], "passage") == first
+    assert len(first[0]) == 9
+
+
+def test_pad_keeps_a_real_token_that_equals_the_padding():
+    input_ids_BT, attention_mask_BT = pad([[5, 1, 7], [5], [5, 1]], pad_id=1)
+    assert input_ids_BT.tolist() == [[5, 1, 7], [5, 1, 1], [5, 1, 1]]
+    assert attention_mask_BT.tolist() == [[1, 1, 1], [1, 0, 0], [1, 1, 0]]
+    assert input_ids_BT.dtype == attention_mask_BT.dtype == torch.int64
+
+
+@pytest.mark.parametrize("text", ["한국어", "🦄 unicorn", "ﬁne　wide", "1984 < 2024", "a  b"])
+def test_no_text_is_lost(tokenizer_hf, sentences, text):
+    for given in (text, *sentences.values()):
+        ids = tokenizer_hf(given)["input_ids"]
+        assert tokenizer_hf.unk_token_id not in ids
+        expected = " ".join(unicodedata.normalize("NFKC", given).split())
+        assert tokenizer_hf.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False) == expected
+
+
+def test_texts_are_framed_by_start_and_end(tokenizer_hf):
+    assert tokenizer_hf.convert_ids_to_tokens(tokenizer_hf("x")["input_ids"])[0] == "<s>"
+    assert tokenizer_hf.convert_ids_to_tokens(tokenizer_hf("x")["input_ids"])[-1] == "</s>"
+    assert [tokenizer_hf.convert_tokens_to_ids(token) for token in ("<s>", "<pad>", "</s>", "<unk>")] == [0, 1, 2, 3]
+
+
+def test_unspaced_scripts_get_pieces_of_bounded_length(own_cache):
+    zh, th = "首都是河边的一座非常非常大的美丽城市而且人口很多", "เมืองหลวงเป็นเมืองใหญ่ริมแม่น้ำที่สวยงาม"
+    hf = train_tokenizer([zh, th] * 20, 2000)
+    learned = [piece for piece, i in hf.get_vocab().items() if i >= 260]
+    assert 8 < max(map(len, learned)) <= 16
+    assert all(len(hf.tokenize(text)) <= 6 for text in (zh, th)), "frequent phrases are few pieces"
+
+
+def test_vocabulary_is_bounded(own_cache, sentences):
+    assert len(train_tokenizer(sentences.values(), 300)) == 300
+
+
+def test_no_texts_leave_the_bytes(own_cache):
+    hf = train_tokenizer([], 300)
+    assert hf.decode(hf("zażółć")["input_ids"], skip_special_tokens=True) == "zażółć"
+
+
+def test_the_same_texts_give_the_same_tokenizer_though_characters_tie(monkeypatch, tmp_path):
+    """The trainer's own choice among equally frequent characters differs from call to call."""
+    texts = ["".join(chr(0x4E00 + i) for i in range(start, 400, 7)) for start in range(7)]
+    written = set()
+    for run in range(4):
+        monkeypatch.setenv("MIXLINGUAL_CACHE", str(tmp_path / str(run)))
+        written.add(train_tokenizer(texts, 320).backend_tokenizer.to_str())
+    assert len(written) == 1
+
+
+def test_a_second_call_reads_the_cache(own_cache, monkeypatch):
+    first = train_tokenizer(iter(["one text", "another"]), 300)
+    monkeypatch.setattr(module, "_train_bpe", None)
+    second = train_tokenizer(["one text", "another"], 300)
+    assert second.get_vocab() == first.get_vocab()
+    assert len(cached()) == 1
+
+
+def test_other_texts_or_sizes_are_cached_apart(own_cache):
+    for texts, vocabulary in ((["a b"], 300), (["a", "b"], 300), (["a b"], 301)):
+        train_tokenizer(texts, vocabulary)
+    assert len(cached()) == 3
+
+
+def test_a_failed_write_leaves_nothing(own_cache, monkeypatch):
+    def fail_half_way(self, folder):
+        folder.mkdir()
+        (folder / "tokenizer.json").write_text("{")
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PreTrainedTokenizerFast, "save_pretrained", fail_half_way)
+        with pytest.raises(OSError, match="disk full"):
+            train_tokenizer(["a text"], 300)
+    assert cached() == set()
+    assert len(train_tokenizer(["a text"], 300)) > 260
+
+
+def test_a_run_that_comes_second_uses_what_the_first_wrote(own_cache, monkeypatch):
+    train = module._train_bpe
+
+    def overtaken(texts, vocabulary):
+        monkeypatch.setattr(module, "_train_bpe", train)
+        train_tokenizer(texts, vocabulary)
+        return train(texts, vocabulary)
+
+    monkeypatch.setattr(module, "_train_bpe", overtaken)
+    assert len(train_tokenizer(["a text"], 300)) > 260
+    assert len(cached()) == 1
+
+
+def test_saved_tokenizer_loads_with_the_library(tokenizer_hf, sentences, tmp_path):
+    tokenizer = TextTokenizer(tokenizer_hf, ModelConfig(max_query_length=5, max_passage_length=20))
+    tokenizer.encode([sentences["en"]], "query")
+    tokenizer.save(tmp_path / "saved")
+    loaded = AutoTokenizer.from_pretrained(tmp_path / "saved")
+    assert loaded.model_max_length == 20
+    assert loaded.backend_tokenizer.truncation is None
+    assert loaded(sentences["en"])["input_ids"] == tokenizer_hf(sentences["en"])["input_ids"]

@@ -1,0 +1,98 @@
+"""Texts to embeddings, each distinct text once, in length-sorted batches under a token budget.
+
+Shape suffixes: N texts, U distinct texts, B texts of a batch, T tokens, D width of the embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from mixlingual.model.encoder import DualEncoder
+from mixlingual.model.tokenizer import Side, TextTokenizer, pad
+from mixlingual.records import MixlingualError
+
+_AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def encode(
+    encoder: DualEncoder,
+    tokenizer: TextTokenizer,
+    texts: Sequence[str],
+    side: Side,
+    *,
+    precision: str,
+    batch_tokens: int,
+    device: torch.device,
+    description: str,
+) -> NDArray[np.float32]:
+    """Embed texts in their order; equal texts share one embedding.
+
+    Args:
+        encoder: on `device`, in eval mode.
+        tokenizer: adds the prefix of the side and truncates.
+        texts: at least one.
+        side: query or passage.
+        precision: fp32, or bf16 or fp16 by autocast; the result is float32 in any case.
+        batch_tokens: most tokens of a batch, padding included; a longer text is a batch of its own.
+        device: where to compute.
+        description: label of the progress bar, which counts distinct texts.
+
+    Returns:
+        [N, D] embeddings.
+
+    Raises:
+        MixlingualError: fp16 on a CPU, or embeddings that are not finite.
+    """
+    if precision == "fp16" and device.type == "cpu":
+        raise MixlingualError("got evaluation.precision=fp16 on a CPU; use fp32 or bf16 there, or a GPU")
+    row_of = {text: row for row, text in enumerate(dict.fromkeys(texts))}
+    token_ids = tokenizer.encode(list(row_of), side)
+    rows: list[int] = []
+    embeddings: list[NDArray[np.float32]] = []
+    dtype = _AUTOCAST[precision]
+    with (
+        torch.inference_mode(),
+        torch.autocast(device.type, dtype=dtype, enabled=dtype is not None),
+        tqdm(total=len(token_ids), desc=description, unit="text", disable=None) as progress,
+    ):
+        for batch in token_batches([len(ids) for ids in token_ids], batch_tokens):
+            input_ids_BT, attention_mask_BT = pad([token_ids[row] for row in batch], tokenizer.pad_id)
+            embedding_BD = encoder(input_ids_BT.to(device), attention_mask_BT.to(device))
+            embeddings.append(embedding_BD.float().cpu().numpy())
+            rows += batch
+            progress.update(len(batch))
+    embedding_UD = np.concatenate(embeddings)[np.argsort(rows)]
+    embedding_ND = embedding_UD[[row_of[text] for text in texts]]
+    _check_finite(embedding_ND, texts, description)
+    return embedding_ND
+
+
+def token_batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
+    """Positions of all texts, longest first, cut where padding to the longest would exceed the budget.
+
+    The largest batch comes first, so that running out of memory shows at once.
+
+    Args:
+        lengths: tokens of each text.
+        batch_tokens: most tokens of a batch, padding included.
+    """
+    positions = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
+    start = 0
+    while start < len(positions):
+        size = max(1, batch_tokens // lengths[positions[start]])
+        yield positions[start : start + size]
+        start += size
+
+
+def _check_finite(embedding_ND: NDArray[np.float32], texts: Sequence[str], description: str) -> None:
+    bad = np.flatnonzero(~np.isfinite(embedding_ND).all(axis=1))
+    if bad.size:
+        raise MixlingualError(
+            f"{description}: {bad.size} of {len(texts)} embeddings hold NaN or infinity, first that of text {bad[0]} "
+            f"({texts[bad[0]][:60]!r}). Look for a diverged training loss, or set evaluation.precision=fp32"
+        )

@@ -1,0 +1,103 @@
+"""Batched encoding equals one text at a time, whatever the batches."""
+
+import numpy as np
+import pytest
+import torch
+
+from mixlingual.evaluation.encode import encode, token_batches
+from mixlingual.records import MixlingualError
+
+CPU = torch.device("cpu")
+TEXTS = ["a long text with many letters in it", "short", "", "short", "middle of them", "a", "Ω ≠ ω", "short"]
+
+
+class LetterTokenizer:
+    """Each letter is a token, after one token that tells the side."""
+
+    pad_id = 0
+
+    def encode(self, texts, side):
+        return [[1 if side == "query" else 2, *(3 + ord(letter) % 50 for letter in text)] for text in texts]
+
+
+class RandomEncoder(torch.nn.Module):
+    """Mean of a random layer over the real tokens; notes the shape of every batch."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.table = torch.nn.Embedding(53, 16)
+        self.layer = torch.nn.Linear(16, 8)
+        self.shapes = []
+
+    def forward(self, input_ids_BT, attention_mask_BT):
+        assert torch.is_inference_mode_enabled()
+        self.shapes.append(tuple(input_ids_BT.shape))
+        mask_BT1 = attention_mask_BT[..., None].float()
+        state_BTD = torch.tanh(self.layer(self.table(input_ids_BT)))
+        return (state_BTD * mask_BT1).sum(dim=1) / mask_BT1.sum(dim=1)
+
+
+def run(encoder, texts, side="query", precision="fp32", batch_tokens=64):
+    return encode(
+        encoder, LetterTokenizer(), texts, side,
+        precision=precision, batch_tokens=batch_tokens, device=CPU, description="toy queries",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 20, 64, 10_000])
+def test_batches_equal_one_text_at_a_time(batch_tokens):
+    encoder = RandomEncoder()
+    expected_ND = np.concatenate([run(encoder, [text]) for text in TEXTS])
+    embedding_ND = run(encoder, TEXTS, batch_tokens=batch_tokens)
+    assert embedding_ND.dtype == np.float32
+    assert embedding_ND.shape == (len(TEXTS), 8)
+    np.testing.assert_allclose(embedding_ND, expected_ND, rtol=1e-5, atol=1e-6)
+
+
+def test_equal_texts_are_encoded_once_and_share_an_embedding():
+    encoder = RandomEncoder()
+    embedding_ND = run(encoder, TEXTS)
+    assert sum(rows for rows, _ in encoder.shapes) == len(set(TEXTS)) == 6
+    np.testing.assert_array_equal(embedding_ND[1], embedding_ND[3])
+    np.testing.assert_array_equal(embedding_ND[1], embedding_ND[7])
+
+
+def test_sides_differ():
+    assert not np.allclose(run(RandomEncoder(), TEXTS, "query"), run(RandomEncoder(), TEXTS, "passage"))
+
+
+def test_batches_hold_the_token_budget():
+    encoder = RandomEncoder()
+    run(encoder, TEXTS, batch_tokens=20)
+    assert encoder.shapes == [(1, 36), (1, 15), (3, 6), (1, 1)]
+
+
+def test_token_batches_cover_every_text_once_longest_first():
+    lengths = np.random.default_rng(0).integers(1, 129, 500).tolist()
+    batches = list(token_batches(lengths, 1000))
+    flat = [position for batch in batches for position in batch]
+    assert sorted(flat) == list(range(500))
+    assert [lengths[position] for position in flat] == sorted(lengths, reverse=True)
+    assert all(len(batch) * lengths[batch[0]] <= 1000 for batch in batches)
+    assert all(len(batch) * lengths[batch[0]] > 1000 - lengths[batch[0]] for batch in batches[:-1])
+
+
+def test_bf16_is_an_approximation_of_fp32_in_float32():
+    full, half = run(RandomEncoder(), TEXTS), run(RandomEncoder(), TEXTS, precision="bf16")
+    assert half.dtype == np.float32
+    np.testing.assert_allclose(half, full, atol=0.02)
+    assert not np.array_equal(half, full)
+
+
+def test_fp16_on_a_cpu_is_refused():
+    with pytest.raises(MixlingualError, match=r"evaluation\.precision=fp16 on a CPU; use fp32 or bf16"):
+        run(RandomEncoder(), TEXTS, precision="fp16")
+
+
+def test_embeddings_that_are_not_finite_are_refused():
+    encoder = RandomEncoder()
+    with torch.no_grad():
+        encoder.table.weight[3 + ord("h") % 50] = float("nan")
+    with pytest.raises(MixlingualError, match=r"toy queries: 5 of 8 embeddings .* text 0 \('a long text"):
+        run(encoder, TEXTS)

@@ -1,0 +1,71 @@
+"""Metrics of single queries against hand-computed values and the field's libraries."""
+
+import os
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score
+
+from mixlingual.evaluation.language_bias import normalized_rank_distance, rank_distance
+from mixlingual.evaluation.metrics import average_precision, recall_at_k
+
+os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # compiling ranx takes half a minute
+from ranx import Qrels, Run, evaluate
+
+RANKS = np.array([[4, 1, 0], [2, 0, 0], [1, 2, 3], [10, 30, 20]])
+POOL = 30
+
+
+def random_rankings(queries, pool, slots):
+    """Ranks of 1 to `slots` relevant candidates of each query, 0 in the slots left over."""
+    rng = np.random.default_rng(0)
+    rank_QR = np.zeros((queries, slots), dtype=np.int64)
+    for row in rank_QR:
+        relevant = rng.integers(1, slots + 1)
+        row[rng.choice(slots, relevant, replace=False)] = rng.choice(pool, relevant, replace=False) + 1
+    return rank_QR
+
+
+def test_average_precision_by_hand():
+    expected = [(1 / 1 + 2 / 4) / 2, 1 / 2, 1.0, (1 / 10 + 2 / 20 + 3 / 30) / 3]
+    assert average_precision(RANKS) == pytest.approx(expected, abs=0)
+
+
+def test_recall_by_hand():
+    assert recall_at_k(RANKS, 1) == pytest.approx([1 / 2, 0, 1 / 3, 0], abs=0)
+    assert recall_at_k(RANKS, 10) == pytest.approx([1, 1, 1, 1 / 3], abs=0)
+
+
+def test_rank_distance_by_hand():
+    np.testing.assert_array_equal(rank_distance(RANKS), [3, np.nan, 2, 20])
+
+
+def test_normalized_rank_distance_by_hand():
+    expected = [(3 - 1) / (30 - 2), np.nan, 0, (20 - 2) / (30 - 3)]
+    np.testing.assert_allclose(normalized_rank_distance(RANKS, POOL), expected, rtol=1e-15)
+
+
+def test_normalized_rank_distance_spans_zero_to_one():
+    np.testing.assert_array_equal(normalized_rank_distance(np.array([[1, 30], [7, 8]]), POOL), [1, 0])
+    np.testing.assert_array_equal(normalized_rank_distance(np.array([[2, 1]]), 2), [0])
+
+
+def test_queries_without_relevant_candidates_are_refused():
+    with pytest.raises(AssertionError, match="no metrics"):
+        average_precision(np.array([[1, 2], [0, 0]]))
+
+
+def test_average_precision_equals_scikit_learn():
+    rank_QR = random_rankings(queries=50, pool=40, slots=7)
+    expected = [average_precision_score(np.isin(np.arange(1, 41), row), -np.arange(40)) for row in rank_QR]
+    np.testing.assert_allclose(average_precision(rank_QR), expected, rtol=1e-12)
+
+
+def test_metrics_equal_ranx():
+    rank_QR = random_rankings(queries=30, pool=40, slots=5)
+    qrels = Qrels({f"q{q:02}": {f"d{rank}": 1 for rank in row if rank} for q, row in enumerate(rank_QR)})
+    run = Run({f"q{q:02}": {f"d{rank}": float(-rank) for rank in range(1, 41)} for q in range(len(rank_QR))})
+    expected = evaluate(qrels, run, ["map", "recall@1", "recall@10"], return_mean=False)
+    np.testing.assert_allclose(average_precision(rank_QR), expected["map"], rtol=1e-12)
+    np.testing.assert_allclose(recall_at_k(rank_QR, 1), expected["recall@1"], rtol=1e-12)
+    np.testing.assert_allclose(recall_at_k(rank_QR, 10), expected["recall@10"], rtol=1e-12)

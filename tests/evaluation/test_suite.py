@@ -1,0 +1,123 @@
+"""Evaluation of an encoder on several benchmarks, with benchmarks made here."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mixlingual.config import EvaluationConfig
+from mixlingual.evaluation import suite
+from mixlingual.evaluation.protocol import PER_QUERY_COLUMNS
+from mixlingual.evaluation.suite import evaluate_encoder
+from mixlingual.records import Benchmark, Candidate, DataError, Query
+
+CPU = torch.device("cpu")
+LANGUAGES = ("de", "en")
+
+
+class NumberTokenizer:
+    """The text is a number, and the number is its one token; counts the texts it sees."""
+
+    pad_id = 0
+
+    def __init__(self):
+        self.seen = []
+
+    def encode(self, texts, side):
+        self.seen.append((side, len(texts)))
+        return [[int(text)] for text in texts]
+
+
+class OneHotEncoder(torch.nn.Module):
+    """Equal numbers match, others do not: a perfect retriever."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.eye(32))
+        self.modes = []
+
+    def forward(self, input_ids_BT, attention_mask_BT):
+        self.modes.append((self.training, self.weight.dtype))
+        return self.weight[input_ids_BT[:, 0]]
+
+
+def parallel_benchmark(name, questions):
+    """Question q asks for number q in both languages, among numbers that nothing asks for."""
+    numbers = range(1, questions + 6)
+    candidates = [Candidate(f"{language}/{n:02}", language, str(n)) for language in LANGUAGES for n in numbers]
+    place = {candidate.id: position for position, candidate in enumerate(candidates)}
+    asked = [(language, n) for language in LANGUAGES for n in range(1, questions + 1)]
+    queries = [Query(str(n), language, str(n), str(n)) for language, n in asked]
+    gold = {(str(n), language): place[f"{language}/{n:02}"] for language, n in asked}
+    return Benchmark(name, LANGUAGES, tuple(queries), tuple(candidates), gold, f"print of {name}")
+
+
+@pytest.fixture
+def loads(monkeypatch):
+    """The calls of load_benchmark, which serves benchmarks made here."""
+    calls = []
+
+    def load(name, root, languages):
+        calls.append((name, root, languages))
+        if name == "xquad_r" and root == Path("/nowhere"):
+            raise DataError("missing file")
+        return parallel_benchmark(name, 4 if name == "atlas" else 7)
+
+    monkeypatch.setattr(suite, "load_benchmark", load)
+    return calls
+
+
+def test_every_benchmark_is_scored(loads):
+    config = EvaluationConfig(benchmarks=["atlas", "mlqa_r"], root="/some/where", languages=["de", "en"])
+    scores = evaluate_encoder(OneHotEncoder(), NumberTokenizer(), config, CPU)
+    assert loads == [(name, Path("/some/where"), ["de", "en"]) for name in ("atlas", "mlqa_r")]
+    assert list(scores.benchmarks) == ["atlas", "mlqa_r"]
+    assert scores.benchmarks["atlas"]["queries"] == 8
+    assert scores.benchmarks["mlqa_r"]["candidates"] == 24
+    for metrics in scores.benchmarks.values():
+        assert [metrics[setting]["map"] for setting in ("mono", "cross", "multi")] == [1, 1, 1]
+        assert metrics["multi"]["rank_distance"] == 1
+    assert scores.fingerprints == {"atlas": "print of atlas", "mlqa_r": "print of mlqa_r"}
+    assert list(scores.timings) == ["evaluate/atlas", "evaluate/mlqa_r"]
+    assert all(seconds > 0 for seconds in scores.timings.values())
+    assert scores.per_query.groupby("benchmark").size().to_dict() == {"atlas": 24, "mlqa_r": 42}
+    assert np.array_equal(scores.per_query.index, np.arange(66))
+
+
+def test_each_text_is_encoded_once(loads):
+    tokenizer = NumberTokenizer()
+    evaluate_encoder(OneHotEncoder(), tokenizer, EvaluationConfig(benchmarks=["atlas"]), CPU)
+    assert tokenizer.seen == [("query", 4), ("passage", 9)]
+    assert loads == [("atlas", None, None)]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_encoder_evaluates_in_fp32_and_gets_its_mode_back(loads, training):
+    encoder = OneHotEncoder().to(torch.bfloat16).train(training)
+    evaluate_encoder(encoder, NumberTokenizer(), EvaluationConfig(benchmarks=["atlas"]), CPU)
+    assert set(encoder.modes) == {(False, torch.float32)}
+    assert encoder.training is training
+
+
+def test_the_mode_comes_back_after_a_failure(loads):
+    encoder = OneHotEncoder().train()
+    encoder.weight.data[3] = torch.nan
+    with pytest.raises(Exception, match="atlas queries: 2 of 8"):
+        evaluate_encoder(encoder, NumberTokenizer(), EvaluationConfig(benchmarks=["atlas"]), CPU)
+    assert encoder.training
+
+
+def test_missing_files_are_reported_before_anything_is_encoded(loads):
+    tokenizer = NumberTokenizer()
+    config = EvaluationConfig(benchmarks=["atlas", "xquad_r"], root="/nowhere")
+    with pytest.raises(DataError, match="missing file"):
+        evaluate_encoder(OneHotEncoder(), tokenizer, config, CPU)
+    assert tokenizer.seen == []
+
+
+def test_no_benchmarks_give_an_empty_result(loads):
+    scores = evaluate_encoder(OneHotEncoder(), NumberTokenizer(), EvaluationConfig(benchmarks=[]), CPU)
+    assert (scores.benchmarks, scores.timings, scores.fingerprints) == ({}, {}, {})
+    assert tuple(scores.per_query.columns) == PER_QUERY_COLUMNS
+    assert scores.per_query.empty

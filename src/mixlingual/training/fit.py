@@ -1,0 +1,96 @@
+"""Trains one encoder on one run's batches."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from pathlib import Path
+
+import torch
+from pytorch_lightning import Trainer
+from pytorch_lightning.loggers import Logger
+
+from mixlingual.batches.datamodule import HybridDataModule
+from mixlingual.config import TrainConfig, config_hash
+from mixlingual.model.encoder import DualEncoder
+from mixlingual.training.callbacks import CurveRecorder
+from mixlingual.training.checkpoint import CheckpointKeeper, VerifiedCheckpointIO, newest_checkpoint
+from mixlingual.training.module import RetrieverModule
+
+log = logging.getLogger(__name__)
+
+
+def fit(
+    encoder: DualEncoder,
+    data: HybridDataModule,
+    config: TrainConfig,
+    *,
+    steps: int,
+    folder: Path,
+    logger: Logger | None,
+) -> dict[str, float]:
+    """Trains the encoder in place for `steps` steps.
+
+    An interrupted run goes on from its newest whole checkpoint in the folder and ends with the very
+    weights that it would have had otherwise.
+
+    Args:
+        folder: receives curves.csv and checkpoints/.
+        logger: Lightning logger for the curves, or None.
+
+    Returns:
+        `steps`, `pairs` and `final_loss`, the mean over the last tenth of the steps.
+
+    Raises:
+        MixlingualError: the loss became NaN or infinite.
+    """
+    options = config.trainer
+    size = config.batching.batch_size
+    checkpoints = folder / "checkpoints" / config_hash(config)
+    recorder = CurveRecorder(folder / "curves.csv", every=options.log_every, batch_size=size)
+    keeper = CheckpointKeeper(
+        checkpoints,
+        steps=options.checkpoint_steps,
+        minutes=options.checkpoint_minutes,
+        keep=options.keep_checkpoints,
+    )
+    if steps:
+        _quiet_lightning()
+        trainer = Trainer(
+            accelerator=options.accelerator,
+            devices=1,
+            precision=options.precision,  # type: ignore[arg-type]
+            max_steps=steps,
+            accumulate_grad_batches=options.accumulate,
+            gradient_clip_val=config.optim.gradient_clip,
+            logger=logger or False,
+            callbacks=[recorder, keeper],
+            plugins=[VerifiedCheckpointIO()],
+            default_root_dir=folder,
+            use_distributed_sampler=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=sys.stderr.isatty(),
+        )
+        module = RetrieverModule(encoder, config.optim, steps=steps, seed=config.seed)
+        resumed = newest_checkpoint(checkpoints)
+        if resumed:
+            log.info("going on from %s", resumed)
+        trainer.fit(module, datamodule=data, ckpt_path=resumed)
+    tail = recorder.losses[-max(1, steps // 10) :]
+    result = {"steps": float(steps), "pairs": float(steps * size)}
+    return result | {"final_loss": sum(tail) / len(tail)} if tail else result
+
+
+def device_of(accelerator: str) -> torch.device:
+    """The device that `trainer.accelerator` stands for: one GPU if wanted and there, else the CPU."""
+    wanted = torch.cuda.is_available() if accelerator == "auto" else accelerator == "gpu"
+    return torch.device("cuda" if wanted else "cpu")
+
+
+def _quiet_lightning() -> None:
+    """Drops notices that do not apply here: batches come tokenised, and their number of workers is chosen."""
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*Trying to infer the `batch_size`.*")

@@ -1,0 +1,58 @@
+"""The Lightning module: one contrastive step over a batch that the sampler composed.
+
+Shape suffixes: B pairs of a batch, D embedding width.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningModule
+from torch import Tensor
+
+from mixlingual.batches.permutation import derive_key
+from mixlingual.config import OptimConfig
+from mixlingual.model.encoder import DualEncoder
+from mixlingual.model.loss import info_nce
+from mixlingual.records import MixlingualError
+from mixlingual.training.schedule import make_optimizer, make_scheduler
+
+
+class RetrieverModule(LightningModule):
+    """Trains a dual encoder with InfoNCE over the passages of its batch (arXiv 2408.10536, section 3)."""
+
+    def __init__(self, encoder: DualEncoder, optim: OptimConfig, *, steps: int, seed: int) -> None:
+        """Args: steps of the whole run, for the schedule; seed of dropout."""
+        super().__init__()
+        self.encoder = encoder
+        self._optim = optim
+        self._steps = steps
+        self._seed = seed
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Seeds dropout from (seed, micro-batch), so that a step does not depend on those before it."""
+        torch.manual_seed(derive_key(self._seed, "dropout", int(batch["index"])))
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
+        """`loss`, the mean over the micro-batch, and `loss_B` of each pair.
+
+        Raises:
+            MixlingualError: the loss is not finite.
+        """
+        query_BD = self.encoder(batch["query_ids"], batch["query_mask"])
+        passage_BD = self.encoder(batch["passage_ids"], batch["passage_mask"])
+        loss_B = info_nce(query_BD, passage_BD, batch["item"], batch["item"], self.encoder.temperature)
+        loss = loss_B.mean()
+        if not torch.isfinite(loss):
+            raise MixlingualError(
+                f"the loss is {loss.item()} at step {self.global_step}; lower optim.learning_rate, raise "
+                "model.temperature, or train with trainer.precision=32-true"
+            )
+        return {"loss": loss, "loss_B": loss_B.detach()}
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, with the learning rate moved at every step."""
+        optimizer = make_optimizer(self.parameters(), self._optim)
+        scheduler = make_scheduler(optimizer, self._optim, self._steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

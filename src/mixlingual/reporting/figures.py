@@ -1,0 +1,141 @@
+"""The pictures of a benchmark with their captions, for the page and for papers.
+
+Figures are drawn on objects of their own, never through pyplot, and in colours that readers with
+colour vision deficiency tell apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mixlingual.analysis.grid import Axes, Grid, Point, size_by_ratio
+from mixlingual.files import written_whole
+from mixlingual.reporting.heatmaps import language_maps, size_ratio_maps
+from mixlingual.reporting.labels import SETTING_TITLES, file_name
+from mixlingual.reporting.lines import ratio_lines
+
+_STYLE: dict[Any, Any] = {
+    "font.size": 8,
+    "axes.titlesize": 8.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.constrained_layout.use": True,
+    "hatch.linewidth": 0.6,
+    "legend.frameon": False,
+    "svg.hashsalt": "mixlingual",
+    "text.parse_math": False,
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure and the words that go with it."""
+
+    name: str
+    """Name of its files, without suffix."""
+    title: str
+    caption: str
+    alt: str
+    """What it shows, for readers who cannot see it."""
+    figure: Figure
+
+
+def pictures(results: pd.DataFrame, languages: pd.DataFrame, axes: Axes, benchmark: str) -> list[Picture]:
+    """The four pictures of a benchmark, from the tidy tables of its sweep."""
+    maps = [size_by_ratio(results, axes, benchmark, setting, "map") for setting in SETTING_TITLES]
+    bias = [size_by_ratio(results, axes, benchmark, "multi", f"rank_distance{kind}") for kind in ("", "_median")]
+    with _style():
+        return [
+            _grid_picture(maps, axes),
+            _map_picture(maps, axes),
+            _bias_picture(bias, axes),
+            _language_picture(benchmark, languages, axes),
+        ]
+
+
+def write_picture(picture: Picture, folder: Path) -> list[Path]:
+    """Writes the picture as SVG and PNG; the same picture gives the same bytes."""
+    files = [folder / f"{picture.name}.{kind}" for kind in ("svg", "png")]
+    for file in files:
+        with written_whole(file) as path, _style():
+            picture.figure.savefig(path, dpi=200, metadata={"Date": None} if file.suffix == ".svg" else None)
+    return files
+
+
+def _style() -> AbstractContextManager[None]:
+    return mpl.rc_context(_STYLE)
+
+
+def _grid_picture(grids: Sequence[Grid], axes: Axes) -> Picture:
+    caption = (
+        "Rows: sizes. Columns: probability that a batch is monolingual; 0 is all cross-lingual, 1 all monolingual. "
+        f"Means over seeds ({_seeds(grids)}), higher is better. Framed: the best mean of a size, not a test. "
+        "Each panel has its own colour scale. Hatched: no finished run."
+    )
+    title = f"mAP on {grids[0].benchmark} by size and batch ratio"
+    return _picture("map_grid", grids[0].benchmark, title, caption, _best_in_words(grids), size_ratio_maps(grids, axes))
+
+
+def _map_picture(grids: Sequence[Grid], axes: Axes) -> Picture:
+    title = f"mAP on {grids[0].benchmark} against the batch ratio"
+    caption = _line_caption(grids)
+    return _picture("map_lines", grids[0].benchmark, title, caption, _best_in_words(grids), ratio_lines(grids, axes))
+
+
+def _bias_picture(grids: Sequence[Grid], axes: Axes) -> Picture:
+    title = f"Language bias on {grids[0].benchmark} against the batch ratio"
+    caption = (
+        "Rank distance of a question: worst minus best rank of its parallel answers among the candidates of all "
+        f"languages; mean and median over questions. Lower is less biased. {_line_caption(grids)}"
+    )
+    return _picture(
+        "rank_distance", grids[0].benchmark, title, caption, _best_in_words(grids), ratio_lines(grids, axes)
+    )
+
+
+def _language_picture(benchmark: str, languages: pd.DataFrame, axes: Axes) -> Picture:
+    title = f"mAP on {benchmark} by language of question and candidates"
+    caption = (
+        "mAP × 100. Diagonal: monolingual retrieval; elsewhere: candidates in one other language. Rows: sizes; "
+        "columns: lowest, middle and highest ratio of each size. Languages are grouped by script. Means over seeds; "
+        "one colour scale for all panels."
+    )
+    alt = "Every value is in languages.csv."
+    return _picture("languages", benchmark, title, caption, alt, language_maps(languages, benchmark, axes))
+
+
+def _picture(kind: str, benchmark: str, title: str, caption: str, alt: str, figure: Figure) -> Picture:
+    figure.suptitle(title, fontsize=9.5)
+    return Picture(f"{file_name(benchmark)}_{kind}", title, caption, f"{title}. {alt}", figure)
+
+
+def _line_caption(grids: Sequence[Grid]) -> str:
+    return f"Line: mean over seeds ({_seeds(grids)}); markers: the seeds; band: smallest to largest seed."
+
+
+def _seeds(grids: Sequence[Grid]) -> str:
+    """Seeds per cell in words, as in `n = 2 to 3`."""
+    counts = sorted({int(count) for grid in grids for count in grid.seeds.to_numpy().ravel() if count})
+    if not counts:
+        return "no finished run"
+    return f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]}"
+
+
+def _best_in_words(grids: Sequence[Grid]) -> str:
+    """The best point and value of each size in each grid, as sentences."""
+    sentences = []
+    for grid in grids:
+        best = grid.best(grid.facts.decimals)
+        places = [(model, place) for model in best.index for place in best.columns if best.loc[model, place]]
+        values = [f"{m} at {Point(*p).label} ({grid.mean.loc[m, p]:.{grid.facts.decimals}f})" for m, p in places]
+        found = ", ".join(values) or "none, too few runs are done"
+        sentences.append(f"Best {SETTING_TITLES[grid.setting]} {grid.facts.label}: {found}.")
+    return " ".join(sentences)

@@ -1,0 +1,82 @@
+"""Line plots: a metric against the batch ratio, one line per size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple
+
+import matplotlib as mpl
+from matplotlib.axes import Axes as Panel
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from mixlingual.analysis.grid import Axes, Grid
+from mixlingual.analysis.points import RATIO_SERIES
+from mixlingual.reporting.labels import RATIO, SETTING_TITLES, label_width, size_label
+
+_MARKERS = "os^DvPX*"
+_Dash = Literal["-", "--", ":", "-."]
+_DASHES: tuple[_Dash, ...] = ("-", "--", ":", "-.")
+
+
+class _Look(NamedTuple):
+    """How the line of a size and series is drawn: colour and marker say the size, dash and fill the series."""
+
+    model: str
+    series: str
+    colour: str
+    marker: str
+    dash: _Dash
+    filled: bool
+
+
+def ratio_lines(grids: Sequence[Grid], axes: Axes) -> Figure:
+    """One panel per grid. Lines: means over seeds; markers: the seeds; bands: smallest to largest seed."""
+    figure = Figure(figsize=(2.4 * len(grids) + 0.6 + label_width(axes), 2.6))
+    panels = figure.subplots(1, len(grids), squeeze=False)[0]
+    for panel, grid in zip(panels, grids, strict=True):
+        _line_panel(panel, grid, axes)
+    figure.legend(handles=_legend(axes), loc="outside right upper")
+    return figure
+
+
+def _line_panel(panel: Panel, grid: Grid, axes: Axes) -> None:
+    for look in _looks(axes):
+        mean = grid.mean.loc[look.model, look.series].dropna()
+        low, high = (frame.loc[look.model, look.series].loc[mean.index] for frame in (grid.low, grid.high))
+        seeds = grid.values[(grid.values.model == look.model) & (grid.values.series == look.series)]
+        fill = look.colour if look.filled else "white"
+        panel.fill_between(mean.index, low, high, color=look.colour, alpha=0.18, linewidth=0)
+        panel.plot(mean.index, mean, look.dash, color=look.colour)
+        panel.plot(seeds.ratio, seeds.value, look.marker, color=look.colour, mfc=fill, markersize=4, alpha=0.8)
+    panel.set_title(SETTING_TITLES[grid.setting] if grid.metric == "map" else grid.facts.label)
+    panel.set_ylabel(f"{grid.facts.label}\n({grid.facts.direction})")
+    panel.set_xlabel(RATIO)
+    panel.set_xticks(sorted({point.ratio for point in axes.points}))
+    panel.xaxis.set_major_formatter("{x:g}")
+    panel.grid(axis="y", color="#dddddd", linewidth=0.6)
+    panel.set_axisbelow(True)
+
+
+def _looks(axes: Axes) -> Iterator[_Look]:
+    models, series = list(axes.sizes), list(dict.fromkeys(point.series for point in axes.points))
+    for i, model in enumerate(models):
+        colour = to_hex(mpl.colormaps["viridis"](0.05 + 0.8 * i / max(1, len(models) - 1)))
+        for j, name in enumerate(series):
+            filled = name == RATIO_SERIES
+            yield _Look(model, name, colour, _MARKERS[i % len(_MARKERS)], _DASHES[j % len(_DASHES)], filled)
+
+
+def _legend(axes: Axes) -> list[Line2D]:
+    """A line for each size and, when there are several, for each series."""
+    looks = list(_looks(axes))
+    sizes = [look for look in looks if look.series == looks[0].series]
+    kinds = [look for look in looks if look.model == looks[0].model]
+    lines = [_sample(size_label(look.model, axes), look.colour, look.marker, "-") for look in sizes]
+    return lines + [_sample(k.series, "#555555", "o", k.dash, filled=k.filled) for k in kinds if len(kinds) > 1]
+
+
+def _sample(label: str, colour: str, marker: str, dash: _Dash, *, filled: bool = True) -> Line2D:
+    fill = colour if filled else "white"
+    return Line2D([], [], color=colour, marker=marker, markersize=4, markerfacecolor=fill, linestyle=dash, label=label)

@@ -1,0 +1,161 @@
+"""The tables of a sweep: display tables for the page, Markdown files and CSV files.
+
+Markdown files are aligned and plain ASCII but for names, so that they also read well in a terminal.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from mixlingual.analysis.collect import State, Sweep
+from mixlingual.analysis.grid import METRICS, SETTINGS, Axes, Grid, benchmarks, size_by_ratio
+from mixlingual.files import written_whole
+from mixlingual.reporting.labels import SETTING_TITLES, size_label
+
+BLANK = "-"
+
+HEADLINES = (("mono", "map"), ("cross", "map"), ("multi", "map"), ("multi", "rank_distance"))
+"""The (setting, metric) grids that summarise a benchmark."""
+
+_STATE_TITLES: dict[State, str] = {
+    "failed": "failed",
+    "unreadable": "not readable",
+    "started": "running or cut off",
+    "missing": "not started",
+}
+
+
+class Cell(NamedTuple):
+    """A formatted value; `best` marks the best of its row."""
+
+    text: str
+    best: bool = False
+
+
+class Table(NamedTuple):
+    """A table as it is shown: text cells under a title."""
+
+    title: str
+    header: list[str]
+    rows: list[list[Cell]]
+
+
+def grid_table(grid: Grid, axes: Axes, *, spread: bool = False) -> Table:
+    """Sizes in rows, ratios in columns, the best ratio of each size marked.
+
+    Args:
+        grid: the means to show.
+        axes: rows and columns of the grid.
+        spread: add the smallest and largest seed behind each mean of several.
+    """
+    most = int(grid.seeds.to_numpy().max(initial=0))
+    facts = grid.facts
+    taken = {0: "no finished runs", 1: "one seed"}.get(most, f"mean of n = {most} seeds")
+    title = f"{grid.benchmark}, {SETTING_TITLES[grid.setting]}: {facts.label} ({facts.direction}; {taken})"
+    best = grid.best(facts.decimals)
+    rows = [
+        [
+            Cell(size_label(model, axes)),
+            *(Cell(_text(grid, model, p, most, spread), best.loc[model, p]) for p in axes.points),
+        ]
+        for model in axes.sizes
+    ]
+    return Table(title, ["size / ratio", *(point.label for point in axes.points)], rows)
+
+
+def _text(grid: Grid, model: str, point: tuple[str, float], most: int, spread: bool) -> str:
+    seeds = int(grid.seeds.loc[model, point])
+    if not seeds:
+        return BLANK
+    mean, low, high = (
+        f"{frame.loc[model, point]:.{grid.facts.decimals}f}" for frame in (grid.mean, grid.low, grid.high)
+    )
+    parts = [mean, f"[{low}, {high}]" if spread and seeds > 1 else "", f"(n={seeds})" if seeds < most else ""]
+    return " ".join(part for part in parts if part)
+
+
+def headline_tables(results: pd.DataFrame, axes: Axes, benchmark: str) -> list[Table]:
+    """The tables that summarise a benchmark: mAP in each setting, and rank distance."""
+    return [grid_table(size_by_ratio(results, axes, benchmark, *headline), axes) for headline in HEADLINES]
+
+
+def all_tables(results: pd.DataFrame, axes: Axes, benchmark: str) -> list[Table]:
+    """Every metric of a benchmark that some run has, with the spread over seeds."""
+    present = set(zip(*(results[results.benchmark == benchmark][key] for key in ("setting", "metric")), strict=True))
+    wanted = [(setting, metric) for setting in SETTINGS for metric in METRICS if (setting, metric) in present]
+    return [grid_table(size_by_ratio(results, axes, benchmark, *pair), axes, spread=True) for pair in wanted]
+
+
+def status_line(sweep: Sweep) -> str:
+    """How far the sweep is, in one line."""
+    counts = {title: len(sweep.in_state(state)) for state, title in _STATE_TITLES.items()}
+    rest = "".join(f", {count} {title}" for title, count in counts.items() if count)
+    return f"{len(sweep.in_state('done'))} of {len(sweep.runs)} runs done{rest}."
+
+
+def unfinished(sweep: Sweep) -> list[tuple[str, list[str]]]:
+    """(state in words, its runs with their reasons), for the states that some run is in."""
+    states = ((title, sweep.in_state(state)) for state, title in _STATE_TITLES.items())
+    return [
+        (title, [f"{run.name}: {run.reason}" if run.reason else run.name for run in runs])
+        for title, runs in states
+        if runs
+    ]
+
+
+def summary_markdown(sweep: Sweep, results: pd.DataFrame, axes: Axes) -> str:
+    """The sweep on one page: status, size x ratio tables of each benchmark, unfinished runs."""
+    parts = [
+        f"# Sweep {_escaped(sweep.name)}",
+        status_line(sweep),
+        *(f"Warning: {_escaped(w)}" for w in sweep.warnings()),
+    ]
+    if results.empty:
+        parts.append("No run has results yet, so there are no tables and pictures.")
+    for benchmark in benchmarks(results):
+        parts += [f"## {_escaped(benchmark)}", *map(markdown, headline_tables(results, axes, benchmark))]
+    for title, runs in unfinished(sweep):
+        parts += [f"## Runs {title}", "\n".join(f"- {_escaped(run)}" for run in runs)]
+    return "\n\n".join(parts) + "\n"
+
+
+def grid_markdown(results: pd.DataFrame, axes: Axes, benchmark: str) -> str:
+    """Every size x ratio table of a benchmark."""
+    note = "Means over seeds; brackets hold the smallest and largest seed. Bold: the best mean of a size, not a test."
+    return "\n\n".join([f"# {_escaped(benchmark)}", note, *map(markdown, all_tables(results, axes, benchmark))]) + "\n"
+
+
+def markdown(table: Table) -> str:
+    """The table as aligned Markdown under its title, best cells bold."""
+    texts = [[f"**{_escaped(c.text)}**" if c.best else _escaped(c.text) for c in row] for row in table.rows]
+    lines = [[_escaped(title) for title in table.header], *texts]
+    widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
+    rule = [f"{':' if i == 0 else '-'}{'-' * (width - 2)}{'-' if i == 0 else ':'}" for i, width in enumerate(widths)]
+    aligned = [_line(lines[0], widths), _line(rule, widths), *(_line(line, widths) for line in lines[1:])]
+    return "\n".join([f"**{_escaped(table.title)}**", "", *aligned])
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    first, *rest = zip(cells, widths, strict=True)
+    return f"| {' | '.join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)])} |"
+
+
+def _escaped(text: str) -> str:
+    """Text on one line that Markdown shows as it is; underscores inside words are harmless."""
+    return re.sub(r"([\\`*|<]|\](?=\()|(?<!\w)_|_(?!\w))", r"\\\1", " ".join(text.split()))
+
+
+def write_tables(tables: dict[str, pd.DataFrame | str], folder: Path) -> list[Path]:
+    """Writes, by file name, CSV files from data frames and text files from strings."""
+    for name, content in tables.items():
+        with written_whole(folder / name) as path:
+            if isinstance(content, str):
+                path.write_text(content, encoding="utf-8")
+            else:
+                content.to_csv(path, index=False)
+    return [folder / name for name in tables]

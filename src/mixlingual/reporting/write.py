@@ -1,0 +1,58 @@
+"""Writes the report of a sweep: tables, pictures and one HTML page that holds them all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from mixlingual.analysis.collect import read_sweep
+from mixlingual.analysis.grid import benchmarks, grid_axes, languages_table, results_table
+from mixlingual.files import written_whole
+from mixlingual.reporting.figures import pictures, write_picture
+from mixlingual.reporting.labels import file_name
+from mixlingual.reporting.page import Section, render_page
+from mixlingual.reporting.tables import grid_markdown, headline_tables, summary_markdown, write_tables
+
+
+@dataclass(frozen=True)
+class ReportPaths:
+    """The files of a report."""
+
+    page: Path
+    """The HTML page; it needs none of the other files."""
+    summary: Path
+    """Status and the main size x ratio tables, as Markdown that also reads well in a terminal."""
+    tables: tuple[Path, ...]
+    """All CSV and Markdown files."""
+    figures: tuple[Path, ...]
+    """Each picture as SVG and PNG."""
+
+
+def write_report(sweep_folder: Path, output: Path) -> ReportPaths:
+    """Reads multirun/<sweep_name>, finished or not, and writes its report into `output`.
+
+    Raises:
+        MixlingualError: `sweep_folder` does not exist or holds no runs.
+    """
+    sweep = read_sweep(sweep_folder)
+    axes, results, languages = grid_axes(sweep), results_table(sweep), languages_table(sweep)
+    names = benchmarks(results)
+    tables: dict[str, pd.DataFrame | str] = {
+        "summary.md": summary_markdown(sweep, results, axes),
+        "results.csv": results,
+        "languages.csv": languages,
+    }
+    tables |= {f"grid_{file_name(name)}.md": grid_markdown(results, axes, name) for name in names}
+    drawn = {name: pictures(results, languages, axes, name) for name in names}
+    figures = [
+        file for shown in drawn.values() for picture in shown for file in write_picture(picture, output / "figures")
+    ]
+    sections = [Section(name, headline_tables(results, axes, name), tuple(drawn[name])) for name in names]
+    paths = ReportPaths(
+        output / "index.html", output / "summary.md", tuple(write_tables(tables, output)), tuple(figures)
+    )
+    with written_whole(paths.page) as path:
+        path.write_text(render_page(sweep, sections, paths.page), encoding="utf-8")
+    return paths

@@ -1,0 +1,46 @@
+# The two commands of the README, and the checks of a developer. `make help` lists them.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint format clean
+
+help:  ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo 'Mixlingual needs Python 3.11 or newer with venv (Debian: apt install python3-venv)'; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/core: setup.cfg constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/dev: setup.cfg constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@ $(VENV)/core
+
+demo: $(VENV)/core  ## Train and evaluate a small size x ratio grid; prints the table and where the report lies.
+	$(BIN)/python -m mixlingual.train sweep=demo
+	$(BIN)/python -m mixlingual.report sweep_name=demo
+
+test: $(VENV)/dev  ## Run the tests. MIXLINGUAL_DATA=FOLDER adds those that need the real data.
+	$(BIN)/python -m pytest -q
+
+test-slow: $(VENV)/dev  ## Run the tests that take minutes.
+	$(BIN)/python -m pytest -q -m slow
+
+lint: $(VENV)/dev  ## Check style, types and the direction of imports.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/dev  ## Format the code.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## Remove the environment and build leftovers; results under multirun/ stay.
+	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,73 @@
+"""Entry point: evaluate one encoder zero-shot, without training.
+
+python -m mixlingual.evaluate model=me5_small evaluation.benchmarks=[mlqa_r] output=FILE.json
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+
+import hydra
+import torch
+from omegaconf import DictConfig
+
+from mixlingual.config import CONF_DIR, EvaluateConfig, register, to_config, to_plain
+from mixlingual.evaluation.suite import evaluate_encoder
+from mixlingual.files import written_whole
+from mixlingual.model.encoder import parameter_counts
+from mixlingual.model.load import load_encoder
+from mixlingual.records import MixlingualError
+from mixlingual.training.fit import device_of
+
+log = logging.getLogger(__name__)
+
+register()
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="evaluate")
+def main(cfg: DictConfig) -> None:
+    """Evaluates and writes the JSON file."""
+    try:
+        evaluate(to_config(EvaluateConfig, cfg))
+    except MixlingualError as error:
+        log.error(error)  # noqa: TRY400 - the message is for the user
+        sys.exit(1)
+
+
+def evaluate(config: EvaluateConfig) -> None:
+    """Writes the metrics of the encoder to `config.output`, and each query's scores beside it.
+
+    The file holds `model` (its config), `parameters`, `benchmarks` (benchmark -> setting -> metrics)
+    and `timings` in seconds; the scores of each query are in a Parquet file of the same name.
+
+    Raises:
+        MixlingualError: the checkpoint or a benchmark cannot be read, or embeddings are not finite.
+    """
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    encoder, tokenizer = load_encoder(config.model, None, seed=0)
+    scores = evaluate_encoder(encoder, tokenizer, config.evaluation, device_of(config.accelerator))
+    output = Path(config.output)
+    content = {
+        "model": to_plain(config.model),
+        "parameters": parameter_counts(encoder),
+        "benchmarks": scores.benchmarks,
+        "timings": scores.timings,
+    }
+    with written_whole(output.with_suffix(".parquet")) as path:
+        scores.per_query.to_parquet(path, index=False, compression="zstd")
+    with written_whole(output) as path:
+        path.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    for name, settings in scores.benchmarks.items():
+        for setting in ("mono", "cross", "multi"):
+            if setting in settings:
+                shown = "  ".join(f"{k} {v:.4g}" for k, v in settings[setting].items() if isinstance(v, float))
+                log.info("%s %s: %s", name, setting, shown)
+    log.info("metrics in %s", output)
+
+
+if __name__ == "__main__":
+    main()

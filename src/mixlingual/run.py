@@ -1,0 +1,110 @@
+"""One grid point, start to end: data -> batches -> model -> training -> evaluation -> result."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import itertools
+import logging
+import platform
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from mixlingual.batches.datamodule import HybridDataModule, MicroBatches
+from mixlingual.batches.pools import make_sampler
+from mixlingual.batches.sampler import exposure
+from mixlingual.config import TrainConfig, config_hash, to_plain
+from mixlingual.data.registry import load_corpus
+from mixlingual.evaluation.suite import evaluate_encoder
+from mixlingual.model.encoder import parameter_counts
+from mixlingual.model.export import save_encoder
+from mixlingual.model.load import load_encoder
+from mixlingual.records import ParallelCorpus, RunResult
+from mixlingual.training.fit import device_of, fit
+from mixlingual.training.schedule import budget_steps
+from mixlingual.training.tracking import Tracker
+
+log = logging.getLogger(__name__)
+
+PACKAGES = ("mixlingual", "torch", "pytorch-lightning", "transformers", "tokenizers", "numpy", "babel")
+
+
+def run(config: TrainConfig, folder: Path) -> tuple[RunResult, pd.DataFrame]:
+    """Trains and evaluates one grid point.
+
+    Args:
+        config: the run.
+        folder: receives the training curve and, if wanted, the trained encoder.
+
+    Returns:
+        The result, and the scores of every query (columns: see `evaluation.protocol`).
+
+    Raises:
+        MixlingualError: data, checkpoint or training failed in a way that the user can mend.
+    """
+    if config.trainer.threads is not None:
+        torch.set_num_threads(config.trainer.threads)
+    corpus = load_corpus(config.data)
+    steps = budget_steps(config.trainer.steps, config.trainer.pairs, config.batching.batch_size)
+    accumulate = config.trainer.accumulate
+    sampler = make_sampler(corpus, config.batching, seed=config.seed, steps=steps, accumulate=accumulate)
+    encoder, tokenizer = load_encoder(config.model, lambda: corpus_texts(corpus), config.seed)
+    parameters = parameter_counts(encoder)
+    log.info(
+        "%s: %d items, %d languages, %s parameters (%s non-embedding), %d steps of %d pairs",
+        config.run_name,
+        len(corpus.items),
+        len(corpus.languages),
+        f"{parameters['total']:,}",
+        f"{parameters['non_embedding']:,}",
+        steps,
+        config.batching.batch_size,
+    )
+    with Tracker.open(config, folder, parameters) as tracker:
+        started = time.perf_counter()
+        batches = MicroBatches(corpus, sampler, tokenizer, steps=steps, accumulate=accumulate)
+        data = HybridDataModule(batches, workers=config.trainer.workers)
+        training = fit(encoder, data, config, steps=steps, folder=folder, logger=tracker.logger)
+        trained = time.perf_counter() - started
+        if config.trainer.save_model:
+            save_encoder(encoder, tokenizer, folder / "model")
+        scores = evaluate_encoder(encoder, tokenizer, config.evaluation, device_of(config.trainer.accelerator))
+        result = RunResult(
+            sweep_name=config.sweep_name,
+            run_name=config.run_name,
+            config=to_plain(config),
+            config_hash=config_hash(config),
+            commit=_commit(),
+            versions={"python": platform.python_version()} | {p: importlib.metadata.version(p) for p in PACKAGES},
+            data={f"train/{corpus.name}": corpus.fingerprint} | scores.fingerprints,
+            parameters=parameters,
+            batches=exposure(sampler, steps),
+            training=training,
+            benchmarks=scores.benchmarks,
+            timings={"train": trained} | scores.timings,
+        )
+        tracker.log_result(result)
+    return result, scores.per_query
+
+
+def corpus_texts(corpus: ParallelCorpus) -> Iterator[str]:
+    """Every training text, for a tokenizer made from them."""
+    for item in corpus.items:
+        yield from itertools.chain(item.query.values(), item.passage.values())
+
+
+def _commit() -> str | None:
+    """The code's git commit, with a + where the checkout has uncommitted changes."""
+    git = ("git", "-C", str(Path(__file__).parent))
+    try:
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+        changed = subprocess.run(
+            [*git, "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")

@@ -1,0 +1,103 @@
+"""The files of one run: what it is (result.json, queries.parquet) and how it stands (status.json)."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import os
+import platform
+import shutil
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mixlingual.config import TrainConfig, config_hash, to_plain
+from mixlingual.files import written_whole
+from mixlingual.records import MixlingualError, RunResult
+
+
+class RunRecord:
+    """The folder of one run. result.json is written last and whole: where it is, the run is finished."""
+
+    def __init__(self, folder: Path, config: TrainConfig) -> None:
+        """Args: folder of the run; the config it is started with."""
+        self.folder = folder
+        self._config = config
+        self._started = _now()
+
+    def is_done(self) -> bool:
+        """Whether the run finished earlier, with this very config.
+
+        Raises:
+            MixlingualError: the folder holds the result of another config; the differences are listed.
+        """
+        path = self.folder / "result.json"
+        if not path.exists():
+            return False
+        try:
+            finished = json.loads(path.read_text(encoding="utf-8"))
+            other_hash, other = finished["config_hash"], finished["config"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise MixlingualError(f"{path} is not a result of ours ({error}); move the folder away") from error
+        if other_hash == config_hash(self._config):
+            return True
+        changes = "\n".join(f"  {line}" for line in _differences(other, to_plain(self._config)))
+        raise MixlingualError(
+            f"{self.folder} holds the finished run of another configuration:\n{changes}\n"
+            "Choose another sweep_name, add what differs to run_name, or move the folder away."
+        )
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Keeps status.json: started, then done, or failed with the reason and the traceback."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._write_status("started")
+        try:
+            yield
+        except BaseException as error:
+            self._write_status("failed", f"{type(error).__name__}: {error}", traceback.format_exc())
+            raise
+        self._write_status("done")
+
+    def save(self, result: RunResult, per_query: pd.DataFrame) -> None:
+        """Writes the scores of every query, then the result, and drops what only a resumption needs."""
+        with written_whole(self.folder / "queries.parquet") as path:
+            per_query.to_parquet(path, index=False, compression="zstd")
+        _write_json(self.folder / "result.json", dataclasses.asdict(result))
+        shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
+
+    def _write_status(self, state: str, reason: str | None = None, trace: str | None = None) -> None:
+        status = {
+            "state": state,
+            "reason": reason,
+            "traceback": trace,
+            "started": self._started,
+            "updated": _now(),
+            "host": platform.node(),
+            "pid": os.getpid(),
+        }
+        _write_json(self.folder / "status.json", status)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    with written_whole(path) as temporary:
+        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
+    """One line for each option that two plain configs give different values."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            yield from _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+    elif old != new:
+        yield f"{path}: {old!r} there, {new!r} now"
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -1,0 +1,125 @@
+"""The grid: every run of a sweep, composed and checked before the first one starts."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from mixlingual.config import ConfigError, TrainConfig, to_config
+from mixlingual.files import written_whole
+from mixlingual.records import MixlingualError
+from mixlingual.run_record import RunRecord
+
+log = logging.getLogger(__name__)
+
+SWEEP_SCHEMA = 1
+
+
+def compose_runs(overrides: Sequence[str]) -> list[TrainConfig]:
+    """Every run that the command-line overrides stand for, in the order of the grid.
+
+    Hydra must be initialised, as it is inside `hydra.main`.
+
+    Raises:
+        ConfigError: a run is invalid, or two runs would share a folder; all mistakes are listed.
+    """
+    chosen = compose("train", overrides=_without_choices(overrides), return_hydra_config=True)
+    swept = [f"{key}={value}" for key, value in (chosen.hydra.sweeper.params or {}).items()]
+    parsed = OverridesParser.create().parse_overrides([*swept, *overrides])
+    configs, mistakes = [], []
+    for cell in BasicSweeper.split_arguments(parsed, None)[0]:
+        try:
+            configs.append(to_config(TrainConfig, compose("train", overrides=list(cell))))
+        except ConfigError as error:
+            mistakes.append(f"{' '.join(cell)}\n{error}")
+    if mistakes:
+        raise ConfigError(f"{len(mistakes)} runs of the sweep are invalid:\n" + "\n".join(mistakes))
+    _check_names(configs)
+    return configs
+
+
+def _without_choices(overrides: Sequence[str]) -> list[str]:
+    """The overrides that hold one value: enough to find the sweep preset."""
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    return [override.input_line for override in parsed if not override.is_sweep_override() and override.input_line]
+
+
+def _check_names(configs: Sequence[TrainConfig]) -> None:
+    names = Counter((config.sweep_name, config.run_name) for config in configs)
+    if shared := [f"{sweep}/{run} ({count} runs)" for (sweep, run), count in names.items() if count > 1]:
+        raise ConfigError(
+            f"runs of the sweep would share a folder: {', '.join(shared)}; put every swept option into run_name, "
+            "as in run_name='${model.name}_r${number:${batching.monolingual_ratio}}_lr${optim.learning_rate}_s${seed}'"
+        )
+
+
+class SweepGuard(Callback):
+    """Around a multirun: checks and records the grid before it starts, and reports failures at its end."""
+
+    def __init__(self) -> None:
+        self._folder = Path()
+        self._runs: list[TrainConfig] = []
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Validates every run and writes sweep.json; a grid that cannot start ends the program with code 1."""
+        try:
+            self._runs = compose_runs(OmegaConf.to_container(config.hydra.overrides.task))  # type: ignore[arg-type]
+            self._folder = Path(config.hydra.sweep.dir)
+            for run in self._runs:
+                RunRecord(self._folder / run.run_name, run).is_done()
+        except MixlingualError as error:
+            sys.exit(f"error: {error}")
+        record_grid(self._folder, self._runs)
+        log.info("sweep %s: %d runs in %s", self._runs[0].sweep_name, len(self._runs), self._folder)
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        """Names the runs that did not finish; any makes the exit code 1."""
+        failed = {run.run_name: _reason(self._folder / run.run_name) for run in self._runs}
+        failed = {name: reason for name, reason in failed.items() if reason}
+        done = len(self._runs) - len(failed)
+        log.info("sweep %s: %d of %d runs done", self._runs[0].sweep_name, done, len(self._runs))
+        for name, reason in failed.items():
+            log.error("%s: %s", name, reason)
+        if failed:
+            sys.exit(1)
+
+
+def record_grid(folder: Path, runs: Sequence[TrainConfig]) -> None:
+    """Adds runs to the folder's sweep.json, which lists every run that was ever planned there."""
+    path = folder / "sweep.json"
+    known = {}
+    if path.exists():
+        known = {run["run_name"]: run for run in json.loads(path.read_text(encoding="utf-8"))["runs"]}
+    for run in runs:
+        known[run.run_name] = {
+            "run_name": run.run_name,
+            "model": run.model.name,
+            "batching": run.batching.name,
+            "monolingual_ratio": run.batching.monolingual_ratio,
+            "seed": run.seed,
+        }
+    content = {"schema": SWEEP_SCHEMA, "sweep_name": runs[0].sweep_name, "runs": list(known.values())}
+    with written_whole(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _reason(folder: Path) -> str | None:
+    """Why a run is not done, or None."""
+    if (folder / "result.json").exists():
+        return None
+    try:
+        status = json.loads((folder / "status.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return "never started"
+    return status["reason"] or "ended without a word: killed, or out of memory"

@@ -1,0 +1,109 @@
+"""What is installed: versions agree, the wheel is complete, imports flow one way."""
+
+import configparser
+import os
+import re
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+CONDA_NAMES = {"pytorch-gpu": "torch", "faiss-gpu": "faiss-cpu"}
+
+
+def setup_cfg():
+    parsed = configparser.ConfigParser()
+    parsed.read(ROOT / "setup.cfg")
+    return parsed
+
+
+def requirements(text):
+    split = (re.match(r"([\w.-]+)(.*)", line.strip()) for line in text.strip().splitlines())
+    return {match[1].lower(): match[2] for match in split}
+
+
+def test_conda_and_pip_name_the_same_versions():
+    config = setup_cfg()
+    extras = config["options.extras_require"]
+    wanted = requirements(config["options"]["install_requires"]) | requirements(extras["wandb"] + extras["slurm"])
+    entries = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    pip = next(entry for entry in entries if isinstance(entry, dict))["pip"]
+    conda = requirements("\n".join([*(e for e in entries if isinstance(e, str)), *(e for e in pip if e[0] != "-")]))
+    assert conda.pop("python") == config["options"]["python_requires"]
+    conda.pop("pip")
+    assert {CONDA_NAMES.get(name, name): versions for name, versions in conda.items()} == wanted
+
+
+def test_the_broken_lightning_releases_are_excluded():
+    versions = requirements(setup_cfg()["options"]["install_requires"])["pytorch-lightning"]
+    assert "!=2.6.2" in versions
+    assert "!=2.6.3" in versions
+
+
+def test_every_dependency_has_a_tested_version():
+    config = setup_cfg()
+    pinned = requirements("\n".join(x for x in (ROOT / "constraints.txt").read_text().splitlines() if x[0] != "#"))
+    wanted = requirements(config["options"]["install_requires"]) | requirements(config["options.extras_require"]["dev"])
+    assert set(wanted) <= set(pinned)
+
+
+def test_every_package_is_listed():
+    found = {"mixlingual.conf"} | {
+        ".".join(path.parent.relative_to(ROOT / "src").parts) for path in (ROOT / "src/mixlingual").rglob("__init__.py")
+    }
+    assert set(setup_cfg()["options"]["packages"].split()) == found
+
+
+def test_imports_flow_one_way():
+    checked = subprocess.run(
+        [sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert checked.returncode == 0, checked.stdout
+    assert "2 kept" in checked.stdout
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """Python of an environment that holds the built wheel, and sees this one's dependencies."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(source)], check=True)
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(source)]
+    subprocess.run(build, check=True)
+    venv.create(folder / "venv", with_pip=False)
+    python = folder / "venv/bin/python"
+    site = subprocess.run(
+        [python, "-c", "import site; print(site.getsitepackages()[0])"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    target = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", site]
+    subprocess.run([*target, str(next(folder.glob("*.whl")))], check=True)
+    others = next(path for path in sys.path if path.endswith("site-packages"))
+    (Path(site) / "zz_dependencies.pth").write_text(f"{others}\n")
+    return python
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["train", "--help"], "model: labse"),
+        (["evaluate", "--help"], "mixlingual.evaluate"),
+        (["report", "--help"], "sweep_name"),
+        (["preflight", "experiment=smoke"], "1 run"),
+        (["options", "batching"], "batching.monolingual_ratio"),
+    ],
+)
+def test_every_entry_point_runs_from_the_wheel(installed, tmp_path, arguments, expected):
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    where = [installed, "-c", "import mixlingual; print(mixlingual.__file__)"]
+    assert str(installed.parents[1]) in subprocess.run(where, cwd=tmp_path, capture_output=True, text=True).stdout
+    ran = subprocess.run(
+        [installed, "-m", f"mixlingual.{arguments[0]}", *arguments[1:]],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert expected in ran.stdout

@@ -1,0 +1,121 @@
+"""Runs and sweeps as a user starts them: in a process of their own, judged by what they leave on disk."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+TINY = (
+    "model=scratch_xs", "model.scratch.vocabulary=2000", "trainer.steps=3", "trainer.save_model=false",
+    "data.languages=[de,en]", "evaluation.languages=[de,en]", "batching.batch_size=8", "trainer.threads=1",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def train(tmp_path, cache):
+    """Calls the entry point in tmp_path; returns the finished process."""
+
+    def call(*overrides, module="train"):
+        environment = os.environ | {"MIXLINGUAL_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", f"mixlingual.{module}", *overrides]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+
+    return call
+
+
+def read(folder, name="result.json"):
+    return json.loads((folder / name).read_text())
+
+
+def test_one_run_leaves_its_result_and_is_not_repeated(train, tmp_path):
+    first = train(*TINY)
+    assert first.returncode == 0, first.stderr
+    folder = tmp_path / "multirun/adhoc/scratch_xs_hybrid_r0.5_s0"
+    result = read(folder)
+    assert result["training"]["steps"] == 3
+    assert result["batches"]["pairs"] == 24
+    assert set(result["benchmarks"]["atlas"]) >= {"mono", "cross", "multi"}
+    assert read(folder, "status.json")["state"] == "done"
+    assert (folder / "curves.csv").read_text().splitlines()[-1].startswith("3,")
+    assert "result in" in (folder / "run.log").read_text()
+    scores = pd.read_parquet(folder / "queries.parquet")
+    mono = scores[(scores.setting == "mono") & (scores.query_language == "de")]
+    assert mono.ap.mean() == pytest.approx(result["benchmarks"]["atlas"]["mono"]["languages"]["de"]["map"], abs=1e-6)
+
+    written = (folder / "result.json").stat().st_mtime_ns
+    again = train(*TINY)
+    assert again.returncode == 0
+    assert "is finished; nothing to do" in again.stderr
+    assert (folder / "result.json").stat().st_mtime_ns == written
+
+    changed = train(*TINY, "optim.learning_rate=0.5")
+    assert changed.returncode == 1
+    assert "optim.learning_rate: 0.002 there, 0.5 now" in changed.stderr
+    assert "Traceback" not in changed.stderr
+    assert read(folder, "status.json")["state"] == "done", "a refusal does not touch the finished run"
+
+
+def test_a_sweep_outlives_a_failing_run_and_does_what_is_missing(train, tmp_path):
+    grid = (*TINY, "sweep_name=grid", "optim.gradient_clip=null", "trainer.log_every=1", "evaluation.benchmarks=[]")
+    cells = ("-m", "optim.learning_rate=1e-3,1e38", "seed=0,1", "run_name='lr${optim.learning_rate}_s${seed}'")
+    first = train(*grid, *cells)
+    assert first.returncode == 1, first.stderr
+    sweep = tmp_path / "multirun/grid"
+    names = ["lr0.001_s0", "lr0.001_s1", "lr1e+38_s0", "lr1e+38_s1"]
+    assert [run["run_name"] for run in read(sweep, "sweep.json")["runs"]] == names
+    states = [read(sweep / name, "status.json") for name in names]
+    assert [status["state"] for status in states] == ["done", "done", "failed", "failed"]
+    assert "the loss is nan at step" in states[2]["reason"]
+    assert "training_step" in states[2]["traceback"]
+    assert "lr1e+38_s1: MixlingualError: the loss is nan at step" in first.stderr
+    assert "2 of 4 runs done" in first.stderr
+
+    written = {name: (sweep / name / "result.json").stat().st_mtime_ns for name in names[:2]}
+    again = train(*grid, "-m", "optim.learning_rate=1e-3", "seed=0,1,2", cells[-1], "hydra/launcher=parallel")
+    assert again.returncode == 0, again.stderr
+    assert {name: (sweep / name / "result.json").stat().st_mtime_ns for name in names[:2]} == written
+    assert read(sweep / "lr0.001_s2")["config"]["seed"] == 2
+    assert len(read(sweep, "sweep.json")["runs"]) == 5
+
+    changed = train(*grid, "-m", "optim.learning_rate=1e-3", "seed=0,3", cells[-1], "optim.eps=1e-6")
+    assert changed.returncode == 1
+    assert "optim.eps: 1e-08 there, 1e-06 now" in changed.stderr
+    assert not (sweep / "lr0.001_s3").exists(), "nothing starts where the grid contradicts finished runs"
+
+
+def test_an_invalid_grid_does_not_start(train, tmp_path):
+    wrong = train("-m", *TINY, "batching.monolingual_ratio=0.5,1.5", "model.pooling=mean,max")
+    assert wrong.returncode == 1
+    assert "3 runs of the sweep are invalid" in wrong.stderr
+    assert "model.pooling: got 'max'; allowed: mean, cls, last" in wrong.stderr
+    shared = train("-m", *TINY, "optim.eps=1e-6,1e-7")
+    assert shared.returncode == 1
+    assert "adhoc/scratch_xs_hybrid_r0.5_s0 (2 runs); put every swept option into run_name" in shared.stderr
+    assert not list(tmp_path.glob("multirun/*/*/status.json"))
+
+
+def test_the_same_run_gives_the_same_numbers(train, tmp_path):
+    for sweep in ("one", "two"):
+        assert train(*TINY, f"sweep_name={sweep}", "trainer.log_every=1").returncode == 0
+    one, two = (tmp_path / f"multirun/{sweep}/scratch_xs_hybrid_r0.5_s0" for sweep in ("one", "two"))
+    losses = [pd.read_csv(folder / "curves.csv").loss.tolist() for folder in (one, two)]
+    assert losses[0] == losses[1]
+    assert read(one)["benchmarks"] == read(two)["benchmarks"]
+
+
+def test_wrong_words_on_the_command_line(train):
+    typo = train("batching.monolingal_ratio=0.5")
+    assert typo.returncode == 1
+    assert "Key 'monolingal_ratio' is not in struct" in typo.stderr
+    help_text = train("--help")
+    assert help_text.returncode == 0
+    assert "python -m mixlingual.train sweep=demo" in help_text.stdout
+    assert "model: labse" in help_text.stdout

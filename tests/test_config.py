@@ -43,7 +43,7 @@ def test_every_group_has_choices():
 @pytest.mark.parametrize(("group", "choice"), [(group, choice) for group in GROUPS for choice in choices(group)])
 def test_every_choice_composes(group, choice, monkeypatch):
     monkeypatch.setenv("MIXLINGUAL_DATA", "somewhere")
-    overrides = [f"{group}={choice}"] + (["data.root=x"] if choice == "parallel" else [])
+    overrides = [f"{group}={choice}"] + (["data.root=x"] if choice in ("parallel", "paper") else [])
     config = to_config(TrainConfig, compose("train", overrides=overrides))
     if group in ("model", "batching"):
         assert getattr(config, group).name == choice

@@ -66,7 +66,7 @@ def test_one_run_leaves_its_result_and_is_not_repeated(train, tmp_path):
 def test_a_sweep_outlives_a_failing_run_and_does_what_is_missing(train, tmp_path):
     grid = (*TINY, "sweep_name=grid", "optim.gradient_clip=null", "trainer.log_every=1", "evaluation.benchmarks=[]")
     cells = ("-m", "optim.learning_rate=1e-3,1e38", "seed=0,1", "run_name='lr${optim.learning_rate}_s${seed}'")
-    first = train(*grid, *cells)
+    first = train(*cells, *grid)
     assert first.returncode == 1, first.stderr
     sweep = tmp_path / "multirun/grid"
     names = ["lr0.001_s0", "lr0.001_s1", "lr1e+38_s0", "lr1e+38_s1"]
@@ -79,13 +79,13 @@ def test_a_sweep_outlives_a_failing_run_and_does_what_is_missing(train, tmp_path
     assert "2 of 4 runs done" in first.stderr
 
     written = {name: (sweep / name / "result.json").stat().st_mtime_ns for name in names[:2]}
-    again = train(*grid, "-m", "optim.learning_rate=1e-3", "seed=0,1,2", cells[-1], "hydra/launcher=parallel")
+    again = train("-m", *grid, "optim.learning_rate=1e-3", "seed=0,1,2", cells[-1], "hydra/launcher=parallel")
     assert again.returncode == 0, again.stderr
     assert {name: (sweep / name / "result.json").stat().st_mtime_ns for name in names[:2]} == written
     assert read(sweep / "lr0.001_s2")["config"]["seed"] == 2
     assert len(read(sweep, "sweep.json")["runs"]) == 5
 
-    changed = train(*grid, "-m", "optim.learning_rate=1e-3", "seed=0,3", cells[-1], "optim.eps=1e-6")
+    changed = train("-m", *grid, "optim.learning_rate=1e-3", "seed=0,3", cells[-1], "optim.eps=1e-6")
     assert changed.returncode == 1
     assert "optim.eps: 1e-08 there, 1e-06 now" in changed.stderr
     assert not (sweep / "lr0.001_s3").exists(), "nothing starts where the grid contradicts finished runs"

@@ -27,6 +27,7 @@ class CurveRecorder(Callback):
         self._in_step: list[tuple[float, bool]] = []
         self._since: list[tuple[float, bool]] = []
         self._started = 0.0
+        self._rate = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts the file, or cuts it to the points before the step that the run goes on at."""
@@ -47,6 +48,10 @@ class CurveRecorder(Callback):
         self.losses = list(state_dict["losses"])
         self._since = list(state_dict["since"])
 
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Keeps the learning rate that the coming step uses."""
+        self._rate = trainer.optimizers[0].param_groups[0]["lr"]
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -66,7 +71,7 @@ class CurveRecorder(Callback):
             "loss": _mean([loss for loss, _ in self._since]),
             "loss_mono": _mean([loss for loss, monolingual in self._since if monolingual]),
             "loss_cross": _mean([loss for loss, monolingual in self._since if not monolingual]),
-            "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
+            "learning_rate": self._rate,
             "pairs_per_second": len(self._since) / (now - self._started),
         }
         with self._path.open("a", newline="") as file:

@@ -207,6 +207,9 @@ class TrainerConfig:
         1, "Micro-batches of an optimiser step; negatives come from the own micro-batch. Divides batch_size.", low=1
     )
     accelerator: str = option("auto", "Where to run; auto takes a GPU if there is one.", choices=("auto", "cpu", "gpu"))
+    devices: int = option(
+        1, "Processes of a run, one device each, that share a batch; more than one only under torchrun or Slurm.", low=1
+    )
     precision: str = option(
         "32-true", "Lightning precision of training.", choices=("32-true", "bf16-mixed", "bf16-true")
     )
@@ -277,13 +280,12 @@ class TrainConfig:
             yield "trainer.steps", "exactly one of trainer.steps and trainer.pairs must be set; set the other to null"
         if self.data.name == "parallel" and self.data.root is None:
             yield "data.root", "data=parallel needs the folder of its JSON lines; set data.root=FOLDER"
-        if self.batching.batch_size % self.trainer.accumulate:
-            yield (
-                "trainer.accumulate",
-                f"got {self.trainer.accumulate}, which does not divide {self.batching.batch_size}",
-            )
+        parts = self.trainer.accumulate * self.trainer.devices
+        if self.batching.batch_size % parts:
+            shares = f"trainer.accumulate={self.trainer.accumulate} times trainer.devices={self.trainer.devices}"
+            yield "batching.batch_size", f"got {self.batching.batch_size}, which {shares} does not divide"
         if self.batching.final_ratio is not None and self.batching.ratio_schedule == "constant":
-            yield "batching.final_ratio", "a constant ratio has no other end; set batching.ratio_schedule, or null here"
+            yield "batching.final_ratio", "a constant ratio has no other end; set batching.ratio_schedule or null"
         if len(self.optim.betas) != 2:
             yield "optim.betas", f"got {len(self.optim.betas)} numbers; AdamW takes two, as in [0.9, 0.999]"
         for name in ("sweep_name", "run_name"):

@@ -25,6 +25,7 @@ from mixlingual.model.export import save_encoder
 from mixlingual.model.load import load_encoder
 from mixlingual.records import ParallelCorpus, RunResult
 from mixlingual.training.fit import device_of, fit
+from mixlingual.training.gather import global_rank
 from mixlingual.training.schedule import budget_steps
 from mixlingual.training.tracking import Tracker
 
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 PACKAGES = ("mixlingual", "torch", "pytorch-lightning", "transformers", "tokenizers", "numpy", "babel")
 
 
-def run(config: TrainConfig, folder: Path) -> tuple[RunResult, pd.DataFrame]:
+def run(config: TrainConfig, folder: Path) -> tuple[RunResult, pd.DataFrame] | None:
     """Trains and evaluates one grid point.
 
     Args:
@@ -41,7 +42,8 @@ def run(config: TrainConfig, folder: Path) -> tuple[RunResult, pd.DataFrame]:
         folder: receives the training curve and, if wanted, the trained encoder.
 
     Returns:
-        The result, and the scores of every query (columns: see `evaluation.protocol`).
+        The result, and the scores of every query (columns: see `evaluation.protocol`). Of several
+        processes only the first evaluates; the others get None when training is through.
 
     Raises:
         MixlingualError: data, checkpoint or training failed in a way that the user can mend.
@@ -55,7 +57,7 @@ def run(config: TrainConfig, folder: Path) -> tuple[RunResult, pd.DataFrame]:
     encoder, tokenizer = load_encoder(config.model, lambda: corpus_texts(corpus), config.seed)
     parameters = parameter_counts(encoder)
     log.info(
-        "%s: %d items, %d languages, %s parameters (%s non-embedding), %d steps of %d pairs",
+        "%s: %d items, %d languages, %s weights (%s non-embedding), %d steps of %d pairs, mean ratio %.4g",
         config.run_name,
         len(corpus.items),
         len(corpus.languages),
@@ -63,13 +65,16 @@ def run(config: TrainConfig, folder: Path) -> tuple[RunResult, pd.DataFrame]:
         f"{parameters['non_embedding']:,}",
         steps,
         config.batching.batch_size,
+        sampler.plan.ratio.mean(),
     )
-    with Tracker.open(config, folder, parameters) as tracker:
+    with Tracker.open(config, folder, parameters) if global_rank() == 0 else Tracker(None) as tracker:
         started = time.perf_counter()
         batches = MicroBatches(corpus, sampler, tokenizer, steps=steps, accumulate=accumulate)
         data = HybridDataModule(batches, workers=config.trainer.workers)
-        training = fit(encoder, data, config, steps=steps, folder=folder, logger=tracker.logger)
-        trained = time.perf_counter() - started
+        trained = fit(encoder, data, config, steps=steps, folder=folder, logger=tracker.logger)
+        seconds = time.perf_counter() - started
+        if global_rank() > 0:
+            return None
         if config.trainer.save_model:
             save_encoder(encoder, tokenizer, folder / "model")
         scores = evaluate_encoder(encoder, tokenizer, config.evaluation, device_of(config.trainer.accelerator))
@@ -82,10 +87,10 @@ def run(config: TrainConfig, folder: Path) -> tuple[RunResult, pd.DataFrame]:
             versions={"python": platform.python_version()} | {p: importlib.metadata.version(p) for p in PACKAGES},
             data={f"train/{corpus.name}": corpus.fingerprint} | scores.fingerprints,
             parameters=parameters,
-            batches=exposure(sampler, steps),
-            training=training,
+            batches=exposure(sampler, steps) | {"tokens": trained.tokens},
+            training=trained.summary(),
             benchmarks=scores.benchmarks,
-            timings={"train": trained} | scores.timings,
+            timings={"train": seconds} | scores.timings,
         )
         tracker.log_result(result)
     return result, scores.per_query

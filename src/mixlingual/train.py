@@ -19,6 +19,7 @@ from mixlingual.config import CONF_DIR, TrainConfig, register, to_config
 from mixlingual.records import MixlingualError
 from mixlingual.run import run
 from mixlingual.run_record import RunRecord
+from mixlingual.training.gather import global_rank
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,8 @@ def main(cfg: DictConfig) -> None:
 def train(config: TrainConfig, folder: Path) -> None:
     """Does what is missing in a run's folder: nothing where the same run is finished.
 
+    Of several processes the first keeps the folder; the others only train along.
+
     Raises:
         MixlingualError: the folder belongs to another config, or the run failed.
     """
@@ -51,8 +54,12 @@ def train(config: TrainConfig, folder: Path) -> None:
     if record.is_done():
         log.info("%s is finished; nothing to do", config.run_name)
         return
+    if global_rank() > 0:
+        run(config, folder)
+        return
     with record.attempt():
-        record.save(*run(config, folder))
+        if finished := run(config, folder):
+            record.save(*finished)
         log.info("%s: result in %s", config.run_name, folder / "result.json")
 
 

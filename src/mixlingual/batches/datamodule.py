@@ -5,6 +5,7 @@ Shape suffixes: B pairs of a batch, T tokens.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from typing import Literal, Protocol
 
@@ -39,6 +40,13 @@ class MicroBatches(Dataset[dict[str, Tensor]]):
         self._tokenizer = tokenizer
         self._steps = steps
         self._accumulate = accumulate
+        self._rank, self._world = 0, 1
+
+    def dealt(self, rank: int, world: int) -> MicroBatches:
+        """The same micro-batches, of which only the pairs of `rank` among `world` processes are read."""
+        mine = copy.copy(self)
+        mine._rank, mine._world = rank, world
+        return mine
 
     def __len__(self) -> int:
         return self._steps * self._accumulate
@@ -47,7 +55,7 @@ class MicroBatches(Dataset[dict[str, Tensor]]):
         """Token tensors of both sides (`query_ids`, `query_mask`, `passage_ids`, `passage_mask`: B x T),
         `item` numbers and `monolingual` flags (B), and the micro-batch's own `index`.
         """
-        batch = self._sampler.micro_batch(index, parts=self._accumulate)
+        batch = self._sampler.micro_batch(index, parts=self._accumulate, rank=self._rank, world=self._world)
         items = [self._corpus.items[number] for number in batch.item_B]
         pools = [self._sampler.plan.pools[number] for number in batch.pool_B]
         queries = [item.query[pool.query_language] for item, pool in zip(items, pools)]
@@ -118,5 +126,7 @@ class HybridDataModule(LightningDataModule):
         self._workers = workers
 
     def train_dataloader(self) -> ResumableLoader:
-        """One pass over all micro-batches of the run."""
-        return ResumableLoader(self._batches, workers=self._workers)
+        """One pass over this process's pairs of all micro-batches of the run."""
+        assert self.trainer is not None
+        mine = self._batches.dealt(self.trainer.global_rank, self.trainer.world_size)
+        return ResumableLoader(mine, workers=self._workers)

@@ -15,12 +15,17 @@ COLUMNS = ("step", "loss", "loss_mono", "loss_cross", "learning_rate", "pairs_pe
 class CurveRecorder(Callback):
     """Writes the mean losses since the last point to curves.csv, and to the trainer's logger if it has one.
 
-    `losses` keeps the loss of every step, for the run's result; a resumed run goes on with those it had.
+    A resumed run goes on with what the interrupted one had recorded.
+
+    Attributes:
+        losses: mean loss of every step.
+        tokens: kind -> tokens trained on, prefix and special tokens included, padding not.
     """
 
     def __init__(self, path: Path, *, every: int, batch_size: int) -> None:
         """Args: path of the CSV file; steps between points; pairs of a step."""
         self.losses: list[float] = []
+        self.tokens = {"monolingual": 0, "crosslingual": 0}
         self._path = path
         self._every = every
         self._batch_size = batch_size
@@ -31,22 +36,15 @@ class CurveRecorder(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts the file, or cuts it to the points before the step that the run goes on at."""
+        self._started = time.perf_counter()
+        if not trainer.is_global_zero:
+            return
         points = []
         if trainer.global_step and self._path.exists():
             with self._path.open(newline="") as file:
                 points = [row for row in list(csv.reader(file))[1:] if int(row[0]) <= trainer.global_step]
         with self._path.open("w", newline="") as file:
             csv.writer(file).writerows([COLUMNS, *points])
-        self._started = time.perf_counter()
-
-    def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs: all losses, and the pairs since the last point."""
-        return {"losses": list(self.losses), "since": list(self._since)}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on with the losses of the interrupted run."""
-        self.losses = list(state_dict["losses"])
-        self._since = list(state_dict["since"])
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Keeps the learning rate that the coming step uses."""
@@ -55,8 +53,11 @@ class CurveRecorder(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Keeps the losses of the micro-batch; after the last of a step, writes a point when one is due."""
-        self._in_step += zip(outputs["loss_B"].tolist(), batch["monolingual"].tolist())
+        """Keeps what the micro-batch gave; after the last of a step, writes a point when one is due."""
+        monolingual = outputs["monolingual_N"].tolist()
+        for is_monolingual, tokens in zip(monolingual, outputs["tokens_N"].tolist()):
+            self.tokens["monolingual" if is_monolingual else "crosslingual"] += tokens
+        self._in_step += zip(outputs["loss_N"].tolist(), monolingual)
         if len(self._in_step) < self._batch_size:
             return
         self.losses.append(_mean([loss for loss, _ in self._in_step]) or 0.0)
@@ -64,6 +65,16 @@ class CurveRecorder(Callback):
         self._in_step = []
         if trainer.global_step % self._every == 0 or trainer.is_last_batch:
             self._write_point(trainer)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs: all losses, the pairs since the last point, the tokens so far."""
+        return {"losses": list(self.losses), "since": list(self._since), "tokens": dict(self.tokens)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on with the record of the interrupted run."""
+        self.losses = list(state_dict["losses"])
+        self._since = list(state_dict["since"])
+        self.tokens = dict(state_dict["tokens"])
 
     def _write_point(self, trainer: Trainer) -> None:
         now = time.perf_counter()
@@ -74,8 +85,9 @@ class CurveRecorder(Callback):
             "learning_rate": self._rate,
             "pairs_per_second": len(self._since) / (now - self._started),
         }
-        with self._path.open("a", newline="") as file:
-            csv.writer(file).writerow([trainer.global_step, *("" if x is None else x for x in point.values())])
+        if trainer.is_global_zero:
+            with self._path.open("a", newline="") as file:
+                csv.writer(file).writerow([trainer.global_step, *("" if x is None else x for x in point.values())])
         if trainer.logger is not None:
             known = {f"train/{name}": value for name, value in point.items() if value is not None}
             trainer.logger.log_metrics(known, step=trainer.global_step)

@@ -73,16 +73,19 @@ class CheckpointKeeper(Callback):
     ) -> None:
         """Saves if due. Only between optimiser steps: gradients in the making are not part of a checkpoint."""
         between_steps = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        if between_steps and self._due(trainer.global_step):
+        if between_steps and self._due(trainer):
             trainer.save_checkpoint(self._folder / f"step-{trainer.global_step:09d}.ckpt")
             self._saved_step = trainer.global_step
             self._saved_time = time.monotonic()
-            for old in _newest_first(self._folder)[self._keep :]:
-                old.unlink()
+            if trainer.is_global_zero:
+                for old in _newest_first(self._folder)[self._keep :]:
+                    old.unlink()
 
-    def _due(self, step: int) -> bool:
-        by_steps = self._steps is not None and step - self._saved_step >= self._steps
-        return by_steps or (self._minutes is not None and time.monotonic() - self._saved_time >= 60 * self._minutes)
+    def _due(self, trainer: Trainer) -> bool:
+        """Whether it is time; the processes of a run agree, since all take part in a checkpoint."""
+        by_steps = self._steps is not None and trainer.global_step - self._saved_step >= self._steps
+        by_time = self._minutes is not None and time.monotonic() - self._saved_time >= 60 * self._minutes
+        return trainer.strategy.reduce_boolean_decision(by_steps or by_time, all=False)
 
 
 def newest_checkpoint(folder: Path) -> Path | None:

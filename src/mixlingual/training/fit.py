@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -14,11 +16,29 @@ from pytorch_lightning.loggers import Logger
 from mixlingual.batches.datamodule import HybridDataModule
 from mixlingual.config import TrainConfig, config_hash
 from mixlingual.model.encoder import DualEncoder
+from mixlingual.records import MixlingualError
 from mixlingual.training.callbacks import CurveRecorder
 from mixlingual.training.checkpoint import CheckpointKeeper, VerifiedCheckpointIO, newest_checkpoint
+from mixlingual.training.gather import global_rank
 from mixlingual.training.module import RetrieverModule
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What training did: `losses` of its steps (mean over the pairs of each), and tokens by kind."""
+
+    steps: int
+    pairs: int
+    losses: list[float]
+    tokens: dict[str, int]
+
+    def summary(self) -> dict[str, float]:
+        """`steps`, `pairs` and, after any step, `final_loss`: the mean over the last tenth of the steps."""
+        tail = self.losses[-max(1, self.steps // 10) :]
+        result = {"steps": float(self.steps), "pairs": float(self.pairs)}
+        return result | {"final_loss": sum(tail) / len(tail)} if tail else result
 
 
 def fit(
@@ -29,22 +49,20 @@ def fit(
     steps: int,
     folder: Path,
     logger: Logger | None,
-) -> dict[str, float]:
+) -> Trained:
     """Trains the encoder in place for `steps` steps.
 
     An interrupted run goes on from its newest whole checkpoint in the folder and ends with the very
-    weights that it would have had otherwise.
+    weights that it would have had otherwise. With several devices, every process calls this.
 
     Args:
         folder: receives curves.csv and checkpoints/.
         logger: Lightning logger for the curves, or None.
 
-    Returns:
-        `steps`, `pairs` and `final_loss`, the mean over the last tenth of the steps.
-
     Raises:
-        MixlingualError: the loss became NaN or infinite.
+        MixlingualError: the loss became NaN or infinite, or there are not as many processes as devices.
     """
+    _check_processes(config.trainer.devices)
     options = config.trainer
     size = config.batching.batch_size
     checkpoints = folder / "checkpoints" / config_hash(config)
@@ -59,7 +77,8 @@ def fit(
         _quiet_lightning()
         trainer = Trainer(
             accelerator=options.accelerator,
-            devices=1,
+            devices=options.devices,
+            strategy="ddp" if options.devices > 1 else "auto",
             precision=options.precision,  # type: ignore[arg-type]
             max_steps=steps,
             accumulate_grad_batches=options.accumulate,
@@ -71,16 +90,25 @@ def fit(
             use_distributed_sampler=False,
             enable_checkpointing=False,
             enable_model_summary=False,
-            enable_progress_bar=sys.stderr.isatty(),
+            enable_progress_bar=sys.stderr.isatty() and global_rank() == 0,
         )
         module = RetrieverModule(encoder, config.optim, steps=steps, seed=config.seed)
         resumed = newest_checkpoint(checkpoints)
         if resumed:
             log.info("going on from %s", resumed)
         trainer.fit(module, datamodule=data, ckpt_path=resumed)
-    tail = recorder.losses[-max(1, steps // 10) :]
-    result = {"steps": float(steps), "pairs": float(steps * size)}
-    return result | {"final_loss": sum(tail) / len(tail)} if tail else result
+    return Trained(steps, steps * size, recorder.losses, recorder.tokens)
+
+
+def _check_processes(devices: int) -> None:
+    """More than one device takes one process each, started from outside: Lightning would start whole sweeps anew."""
+    world = int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_NTASKS", "1")))
+    if world != devices:
+        raise MixlingualError(
+            f"trainer.devices={devices}, but there are {world} processes; start the run with torchrun "
+            f"--nproc-per-node {devices} -m mixlingual.train ..., or with as many Slurm tasks, or set "
+            f"trainer.devices={world}"
+        )
 
 
 def device_of(accelerator: str) -> torch.device:

@@ -1,6 +1,6 @@
 """The Lightning module: one contrastive step over a batch that the sampler composed.
 
-Shape suffixes: B pairs of a batch, D embedding width.
+Shape suffixes: B pairs of this process, N pairs of all processes, D embedding width.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from mixlingual.config import OptimConfig
 from mixlingual.model.encoder import DualEncoder
 from mixlingual.model.loss import info_nce
 from mixlingual.records import MixlingualError
+from mixlingual.training.gather import in_order, own_first
 from mixlingual.training.schedule import make_optimizer, make_scheduler
 
 
@@ -35,21 +36,45 @@ class RetrieverModule(LightningModule):
         torch.manual_seed(derive_key(self._seed, "dropout", int(batch["index"])))
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
-        """`loss`, the mean over the micro-batch, and `loss_B` of each pair.
+        """One micro-batch: this process's queries against the passages of all processes.
+
+        Returns:
+            `loss`, the mean over this process's pairs, whose gradient DDP averages over the processes;
+            and of all pairs of the micro-batch, in their order: `loss_N`, `monolingual_N`, `tokens_N`.
 
         Raises:
             MixlingualError: the loss is not finite.
         """
         query_BD = self.encoder(batch["query_ids"], batch["query_mask"])
         passage_BD = self.encoder(batch["passage_ids"], batch["passage_mask"])
-        loss_B = info_nce(query_BD, passage_BD, batch["item"], batch["item"], self.encoder.temperature)
+        item_N = own_first(batch["item"])
+        loss_B = info_nce(query_BD, own_first(passage_BD), batch["item"], item_N, self.encoder.temperature)
         loss = loss_B.mean()
         if not torch.isfinite(loss):
             raise MixlingualError(
                 f"the loss is {loss.item()} at step {self.global_step}; lower optim.learning_rate, raise "
                 "model.temperature, or train with trainer.precision=32-true"
             )
-        return {"loss": loss, "loss_B": loss_B.detach()}
+        tokens_B = batch["query_mask"].sum(1) + batch["passage_mask"].sum(1)
+        return {
+            "loss": loss,
+            "loss_N": in_order(loss_B.detach()),
+            "monolingual_N": in_order(batch["monolingual"].int()),
+            "tokens_N": in_order(tokens_B),
+        }
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Any,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clips the norm of all gradients together.
+
+        Lightning's own refuses fused optimisers under bf16-mixed (its issue 21435), where nothing is scaled.
+        """
+        if gradient_clip_val is not None:
+            torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 
     def configure_optimizers(self) -> Any:
         """AdamW, with the learning rate moved at every step."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,3 +32,21 @@ def written_whole(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_written_once(folder: Path) -> Iterator[Path]:
+    """A temporary folder that becomes `folder` if the block succeeds.
+
+    For cached data that any process would make alike: if another one was first, its folder stays.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder.parent) as temporary:
+        written = Path(temporary, folder.name)
+        written.mkdir()
+        yield written
+        try:
+            written.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise

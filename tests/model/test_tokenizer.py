@@ -113,7 +113,7 @@ def test_other_texts_or_sizes_are_cached_apart(own_cache):
 
 def test_a_failed_write_leaves_nothing(own_cache, monkeypatch):
     def fail_half_way(self, folder):
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         (folder / "tokenizer.json").write_text("{")
         raise OSError("disk full")
 

@@ -23,6 +23,7 @@ from mixlingual.model.loss import info_nce
 from mixlingual.records import MixlingualError, ParallelCorpus, ParallelItem
 from mixlingual.training.checkpoint import newest_checkpoint
 from mixlingual.training.fit import fit
+from mixlingual.training.module import ROWS_TOGETHER, embed
 from mixlingual.training.schedule import make_optimizer, make_scheduler
 
 STEPS = 20
@@ -81,8 +82,8 @@ def test_lightning_trains_as_a_plain_loop_does(tmp_path, accumulate):
         for index in range(step * accumulate, (step + 1) * accumulate):
             batch = batches[index]
             torch.manual_seed(derive_key(0, "dropout", index))
-            query = plain(batch["query_ids"], batch["query_mask"])
-            passage = plain(batch["passage_ids"], batch["passage_mask"])
+            query = embed(plain, batch["query_ids"], batch["query_mask"])
+            passage = embed(plain, batch["passage_ids"], batch["passage_mask"])
             loss = info_nce(query, passage, batch["item"], batch["item"], plain.temperature)
             (loss.mean() / accumulate).backward()
             step_losses += loss.tolist()
@@ -107,6 +108,22 @@ def test_lightning_trains_as_a_plain_loop_does(tmp_path, accumulate):
     assert result.tokens["monolingual"] == sum(int(n) for n, mono in zip(masks, kinds) if mono)
     assert result.tokens["crosslingual"] == sum(int(n) for n, mono in zip(masks, kinds) if not mono)
     assert sum(losses[-8:]) < sum(losses[:8])
+
+
+def test_texts_of_like_length_together_give_the_same_embeddings_and_gradients():
+    encoder, _, batches, _ = prepare(dropout=0.0)
+    ids, mask = (torch.cat([part] * 5) for part in (batches[0]["query_ids"], batches[0]["query_mask"]))
+    mask = mask.clone()
+    for row in range(len(mask)):
+        mask[row, 3 + row % (mask.shape[1] - 3) :] = 0
+    assert len(mask) > 2 * ROWS_TOGETHER
+    gradients = []
+    for embedding in (embed(encoder, ids, mask), encoder(ids, mask)):
+        encoder.zero_grad()
+        (embedding * torch.arange(embedding.numel()).view_as(embedding)).sum().backward()
+        gradients.append((embedding.detach(), torch.cat([p.grad.flatten() for p in encoder.backbone.parameters()])))
+    assert torch.allclose(gradients[0][0], gradients[1][0], atol=1e-6)
+    assert torch.allclose(gradients[0][1], gradients[1][1], rtol=1e-3, atol=1e-2 * gradients[1][1].abs().mean())
 
 
 def test_curves_tell_the_kinds_apart(tmp_path):

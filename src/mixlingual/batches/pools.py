@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mixlingual.batches.members import pool_members
 from mixlingual.batches.plan import Kind, Plan, Pool
 from mixlingual.batches.ratio import RatioSchedule
 from mixlingual.batches.sampler import HybridBatchSampler
@@ -33,7 +33,11 @@ def make_sampler(
     ratio = _schedule(config, steps)
     groups = {"batch": 1, "micro_batch": accumulate, "example": config.batch_size}[config.granularity]
     mixed = {kind for kind, is_mixed in _mixed(config).items() if is_mixed}
-    members = _members(corpus, config)
+    members = {
+        key: items
+        for key, items in pool_members(corpus, _drawn_languages(corpus, config)).items()
+        if key[1] == key[2] or _wanted(key[1], key[2], config.pairs)
+    }
     pools = []
     for kind in _drawn_kinds(ratio):
         of_kind = {key: items for key, items in members.items() if (key[1] == key[2]) is (kind is Kind.MONOLINGUAL)}
@@ -69,24 +73,6 @@ def _drawn_kinds(ratio: RatioSchedule) -> Iterator[Kind]:
         yield Kind.MONOLINGUAL
     if min(ratio.first, ratio.last) < 1:
         yield Kind.CROSSLINGUAL
-
-
-def _members(corpus: ParallelCorpus, config: BatchingConfig) -> dict[tuple[str, str, str], NDArray[np.int32]]:
-    """(source, query language, passage language) -> numbers of the items that have both sides."""
-    languages = _drawn_languages(corpus, config)
-    has = {
-        side: np.array([[language in getattr(item, side) for item in corpus.items] for language in languages])
-        for side in ("query", "passage")
-    }
-    source_of = np.array([item.source for item in corpus.items])
-    members = {}
-    for source in corpus.source_weights:
-        here = source_of == source
-        for (q, query), (p, passage) in itertools.product(enumerate(languages), repeat=2):
-            if query == passage or _wanted(query, passage, config.pairs):
-                both = here & has["query"][q] & has["passage"][p]
-                members[source, query, passage] = np.flatnonzero(both).astype(np.int32)
-    return members
 
 
 def _drawn_languages(corpus: ParallelCorpus, config: BatchingConfig) -> tuple[str, ...]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import tempfile
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -21,7 +20,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerFast
 
 from mixlingual.config import ModelConfig
-from mixlingual.files import cache_dir
+from mixlingual.files import cache_dir, folder_written_once
 from mixlingual.records import fingerprint
 
 log = logging.getLogger(__name__)
@@ -160,19 +159,12 @@ def _with_bytes(tokenizer: Tokenizer) -> Tokenizer:
 
 
 def _publish(tokenizer: Tokenizer, folder: Path) -> None:
-    """Put the tokenizer's folder in place whole; if another run was first, keep that one's, which is the same."""
+    """Wraps the tokenizer for transformers and puts its folder in place."""
     bos, pad_token, eos, unk = _SPECIAL
     hf = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
         bos_token=bos, cls_token=bos, pad_token=pad_token, eos_token=eos, sep_token=eos, unk_token=unk,
         model_input_names=["input_ids", "attention_mask"],
     )  # fmt: skip
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".training-", dir=folder.parent) as temporary:
-        written = Path(temporary, folder.name)
+    with folder_written_once(folder) as written:
         hf.save_pretrained(written)
-        try:
-            written.rename(folder)
-        except OSError:
-            if not folder.is_dir():
-                raise

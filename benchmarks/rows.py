@@ -1,0 +1,32 @@
+"""What every benchmark writes: rows of one number of ours and the peer's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mixlingual.files import written_whole
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One quantity; `peer` is None where the peer is not installed or cannot do the job."""
+
+    name: str
+    unit: str
+    ours: float
+    peer: float | None
+
+    @property
+    def ratio(self) -> float | None:
+        """Ours / the peer's."""
+        return None if self.peer is None else self.ours / self.peer
+
+
+def write_rows(path: Path, rows: Iterable[Row]) -> None:
+    """Writes the rows as a JSON list of {name, unit, ours, peer, ratio}."""
+    as_json = [asdict(row) | {"ratio": row.ratio} for row in rows]
+    with written_whole(path) as partial:
+        partial.write_text(json.dumps(as_json, indent=1, allow_nan=False) + "\n")

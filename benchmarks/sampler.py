@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
@@ -51,13 +51,14 @@ class Cost:
     memory_mib: float
 
 
-UNITS = {"ids_per_s": "ids/s", "batches_per_s": "batches/s", "startup_ms": "ms", "memory_mib": "MiB"}
-TITLES = {
-    "ids_per_s": "rate, ids/s",
-    "batches_per_s": f"rate, batches/s of {BATCH_SIZE}",
-    "startup_ms": "start-up, ms",
-    "memory_mib": "peak memory beyond the imports, MiB",
+QUANTITIES = {
+    "ids_per_s": ("rate", "ids/s"),
+    "batches_per_s": (f"rate at batch size {BATCH_SIZE}", "batches/s"),
+    "startup_ms": ("start-up", "ms"),
+    "memory_mib": ("peak memory beyond the imports", "MiB"),
 }
+Costs = dict[str, dict[int, Cost]]
+"""By side and size."""
 
 
 class Rows:
@@ -132,18 +133,21 @@ PEERS = tuple(side for side in SIDES if side != OURS)
 
 
 def measure(side: str, size: int, batches: int) -> Cost:
-    """One start of a sampler, half of `batches` to reach every pool, then the rate over `batches`."""
+    """One start of a sampler, half of `batches` to reach every pool, then the rate over `batches`.
+
+    Times are processor times, so that other programs of the machine count as little as they can.
+    """
     if side != OURS:
         importlib.import_module(PEER_MODULE)
     before = _peak_mib()
-    start = time.perf_counter()
+    start = time.process_time()
     stream = SIDES[side](size)
     next(stream)
-    startup = time.perf_counter() - start
+    startup = time.process_time() - start
     _take(stream, batches // 2)
-    start = time.perf_counter()
+    start = time.process_time()
     ids = _take(stream, batches)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     return Cost(ids / seconds, batches / seconds, 1e3 * startup, _peak_mib() - before)
 
 
@@ -164,77 +168,64 @@ def in_own_process(side: str, size: int, batches: int) -> Cost:
         return pool.submit(measure, side, size, batches).result()
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """By side and size: medians, and for the sizes that a peer was not tried at, why."""
-
-    costs: dict[str, dict[int, Cost]]
-    reasons: dict[str, dict[int, str]]
-
-
-def compare(sizes: Iterable[int], repeats: int, batches: int) -> Comparison:
-    """Every side at every size that it can hold, in turn, `repeats` times."""
-    result = Comparison({side: {} for side in SIDES}, {side: {} for side in SIDES})
+def compare(sizes: Iterable[int], repeats: int, batches: int) -> tuple[Costs, dict[str, str]]:
+    """Medians of every side at every size that it can hold, measured in turn; and why a peer stopped."""
+    costs: Costs = {side: {} for side in SIDES}
+    stopped: dict[str, str] = {}
     for size in sizes:
-        for side in PEERS:
-            if reason := why_not(size, result.costs[side]):
-                result.reasons[side][size] = reason
-        tried = [side for side in SIDES if size not in result.reasons[side]]
-        rounds = [{side: in_own_process(side, size, batches) for side in tried} for _ in range(repeats)]
-        for side in tried:
-            result.costs[side][size] = Cost(*map(median, zip(*(astuple(costs[side]) for costs in rounds))))
-    return result
+        stopped |= {peer: why for peer in PEERS if peer not in stopped and (why := why_not(size, costs[peer]))}
+        sides = [side for side in SIDES if side not in stopped]
+        rounds = [{side: in_own_process(side, size, batches) for side in sides} for _ in range(repeats)]
+        for side in sides:
+            costs[side][size] = Cost(*map(median, zip(*(astuple(measured[side]) for measured in rounds))))
+    return costs, stopped
 
 
 def why_not(size: int, known: dict[int, Cost]) -> str:
     """Why a peer is not tried at a size, given what it took at smaller ones; empty if it is."""
-    if find_spec(PEER_MODULE.split(".", maxsplit=1)[0]) is None:
+    if find_spec(PEER_MODULE.partition(".")[0]) is None:
         return "sentence-transformers is not installed"
     if not known:
         return ""
-    growth = size / max(known)
-    gib, seconds = known[max(known)].memory_mib / 1024 * growth, known[max(known)].startup_ms / 1e3 * growth
+    last = max(known)
+    gib, seconds = known[last].memory_mib / 1024 * size / last, known[last].startup_ms / 1e3 * size / last
     if gib <= PEER_GIB and seconds <= PEER_SECONDS:
         return ""
-    return f"its shuffled order would take {gib:,.0f} GiB and {seconds:,.0f} s, judged by {_power(max(known))}"
-
-
-def rows(comparison: Comparison) -> Iterator[Row]:
-    """One row for each quantity, size and peer."""
-    for quantity, unit in UNITS.items():
-        for size, cost in comparison.costs[OURS].items():
-            for peer in PEERS:
-                theirs = comparison.costs[peer].get(size)
-                name = f"{TITLES[quantity].partition(',')[0]}, {_power(size)} items a pool, {peer}"
-                yield Row(name, unit, getattr(cost, quantity), None if theirs is None else getattr(theirs, quantity))
-
-
-def table(comparison: Comparison, quantity: str) -> Iterator[str]:
-    """Sizes as lines; ours, then each peer and the ratio ours / peer."""
-    yield TITLES[quantity]
-    yield "  items a pool" + f"{OURS:>15}" + "".join(f"{peer:>15}{'ratio':>10}" for peer in PEERS)
-    by_size = itertools.groupby(
-        (row for row in rows(comparison) if row.unit == UNITS[quantity]), lambda row: row.name.split(", ")[1]
+    return (
+        f"it holds its shuffled order, which at {_power(size)} would take {gib:.0f} GiB and {seconds:.0f} s "
+        f"in proportion to {_power(last)} (limits {PEER_GIB:.0f} GiB, {PEER_SECONDS:.0f} s)"
     )
-    for size, of_size in by_size:
-        group = list(of_size)
-        pairs = "".join(f"{_number(row.peer):>15}{_number(row.ratio):>10}" for row in group)
-        yield f"  {size.removesuffix(' items a pool'):>12}{_number(group[0].ours):>15}{pairs}"
 
 
-def verdicts(costs: Sequence[Cost]) -> Iterator[str]:
+def rows(costs: Costs, quantity: str, size: int) -> list[Row]:
+    """One row for each peer."""
+    title, unit = QUANTITIES[quantity]
+    values = {side: getattr(costs[side][size], quantity) if size in costs[side] else None for side in SIDES}
+    return [Row(f"{title}, {_power(size)} items a pool, {peer}", unit, values[OURS], values[peer]) for peer in PEERS]
+
+
+def table(costs: Costs, quantity: str) -> Iterator[str]:
+    """Sizes as lines; ours, then each peer and the ratio ours / peer."""
+    yield ", ".join(QUANTITIES[quantity])
+    yield "  items a pool" + f"{OURS:>12}" + "".join(f"{peer:>16}{'ratio':>9}" for peer in PEERS)
+    for size, cost in costs[OURS].items():
+        peers = "".join(f"{_number(row.peer):>16}{_number(row.ratio):>9}" for row in rows(costs, quantity, size))
+        yield f"  {_power(size):>12}{_number(getattr(cost, quantity)):>12}{peers}"
+
+
+def verdicts(costs: Iterable[Cost]) -> Iterator[str]:
     """One line for each goal."""
-    rate, _, startup, memory = ([getattr(cost, field.name) for cost in costs] for field in fields(Cost))
-    met = min(rate) >= GOAL_IDS_PER_S
-    yield f"goal {GOAL_IDS_PER_S:,.0f} ids/s: {_met(met)}, {min(rate):,.0f} at the slowest size"
-    met = max(memory) <= GOAL_MEMORY_GROWTH * min(memory)
-    yield f"goal flat memory: {_met(met)}, {min(memory):.1f} to {max(memory):.1f} MiB"
-    met = max(startup) < GOAL_STARTUP_MS
-    yield f"goal start-up under {GOAL_STARTUP_MS:.0f} ms: {_met(met)}, {min(startup):.1f} to {max(startup):.1f} ms"
+    rate, _, startup, memory = zip(*map(astuple, costs))
+    met = _met(min(rate) >= GOAL_IDS_PER_S)
+    yield f"goal of {GOAL_IDS_PER_S:,.0f} ids/s: {met}, {min(rate):,.0f} at the slowest size"
+    met = _met(max(memory) <= GOAL_MEMORY_GROWTH * min(memory))
+    yield f"goal of flat memory: {met}, {min(memory):.1f} to {max(memory):.1f} MiB"
+    met = _met(max(startup) < GOAL_STARTUP_MS)
+    yield f"goal of a start-up under {GOAL_STARTUP_MS:.0f} ms: {met}, {min(startup):.1f} to {max(startup):.1f} ms"
 
 
-def _met(met: bool) -> str:
-    return "met" if met else "NOT MET"
+def _met(reached: bool) -> str:
+    return "met" if reached else "NOT MET"
 
 
 def _power(size: int) -> str:
@@ -257,15 +248,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--batches", type=int, default=1000, help="batches that a rate is taken over")
     options = parser.parse_args(arguments)
     os.environ["OMP_NUM_THREADS"] = "1"
-    comparison = compare(sorted(options.sizes), options.repeats, options.batches)
-    for quantity in UNITS:
-        print(*table(comparison, quantity), "", sep="\n")
-    for peer, reasons in comparison.reasons.items():
-        for size, reason in reasons.items():
-            print(f"{peer} at {_power(size)}: not measured, {reason}")
-    print(*verdicts(list(comparison.costs[OURS].values())), sep="\n")
+    costs, stopped = compare(sorted(options.sizes), options.repeats, options.batches)
+    for quantity in QUANTITIES:
+        print(*table(costs, quantity), "", sep="\n")
+    for peer, why in stopped.items():
+        print(f"{peer}: -, {why}")
+    print(*verdicts(costs[OURS].values()), sep="\n")
     if options.out:
-        write_rows(options.out, rows(comparison))
+        write_rows(options.out, (row for name in QUANTITIES for size in costs[OURS] for row in rows(costs, name, size)))
 
 
 if __name__ == "__main__":

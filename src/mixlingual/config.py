@@ -8,6 +8,7 @@ typed objects and reports every mistake at once; after it no DictConfig exists i
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -29,6 +30,13 @@ CONF_DIR = _PACKAGED_CONF if _PACKAGED_CONF.is_dir() else Path(__file__).parents
 Schema = TypeVar("Schema", "TrainConfig", "EvaluateConfig", "ReportConfig")
 
 BENCHMARKS = ("mlqa_r", "xquad_r", "atlas")
+
+
+NOT_COMPUTED = (
+    "tracking", "sweep_name", "run_name", "trainer.workers", "trainer.log_every", "trainer.checkpoint_steps",
+    "trainer.checkpoint_minutes", "trainer.keep_checkpoints", "trainer.save_model",
+)  # fmt: skip
+"""Options that change where or how a run is shown or kept, but none of its numbers."""
 
 
 class ConfigError(MixlingualError):
@@ -386,14 +394,12 @@ def to_plain(config: object) -> dict[str, Any]:
 def config_hash(config: TrainConfig) -> str:
     """Twelve hex digits that name what a run computes.
 
-    Independent of the order of keys, and of options that change where or how a run is shown but
-    not its numbers: tracking, the names of sweep and run, workers, logging and checkpointing.
+    Independent of the order of keys and of the options `NOT_COMPUTED`.
     """
     plain = to_plain(config)
-    for name in ("tracking", "sweep_name", "run_name"):
-        del plain[name]
-    for name in ("workers", "log_every", "checkpoint_steps", "checkpoint_minutes", "keep_checkpoints", "save_model"):
-        del plain["trainer"][name]
+    for path in NOT_COMPUTED:
+        *sections, name = path.split(".")
+        del functools.reduce(dict.__getitem__, sections, plain)[name]
     text = json.dumps(plain, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -1,5 +1,7 @@
 """Pools of a corpus with gaps, their weights, and every reason to refuse them."""
 
+import dataclasses
+
 import pytest
 
 from mixlingual.batches.plan import Kind
@@ -115,3 +117,43 @@ def test_the_ratio_moves_over_the_steps():
 def test_stratified_draws_reach_the_plan():
     spread = sampler([("s", "ab", "ab")] * 8, draw="stratified", monolingual_ratio=0.25)
     assert abs(sum(bool(spread.batch(step).monolingual_B[0]) for step in range(40)) - 10) <= 1
+
+
+STEPS_DOWN = {"ratio_schedule": "steps", "final_ratio": 0.0, "monolingual_ratio": 1.0}
+EVERY_OPTION = {
+    "batch_size": ({}, {"batch_size": 6}),
+    "monolingual_ratio": ({}, {"monolingual_ratio": 0.9}),
+    "ratio_schedule": (STEPS_DOWN, {"ratio_schedule": "linear"}),
+    "final_ratio": (STEPS_DOWN, {"final_ratio": 0.6}),
+    "ratio_phases": (STEPS_DOWN, {"ratio_phases": 5}),
+    "granularity": ({}, {"granularity": "example"}),
+    "draw": ({}, {"draw": "stratified"}),
+    "monolingual_mixed": ({}, {"monolingual_mixed": True}),
+    "crosslingual_mixed": ({}, {"crosslingual_mixed": True}),
+    "languages": ({}, {"languages": ["a", "b"]}),
+    "pairs": ({}, {"pairs": ["a-*"]}),
+    "language_exponent": ({}, {"language_exponent": 1.0}),
+    "language_weights": ({}, {"language_weights": {"c": 9.0}}),
+}
+
+
+def test_every_option_is_listed():
+    fields = {field.name for field in dataclasses.fields(BatchingConfig)}
+    assert set(EVERY_OPTION) == fields - {"name"}
+
+
+@pytest.mark.parametrize("option", EVERY_OPTION)
+def test_every_option_changes_the_batches(option):
+    """No option is dead, and none can be added without a line above."""
+    base, change = EVERY_OPTION[option]
+    rows = [("s", "abc", "abc")] * 8 + [("s", "a", "a")] * 20
+
+    def drawn(options):
+        config = BatchingConfig(**({"batch_size": 4} | base | options))
+        made = make_sampler(corpus(rows), config, seed=0, steps=40, accumulate=2)
+        batches = [made.batch(step) for step in range(40)]
+        labels = [[made.plan.pools[number].label for number in batch.pool_B] for batch in batches]
+        return labels, [batch.item_B.tolist() for batch in batches]
+
+    assert drawn({}) == drawn({})
+    assert drawn(change) != drawn({})

@@ -51,7 +51,8 @@ def page(report):
 
 def test_the_report_holds_all_its_files(report):
     assert {path.name for path in report.tables} == {
-        "summary.md", "results.csv", "languages.csv", "grid_mlqa_r.md", "grid_xquad_r.md",
+        "summary.md", "results.csv", "languages.csv", "batches.csv", "exposure.csv", "grid_mlqa_r.md",
+        "grid_xquad_r.md",
     }  # fmt: skip
     assert len(report.figures) == 2 * 4 * 2
     on_disk = {path for path in report.page.parent.rglob("*") if path.is_file()}
@@ -94,14 +95,14 @@ def test_the_page_shows_tables_versions_and_fingerprints(page):
 def test_links_to_runs_are_relative_and_lead_there(report, page):
     links = [a["href"] for a in page.all("a") if not a["href"].startswith("#")]
     assert f"../{run_name('small', 0.0, 0)}/" in links
-    assert len(links) == 24 + 2
+    assert len(links) == 24 + 3
     assert all((report.page.parent / unquote(link)).exists() for link in links)
 
 
 def test_references_inside_the_page_exist(page):
     targets = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
     assert {a["href"][1:] for a in page.all("a") if a["href"].startswith("#")} <= targets
-    assert {"question", "grid", "benchmark-1", "benchmark-2", "reproduce", "runs"} == targets
+    assert {"question", "grid", "benchmark-1", "benchmark-2", "batches", "reproduce", "runs"} == targets
 
 
 def test_names_appear_as_text(tmp_path):

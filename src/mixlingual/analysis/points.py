@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from mixlingual.config import NOT_COMPUTED
 from mixlingual.records import RunResult
 
 RATIO_SERIES = "hybrid"
@@ -22,10 +23,8 @@ _RATIO_PRESETS = ("hybrid", "x_x_mono", "x_y")
 """Batching presets that are points of the ratio axis: any ratio, ratio 1 and ratio 0."""
 
 _NOT_VARIANTS = (
-    "seed", "sweep_name", "run_name", "tracking", "model.name", "batching.name", "batching.monolingual_ratio",
-    "data.root", "evaluation.benchmarks", "evaluation.root", "evaluation.batch_tokens",
-    "trainer.accelerator", "trainer.threads", "trainer.workers", "trainer.log_every", "trainer.checkpoint_every",
-    "trainer.save_model",
+    *NOT_COMPUTED, "seed", "model.name", "batching.name", "batching.monolingual_ratio", "data.root",
+    "evaluation.benchmarks", "evaluation.root", "evaluation.batch_tokens", "trainer.accelerator", "trainer.threads",
 )  # fmt: skip
 """Options, or sections, that are an axis of the grid or change where a run is computed and shown."""
 

@@ -31,12 +31,13 @@ class Section:
     pictures: Sequence[Picture]
 
 
-def render_page(sweep: Sweep, sections: Sequence[Section], page: Path) -> str:
+def render_page(sweep: Sweep, sections: Sequence[Section], batches: Table, page: Path) -> str:
     """The page as HTML.
 
     Args:
         sweep: what it is about.
         sections: one per benchmark. The pictures are read as SVG from figures/ beside the page.
+        batches: what the batches of each run held.
         page: where it will lie, for its links to the folders of the runs.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -47,6 +48,7 @@ def render_page(sweep: Sweep, sections: Sequence[Section], page: Path) -> str:
         unfinished=unfinished(sweep),
         tracebacks=[run for run in sweep.in_state("failed") if run.traceback],
         sections=sections,
+        batches=batches,
         command=_command(sweep),
         image=lambda picture: _data_uri(page.parent / "figures" / f"{picture.name}.svg"),
         link=lambda run: _link(run, sweep, page),

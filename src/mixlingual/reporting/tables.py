@@ -98,6 +98,17 @@ def status_line(sweep: Sweep) -> str:
     return f"{len(sweep.in_state('done'))} of {len(sweep.runs)} runs done{rest}."
 
 
+def batches_display(batches: pd.DataFrame) -> Table:
+    """What the batches of each run held, from `analysis.exposure.batches_table`."""
+    header = ["run", "ratio planned", "realised", "pairs", "tokens mono", "tokens cross", "passes min", "passes max"]
+    formats = ("{:.3f}", "{:.3f}", "{:,.0f}", "{:,.0f}", "{:,.0f}", "{:.2f}", "{:.2f}")
+    rows = [
+        [Cell(name), *(Cell(BLANK if pd.isna(x) else form.format(x)) for form, x in zip(formats, numbers))]
+        for name, *numbers in batches.itertuples(index=False)
+    ]
+    return Table("What the batches held (passes: pairs drawn from a pool for each of its items)", header, rows)
+
+
 def unfinished(sweep: Sweep) -> list[tuple[str, list[str]]]:
     """(state in words, its runs with their reasons), for the states that some run is in."""
     states = ((title, sweep.in_state(state)) for state, title in _STATE_TITLES.items())

@@ -8,12 +8,13 @@ from pathlib import Path
 import pandas as pd
 
 from mixlingual.analysis.collect import read_sweep
+from mixlingual.analysis.exposure import batches_table, exposure_table
 from mixlingual.analysis.grid import benchmarks, grid_axes, languages_table, results_table
 from mixlingual.files import written_whole
 from mixlingual.reporting.figures import pictures, write_picture
 from mixlingual.reporting.labels import file_name
 from mixlingual.reporting.page import Section, render_page
-from mixlingual.reporting.tables import grid_markdown, headline_tables, summary_markdown, write_tables
+from mixlingual.reporting.tables import batches_display, grid_markdown, headline_tables, summary_markdown, write_tables
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,14 @@ def write_report(sweep_folder: Path, output: Path) -> ReportPaths:
     """
     sweep = read_sweep(sweep_folder)
     axes, results, languages = grid_axes(sweep), results_table(sweep), languages_table(sweep)
+    batches = batches_table(sweep)
     names = benchmarks(results)
     tables: dict[str, pd.DataFrame | str] = {
         "summary.md": summary_markdown(sweep, results, axes),
         "results.csv": results,
         "languages.csv": languages,
+        "batches.csv": batches,
+        "exposure.csv": exposure_table(sweep),
     }
     tables |= {f"grid_{file_name(name)}.md": grid_markdown(results, axes, name) for name in names}
     drawn = {name: pictures(results, languages, axes, name) for name in names}
@@ -54,5 +58,5 @@ def write_report(sweep_folder: Path, output: Path) -> ReportPaths:
         output / "index.html", output / "summary.md", tuple(write_tables(tables, output)), tuple(figures)
     )
     with written_whole(paths.page) as path:
-        path.write_text(render_page(sweep, sections, paths.page), encoding="utf-8")
+        path.write_text(render_page(sweep, sections, batches_display(batches), paths.page), encoding="utf-8")
     return paths

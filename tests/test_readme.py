@@ -1,0 +1,69 @@
+"""What the README and the docs tell a user to type exists and is valid."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from mixlingual.config import CONF_DIR, EvaluateConfig, ReportConfig, TrainConfig, register, to_config
+from mixlingual.options import describe
+from mixlingual.sweep import compose_runs
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "benchmarks").glob("*.md"))]
+
+
+def commands():
+    """Every line of the shell blocks, continued lines joined and comments taken off."""
+    for page in PAGES:
+        for block in re.findall(r"```bash\n(.*?)```", page.read_text(), flags=re.DOTALL):
+            for line in block.replace("\\\n", " ").splitlines():
+                if words := shlex.split(line, comments=True):
+                    yield pytest.param(words, id=" ".join(words))
+
+
+def checked(module, overrides):
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        if module in ("train", "preflight"):
+            return compose_runs([word for word in overrides if word != "-m"])
+        schema = {"evaluate": EvaluateConfig, "report": ReportConfig}[module]
+        return [to_config(schema, compose(module, overrides=overrides))]
+
+
+def test_there_are_commands():
+    assert len(list(commands())) > 10
+
+
+@pytest.mark.parametrize("words", list(commands()))
+def test_every_command_is_valid(words, monkeypatch):
+    monkeypatch.setenv("MIXLINGUAL_DATA", "somewhere")
+    register()
+    if words[0] == "make":
+        assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    elif words[:2] == ["python", "-m"] and words[2].startswith("mixlingual."):
+        module = words[2].removeprefix("mixlingual.")
+        assert (ROOT / f"src/mixlingual/{module}.py").exists()
+        if module == "options":
+            assert all(any(word in path for path, _ in describe(TrainConfig())) for word in words[3:])
+        else:
+            assert checked(module, words[3:])
+    elif words[:2] == ["python", "-m"]:
+        assert (ROOT / f"{words[2].replace('.', '/')}.py").exists()
+    else:
+        pytest.fail(f"this test does not know how to check {words}")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_readme_names_choices_that_exist():
+    table = re.findall(r"^\| `(\w+)` \| (.*?) \|", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
+    assert len(table) >= 4
+    for group, choices in table:
+        for choice in re.findall(r"`(\w+)`", choices):
+            assert (CONF_DIR / group / f"{choice}.yaml").exists(), f"{group}={choice}"

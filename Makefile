@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format clean
+.PHONY: help demo test kill-test lint format clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,8 +29,8 @@ demo: $(VENV)/core  ## Train and evaluate a small size x ratio grid; prints the 
 test: $(VENV)/dev  ## Run the tests. MIXLINGUAL_DATA=FOLDER adds those that need the real data.
 	$(BIN)/python -m pytest -q
 
-test-slow: $(VENV)/dev  ## Run the tests that take minutes.
-	$(BIN)/python -m pytest -q -m slow
+kill-test: $(VENV)/core  ## Kill 100 runs at random moments and count those that end with the same bits.
+	$(BIN)/python -m benchmarks.kill_test --runs 100
 
 lint: $(VENV)/dev  ## Check style, types and the direction of imports.
 	$(BIN)/ruff check .

@@ -25,6 +25,13 @@ class Row:
         return None if self.peer is None else self.ours / self.peer
 
 
+def number(value: float | None) -> str:
+    """As a table shows it."""
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
     """Writes the rows as a JSON list of {name, unit, ours, peer, ratio}."""
     as_json = [asdict(row) | {"ratio": row.ratio} for row in rows]

@@ -15,7 +15,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import astuple, dataclass
 from importlib.util import find_spec
@@ -23,7 +23,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.rows import Row, write_rows
+from benchmarks.rows import Row, number, write_rows
 from mixlingual.batches.plan import Plan, Pool
 from mixlingual.batches.ratio import RatioSchedule
 from mixlingual.batches.sampler import HybridBatchSampler
@@ -57,20 +57,18 @@ QUANTITIES = {
     "startup_ms": ("start-up", "ms"),
     "memory_mib": ("peak memory beyond the imports", "MiB"),
 }
-Costs = dict[str, dict[int, Cost]]
-"""By side and size."""
+Costs = dict[str, dict[int, Cost]]  # by side and size
 
 
+@dataclass(frozen=True)
 class Rows:
     """The least that the peer's samplers take for a dataset: rows without text, at no cost."""
 
+    size: int
     column_names = ("id",)
 
-    def __init__(self, size: int) -> None:
-        self._size = size
-
     def __len__(self) -> int:
-        return self._size
+        return self.size
 
     def __getitem__(self, index: int) -> dict[str, int]:
         return {"id": index}
@@ -110,10 +108,8 @@ def _multi_dataset(name: str, size: int) -> Iterator[Sized]:
     peer = importlib.import_module(PEER_MODULE)
     generator = torch.Generator()
     datasets: list[Any] = [Rows(size) for _ in PAIRS]
-    samplers = [
-        peer.DefaultBatchSampler(RandomSampler(dataset, generator=generator), BATCH_SIZE, drop_last=True)
-        for dataset in datasets
-    ]
+    shuffles = [RandomSampler(dataset, generator=generator) for dataset in datasets]
+    samplers = [peer.DefaultBatchSampler(shuffle, BATCH_SIZE, drop_last=True) for shuffle in shuffles]
     return _epochs(getattr(peer, name)(ConcatDataset(datasets), samplers, generator, SEED))
 
 
@@ -200,8 +196,9 @@ def why_not(size: int, known: dict[int, Cost]) -> str:
 def rows(costs: Costs, quantity: str, size: int) -> list[Row]:
     """One row for each peer."""
     title, unit = QUANTITIES[quantity]
-    values = {side: getattr(costs[side][size], quantity) if size in costs[side] else None for side in SIDES}
-    return [Row(f"{title}, {_power(size)} items a pool, {peer}", unit, values[OURS], values[peer]) for peer in PEERS]
+    value = {side: getattr(of_side[size], quantity) for side, of_side in costs.items() if size in of_side}
+    name = f"{title}, {_power(size)} items a pool"
+    return [Row(f"{name}, {peer}", unit, value[OURS], value.get(peer)) for peer in PEERS]
 
 
 def table(costs: Costs, quantity: str) -> Iterator[str]:
@@ -209,46 +206,38 @@ def table(costs: Costs, quantity: str) -> Iterator[str]:
     yield ", ".join(QUANTITIES[quantity])
     yield "  items a pool" + f"{OURS:>12}" + "".join(f"{peer:>16}{'ratio':>9}" for peer in PEERS)
     for size, cost in costs[OURS].items():
-        peers = "".join(f"{_number(row.peer):>16}{_number(row.ratio):>9}" for row in rows(costs, quantity, size))
-        yield f"  {_power(size):>12}{_number(getattr(cost, quantity)):>12}{peers}"
+        peers = "".join(f"{number(row.peer):>16}{number(row.ratio):>9}" for row in rows(costs, quantity, size))
+        yield f"  {_power(size):>12}{number(getattr(cost, quantity)):>12}{peers}"
 
 
 def verdicts(costs: Iterable[Cost]) -> Iterator[str]:
     """One line for each goal."""
     rate, _, startup, memory = zip(*map(astuple, costs))
-    met = _met(min(rate) >= GOAL_IDS_PER_S)
-    yield f"goal of {GOAL_IDS_PER_S:,.0f} ids/s: {met}, {min(rate):,.0f} at the slowest size"
-    met = _met(max(memory) <= GOAL_MEMORY_GROWTH * min(memory))
-    yield f"goal of flat memory: {met}, {min(memory):.1f} to {max(memory):.1f} MiB"
-    met = _met(max(startup) < GOAL_STARTUP_MS)
-    yield f"goal of a start-up under {GOAL_STARTUP_MS:.0f} ms: {met}, {min(startup):.1f} to {max(startup):.1f} ms"
+    yield _verdict(f"{GOAL_IDS_PER_S:,.0f} ids/s", min(rate) >= GOAL_IDS_PER_S, f"{min(rate):,.0f} at the slowest size")
+    flat = max(memory) <= GOAL_MEMORY_GROWTH * min(memory)
+    yield _verdict("flat memory", flat, f"{min(memory):.1f} to {max(memory):.1f} MiB")
+    fast = max(startup) < GOAL_STARTUP_MS
+    yield _verdict(f"start-up under {GOAL_STARTUP_MS:.0f} ms", fast, f"{min(startup):.1f} to {max(startup):.1f} ms")
 
 
-def _met(reached: bool) -> str:
-    return "met" if reached else "NOT MET"
+def _verdict(goal: str, met: bool, measured: str) -> str:
+    return f"goal {goal}: {'met' if met else 'NOT MET'}, {measured}"
 
 
 def _power(size: int) -> str:
-    exponent = len(str(size)) - 1
-    return f"10^{exponent}" if size == 10**exponent else str(size)
+    return f"10^{len(str(size)) - 1}"
 
 
-def _number(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
+def main() -> None:
     """Measures, prints the tables and the goals, and writes the rows where --out says."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sampler", description=__doc__)
     parser.add_argument("--out", type=Path, help="JSON file for rows of {name, unit, ours, peer, ratio}")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[10**k for k in range(3, 11)], help="items a pool")
+    parser.add_argument("--largest", type=int, default=10, help="sizes go from 10^3 to 10^LARGEST items a pool")
     parser.add_argument("--repeats", type=int, default=3, help="measurements behind each median")
     parser.add_argument("--batches", type=int, default=1000, help="batches that a rate is taken over")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
-    costs, stopped = compare(sorted(options.sizes), options.repeats, options.batches)
+    costs, stopped = compare([10**k for k in range(3, options.largest + 1)], options.repeats, options.batches)
     for quantity in QUANTITIES:
         print(*table(costs, quantity), "", sep="\n")
     for peer, why in stopped.items():

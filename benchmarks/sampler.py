@@ -28,10 +28,8 @@ from mixlingual.batches.plan import Plan, Pool
 from mixlingual.batches.ratio import RatioSchedule
 from mixlingual.batches.sampler import HybridBatchSampler
 
-LANGUAGES = ("ar", "de", "en", "es", "hi", "vi", "zh")
-PAIRS = tuple(itertools.product(LANGUAGES, repeat=2))
-BATCH_SIZE = 256
-SEED = 1
+PAIRS = tuple(itertools.product(("ar", "de", "en", "es", "hi", "vi", "zh"), repeat=2))
+BATCH_SIZE, SEED = 256, 1
 
 OURS = "ours"
 PEER_MODULE = "sentence_transformers.base.sampler"

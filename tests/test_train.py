@@ -102,6 +102,18 @@ def test_an_invalid_grid_does_not_start(train, tmp_path):
     assert not list(tmp_path.glob("multirun/*/*/status.json"))
 
 
+def test_a_missing_benchmark_stops_the_run_before_training(train, tmp_path):
+    missing = train(
+        *TINY, "evaluation.benchmarks=[atlas,mlqa_r]", "evaluation.root=nowhere", "evaluation.languages=[de]"
+    )
+    assert missing.returncode == 1
+    assert "mlqa-r" in missing.stderr
+    assert "Traceback" not in missing.stderr
+    (folder,) = (tmp_path / "multirun/adhoc").iterdir()
+    assert not (folder / "curves.csv").exists()
+    assert read(folder, "status.json")["state"] == "failed"
+
+
 def test_the_same_run_gives_the_same_numbers(train, tmp_path):
     for sweep in ("one", "two"):
         assert train(*TINY, f"sweep_name={sweep}", "trainer.log_every=1").returncode == 0

@@ -15,7 +15,7 @@ import torch
 from omegaconf import DictConfig
 
 from mixlingual.config import CONF_DIR, EvaluateConfig, register, to_config, to_plain
-from mixlingual.evaluation.suite import evaluate_encoder
+from mixlingual.evaluation.suite import evaluate_encoder, load_benchmarks
 from mixlingual.files import written_whole
 from mixlingual.model.encoder import parameter_counts
 from mixlingual.model.load import load_encoder
@@ -48,8 +48,9 @@ def evaluate(config: EvaluateConfig) -> None:
     """
     if config.threads is not None:
         torch.set_num_threads(config.threads)
+    benchmarks = load_benchmarks(config.evaluation)
     encoder, tokenizer = load_encoder(config.model, None, seed=0)
-    scores = evaluate_encoder(encoder, tokenizer, config.evaluation, device_of(config.accelerator))
+    scores = evaluate_encoder(encoder, tokenizer, benchmarks, config.evaluation, device_of(config.accelerator))
     output = Path(config.output)
     content = {
         "model": to_plain(config.model),

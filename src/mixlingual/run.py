@@ -19,7 +19,7 @@ from mixlingual.batches.pools import make_sampler
 from mixlingual.batches.sampler import exposure
 from mixlingual.config import TrainConfig, config_hash, to_plain
 from mixlingual.data.registry import load_corpus
-from mixlingual.evaluation.suite import evaluate_encoder
+from mixlingual.evaluation.suite import evaluate_encoder, load_benchmarks
 from mixlingual.model.encoder import parameter_counts
 from mixlingual.model.export import save_encoder
 from mixlingual.model.load import load_encoder
@@ -51,6 +51,7 @@ def run(config: TrainConfig, folder: Path) -> tuple[RunResult, pd.DataFrame] | N
     if config.trainer.threads is not None:
         torch.set_num_threads(config.trainer.threads)
     corpus = load_corpus(config.data)
+    benchmarks = load_benchmarks(config.evaluation)
     steps = budget_steps(config.trainer.steps, config.trainer.pairs, config.batching.batch_size)
     accumulate = config.trainer.accumulate
     sampler = make_sampler(corpus, config.batching, seed=config.seed, steps=steps, accumulate=accumulate)
@@ -77,7 +78,8 @@ def run(config: TrainConfig, folder: Path) -> tuple[RunResult, pd.DataFrame] | N
             return None
         if config.trainer.save_model:
             save_encoder(encoder, tokenizer, folder / "model")
-        scores = evaluate_encoder(encoder, tokenizer, config.evaluation, device_of(config.trainer.accelerator))
+        device = device_of(config.trainer.accelerator)
+        scores = evaluate_encoder(encoder, tokenizer, benchmarks, config.evaluation, device)
         result = RunResult(
             sweep_name=config.sweep_name,
             run_name=config.run_name,

@@ -9,7 +9,7 @@ import torch
 from mixlingual.config import EvaluationConfig
 from mixlingual.evaluation import suite
 from mixlingual.evaluation.protocol import PER_QUERY_COLUMNS
-from mixlingual.evaluation.suite import evaluate_encoder
+from mixlingual.evaluation.suite import evaluate_encoder, load_benchmarks
 from mixlingual.records import Benchmark, Candidate, DataError, Query
 
 CPU = torch.device("cpu")
@@ -68,9 +68,13 @@ def loads(monkeypatch):
     return calls
 
 
+def evaluated(encoder, tokenizer, config):
+    return evaluate_encoder(encoder, tokenizer, load_benchmarks(config), config, CPU)
+
+
 def test_every_benchmark_is_scored(loads):
     config = EvaluationConfig(benchmarks=["atlas", "mlqa_r"], root="/some/where", languages=["de", "en"])
-    scores = evaluate_encoder(OneHotEncoder(), NumberTokenizer(), config, CPU)
+    scores = evaluated(OneHotEncoder(), NumberTokenizer(), config)
     assert loads == [(name, Path("/some/where"), ["de", "en"]) for name in ("atlas", "mlqa_r")]
     assert list(scores.benchmarks) == ["atlas", "mlqa_r"]
     assert scores.benchmarks["atlas"]["queries"] == 8
@@ -87,7 +91,7 @@ def test_every_benchmark_is_scored(loads):
 
 def test_each_text_is_encoded_once(loads):
     tokenizer = NumberTokenizer()
-    evaluate_encoder(OneHotEncoder(), tokenizer, EvaluationConfig(benchmarks=["atlas"]), CPU)
+    evaluated(OneHotEncoder(), tokenizer, EvaluationConfig(benchmarks=["atlas"]))
     assert tokenizer.seen == [("query", 4), ("passage", 9)]
     assert loads == [("atlas", None, None)]
 
@@ -95,7 +99,7 @@ def test_each_text_is_encoded_once(loads):
 @pytest.mark.parametrize("training", [True, False])
 def test_the_encoder_evaluates_in_fp32_and_gets_its_mode_back(loads, training):
     encoder = OneHotEncoder().to(torch.bfloat16).train(training)
-    evaluate_encoder(encoder, NumberTokenizer(), EvaluationConfig(benchmarks=["atlas"]), CPU)
+    evaluated(encoder, NumberTokenizer(), EvaluationConfig(benchmarks=["atlas"]))
     assert set(encoder.modes) == {(False, torch.float32)}
     assert encoder.training is training
 
@@ -104,20 +108,17 @@ def test_the_mode_comes_back_after_a_failure(loads):
     encoder = OneHotEncoder().train()
     encoder.weight.data[3] = torch.nan
     with pytest.raises(Exception, match="atlas queries: 2 of 8"):
-        evaluate_encoder(encoder, NumberTokenizer(), EvaluationConfig(benchmarks=["atlas"]), CPU)
+        evaluated(encoder, NumberTokenizer(), EvaluationConfig(benchmarks=["atlas"]))
     assert encoder.training
 
 
-def test_missing_files_are_reported_before_anything_is_encoded(loads):
-    tokenizer = NumberTokenizer()
-    config = EvaluationConfig(benchmarks=["atlas", "xquad_r"], root="/nowhere")
+def test_missing_files_are_reported_when_benchmarks_are_read(loads):
     with pytest.raises(DataError, match="missing file"):
-        evaluate_encoder(OneHotEncoder(), tokenizer, config, CPU)
-    assert tokenizer.seen == []
+        load_benchmarks(EvaluationConfig(benchmarks=["atlas", "xquad_r"], root="/nowhere"))
 
 
 def test_no_benchmarks_give_an_empty_result(loads):
-    scores = evaluate_encoder(OneHotEncoder(), NumberTokenizer(), EvaluationConfig(benchmarks=[]), CPU)
+    scores = evaluated(OneHotEncoder(), NumberTokenizer(), EvaluationConfig(benchmarks=[]))
     assert (scores.benchmarks, scores.timings, scores.fingerprints) == ({}, {}, {})
     assert tuple(scores.per_query.columns) == PER_QUERY_COLUMNS
     assert scores.per_query.empty

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,20 +39,30 @@ class SuiteScores:
     fingerprints: dict[str, str]
 
 
-def evaluate_encoder(
-    encoder: DualEncoder, tokenizer: TextTokenizer, config: EvaluationConfig, device: torch.device
-) -> SuiteScores:
-    """Encode and score every benchmark of the config.
-
-    All benchmarks are read before anything is encoded, so that a missing file costs no time. The encoder is
-    moved to `device` with fp32 weights and stays there; its training or eval mode is restored.
+def load_benchmarks(config: EvaluationConfig) -> list[Benchmark]:
+    """The benchmarks of the config; read before training, so that a missing file costs no time.
 
     Raises:
         DataError: a benchmark is missing or malformed, or lacks a wanted language.
-        MixlingualError: the precision does not fit the device, or embeddings are not finite.
     """
     root = None if config.root is None else Path(config.root)
-    benchmarks = [load_benchmark(name, root, config.languages) for name in dict.fromkeys(config.benchmarks)]
+    return [load_benchmark(name, root, config.languages) for name in dict.fromkeys(config.benchmarks)]
+
+
+def evaluate_encoder(
+    encoder: DualEncoder,
+    tokenizer: TextTokenizer,
+    benchmarks: Sequence[Benchmark],
+    config: EvaluationConfig,
+    device: torch.device,
+) -> SuiteScores:
+    """Encode and score every benchmark.
+
+    The encoder is moved to `device` with fp32 weights and stays there; its training or eval mode is restored.
+
+    Raises:
+        MixlingualError: the precision does not fit the device, or embeddings are not finite.
+    """
     encoder.to(device).float()
     scores: dict[str, BenchmarkScores] = {}
     timings = {}

@@ -79,12 +79,13 @@ def test_all_mistakes_at_once():
     with pytest.raises(ConfigError) as error:
         to_config(TrainConfig, compose("train", overrides=overrides))
     lines = str(error.value).splitlines()
-    assert lines[0] == "5 mistakes in the configuration:"
+    assert lines[0] == "6 mistakes in the configuration:"
     assert sorted(lines[1:]) == [
         "  batching.monolingual_ratio: got 1.5; the largest allowed is 1.0",
         "  data.sources.a.weight: got -1.0; the smallest allowed is 0.0",
         "  evaluation.benchmarks[0]: got 'mlqa'; allowed: mlqa_r, xquad_r, atlas",
         "  model.pooling: got 'max'; allowed: mean, cls, last",
+        "  optim.betas: got 1 numbers; AdamW takes two, as in [0.9, 0.999]",
         "  trainer.steps: Value 'many' of type 'str' could not be converted to Integer",
     ]
 
@@ -101,6 +102,11 @@ def test_all_mistakes_at_once():
         (["model.scratch.hidden=30"], "model.scratch.hidden: got 30, which"),
         (["model.layers=[2,0]"], r"model.layers: got \[2, 0\]; list each kept layer once"),
         (["optim.learning_rate=nan"], "optim.learning_rate: got nan; it must be a finite number"),
+        (["optim.gradient_clip=0"], "optim.gradient_clip: got 0.0; the smallest allowed is 1e-06"),
+        (["optim.betas=[0.9,1.0]"], r"optim.betas\[1\]: got 1.0; the largest allowed is"),
+        (["batching.batch_size=9", "trainer.accumulate=2"], "batching.batch_size: got 9, which trainer.accumulate=2"),
+        (["batching.final_ratio=0.1"], "batching.final_ratio: a constant ratio has no other end"),
+        (["data.root=${oc.env:NOWHERE_SET}"], "data.root: .*NOWHERE_SET"),
         (["batching.batch_size=0"], "batching.batch_size: got 0; the smallest allowed is 2"),
     ],
 )
@@ -121,7 +127,14 @@ def test_the_hash_names_what_a_run_computes():
     def hashed(*overrides):
         return config_hash(to_config(TrainConfig, compose("train", overrides=list(overrides))))
 
-    same = ["tracking=offline", "sweep_name=x", "run_name=y", "trainer.workers=2", "trainer.log_every=1"]
+    same = [
+        "tracking=offline",
+        "sweep_name=x",
+        "run_name=y",
+        "trainer.workers=2",
+        "trainer.log_every=1",
+        "trainer.threads=1",
+    ]
     assert {hashed(override) for override in same} == {hashed()}
     other = ["seed=1", "batching.monolingual_ratio=0.25", "model=scratch_m", "trainer.steps=7", "optim.eps=1e-6"]
     assert len({hashed(override) for override in other} | {hashed()}) == 6

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
-CONDA_NAMES = {"pytorch-gpu": "torch", "faiss-gpu": "faiss-cpu"}
+CONDA_NAMES = {"pytorch-gpu": "torch", "faiss-gpu": "faiss-gpu-cu12"}
 
 
 def setup_cfg():
@@ -29,10 +29,13 @@ def requirements(text):
 def test_conda_and_pip_name_the_same_versions():
     config = setup_cfg()
     extras = config["options.extras_require"]
-    wanted = requirements(config["options"]["install_requires"]) | requirements(extras["wandb"] + extras["slurm"])
+    wanted = requirements(config["options"]["install_requires"]) | requirements(
+        extras["wandb"] + extras["slurm"] + extras["gpu"]
+    )
     entries = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     pip = next(entry for entry in entries if isinstance(entry, dict))["pip"]
-    conda = requirements("\n".join([*(e for e in entries if isinstance(e, str)), *(e for e in pip if e[0] != "-")]))
+    conda = requirements("\n".join([*(e for e in entries if isinstance(e, str)), *pip]))
+    assert all(re.match(r"[\w.-]+[<>=!,.\d]*$", entry) for entry in pip), "pip reads this list as requirements"
     assert conda.pop("python") == config["options"]["python_requires"]
     conda.pop("pip")
     assert {CONDA_NAMES.get(name, name): versions for name, versions in conda.items()} == wanted

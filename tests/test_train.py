@@ -99,6 +99,12 @@ def test_an_invalid_grid_does_not_start(train, tmp_path):
     shared = train("-m", *TINY, "optim.eps=1e-6,1e-7")
     assert shared.returncode == 1
     assert "adhoc/scratch_xs_hybrid_r0.5_s0 (2 runs); put every swept option into run_name" in shared.stderr
+    several = train("-m", *TINY, "sweep_name=one,two")
+    assert several.returncode == 1
+    assert "got several sweep_names, one, two" in several.stderr
+    unset = train("sweep=me5_ladder", "data.root=${oc.env:NOWHERE_SET}")
+    assert unset.returncode == 1
+    assert "data.root: Environment variable 'NOWHERE_SET' not found" in unset.stderr
     assert not list(tmp_path.glob("multirun/*/*/status.json"))
 
 

@@ -33,10 +33,11 @@ BENCHMARKS = ("mlqa_r", "xquad_r", "atlas")
 
 
 NOT_COMPUTED = (
-    "tracking", "sweep_name", "run_name", "trainer.workers", "trainer.log_every", "trainer.checkpoint_steps",
+    "tracking", "sweep_name", "run_name", "evaluation.batch_tokens", "trainer.accelerator", "trainer.threads",
+    "trainer.workers", "trainer.log_every", "trainer.checkpoint_steps",
     "trainer.checkpoint_minutes", "trainer.keep_checkpoints", "trainer.save_model",
 )  # fmt: skip
-"""Options that change where or how a run is shown or kept, but none of its numbers."""
+"""Options that change where or how a run is shown or kept, but none of its numbers beyond rounding."""
 
 
 class ConfigError(MixlingualError):
@@ -194,7 +195,7 @@ class OptimConfig:
 
     learning_rate: float = option(3e-5, "Peak learning rate.", low=0.0)
     weight_decay: float = option(0.01, "AdamW weight decay; not applied to biases and norms.", low=0.0)
-    betas: list[float] = option([0.9, 0.999], "AdamW moment decay rates, two numbers.", low=0.0, high=1.0)
+    betas: list[float] = option([0.9, 0.999], "AdamW moment decay rates, two numbers.", low=0.0, high=1 - 1e-9)
     eps: float = option(1e-8, "AdamW epsilon.", low=0.0)
     warmup: float = option(0.1, "Share of the steps over which the learning rate rises from 0.", low=0.0, high=1.0)
     schedule: str = option(
@@ -202,7 +203,7 @@ class OptimConfig:
         "Learning rate after the warm-up: constant, or falling to 0 linearly or as a cosine.",
         choices=("constant", "linear", "cosine"),
     )
-    gradient_clip: float | None = option(1.0, "Largest gradient norm. Null: no clipping.", low=0.0)
+    gradient_clip: float | None = option(1.0, "Largest gradient norm. Null: no clipping.", low=1e-6)
 
 
 @dataclass
@@ -219,7 +220,7 @@ class TrainerConfig:
         1, "Processes of a run, one device each, that share a batch; more than one only under torchrun or Slurm.", low=1
     )
     precision: str = option(
-        "32-true", "Lightning precision of training.", choices=("32-true", "bf16-mixed", "bf16-true")
+        "32-true", "Lightning precision of training; weights are always fp32.", choices=("32-true", "bf16-mixed")
     )
     threads: int | None = option(None, "CPU threads of a run. Null: PyTorch's default.", low=1)
     workers: int = option(0, "Data-loading processes.", low=0)
@@ -369,18 +370,21 @@ def to_config(schema: type[Schema], cfg: DictConfig) -> Schema:
         ConfigError: naming every wrong type, value out of range and contradiction, with dotted paths.
     """
     typed = OmegaConf.structured(schema)
-    errors: list[str] = []
-    values: Any = OmegaConf.to_container(cfg, resolve=True)
+    errors: dict[str, str] = {}
+    try:
+        values: Any = OmegaConf.to_container(cfg, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
     for path, value in _leaves(schema, values):
         try:
             OmegaConf.update(typed, path, value)
         except OmegaConfBaseException as error:
-            errors.append(f"{path}: {str(error).splitlines()[0]}")
+            errors[path] = str(error).splitlines()[0]
     config: Any = OmegaConf.to_object(typed)
-    found = [*_out_of_range(config), *(() if errors else config.problems())]
-    errors += [f"{path}: {message}" for path, message in found]
+    for path, message in (*_out_of_range(config), *config.problems()):
+        errors.setdefault(path, message)
     if errors:
-        listed = "\n".join(f"  {error}" for error in errors)
+        listed = "\n".join(f"  {path}: {message}" for path, message in errors.items())
         noun = "mistake" if len(errors) == 1 else "mistakes"
         raise ConfigError(f"{len(errors)} {noun} in the configuration:\n{listed}")
     return config  # type: ignore[no-any-return]

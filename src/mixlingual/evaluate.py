@@ -16,11 +16,11 @@ from omegaconf import DictConfig
 
 from mixlingual.config import CONF_DIR, EvaluateConfig, register, to_config, to_plain
 from mixlingual.evaluation.suite import evaluate_encoder, load_benchmarks
-from mixlingual.files import written_whole
+from mixlingual.files import check_writable, written_whole
 from mixlingual.model.encoder import parameter_counts
 from mixlingual.model.load import load_encoder
 from mixlingual.records import MixlingualError
-from mixlingual.training.fit import device_of
+from mixlingual.training.device import check_precision, device_of
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def main(cfg: DictConfig) -> None:
     """Evaluates and writes the JSON file."""
     try:
         evaluate(to_config(EvaluateConfig, cfg))
-    except MixlingualError as error:
+    except (MixlingualError, OSError) as error:
         log.error(error)  # noqa: TRY400 - the message is for the user
         sys.exit(1)
 
@@ -48,10 +48,13 @@ def evaluate(config: EvaluateConfig) -> None:
     """
     if config.threads is not None:
         torch.set_num_threads(config.threads)
+    device = device_of(config.accelerator)
+    check_precision(config.evaluation, device)
+    output = Path(config.output)
+    check_writable(output.parent)
     benchmarks = load_benchmarks(config.evaluation)
     encoder, tokenizer = load_encoder(config.model, None, seed=0)
-    scores = evaluate_encoder(encoder, tokenizer, benchmarks, config.evaluation, device_of(config.accelerator))
-    output = Path(config.output)
+    scores = evaluate_encoder(encoder, tokenizer, benchmarks, config.evaluation, device)
     content = {
         "model": to_plain(config.model),
         "parameters": parameter_counts(encoder),

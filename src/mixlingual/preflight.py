@@ -23,11 +23,14 @@ from mixlingual.model.outline import Outline, Sample, outline
 from mixlingual.records import MixlingualError, ParallelCorpus
 from mixlingual.run import corpus_texts
 from mixlingual.sweep import compose_runs
+from mixlingual.training.device import check_precision, device_of
 from mixlingual.training.schedule import budget_steps
 
 TRAIN_FLOPS = 6
 """Floating-point operations per weight and token of a training step: forward 2, backward 4 (Kaplan et al. 2020)."""
 ENCODE_FLOPS = 2
+CHECKPOINT_BYTES = 12
+"""Bytes of a weight in a checkpoint: the weight and AdamW's two moments, in fp32."""
 BYTES_PER_QUERY_SCORE = 12
 """Disk of a row of queries.parquet, compressed: measured on XQuAD-R."""
 SAMPLED_ITEMS = 200
@@ -41,6 +44,8 @@ class Cost:
     train_flops: float = 0.0
     evaluate_flops: float = 0.0
     disk: float = 0.0
+    checkpoints: float = 0.0
+    """Bytes of the checkpoints of the largest run while it lasts."""
 
 
 @dataclass
@@ -51,7 +56,8 @@ class Preflight:
     _kept: dict[str, object] = field(default_factory=dict)
 
     def check(self, run: TrainConfig) -> None:
-        """Raises MixlingualError where the run's data, pools, encoder or benchmarks are not usable."""
+        """Raises MixlingualError where the run's device, data, pools, encoder or benchmarks are not usable."""
+        check_precision(run.evaluation, device_of(run.trainer.accelerator))
         corpus = self._corpus(run.data)
         size = self._outline(run.model, corpus)
         steps = budget_steps(run.trainer.steps, run.trainer.pairs, run.batching.batch_size)
@@ -61,6 +67,9 @@ class Preflight:
         self.cost.pairs += pairs
         self.cost.train_flops += TRAIN_FLOPS * weights * pairs * (size.query_tokens + size.passage_tokens)
         self.cost.disk += 4 * size.parameters["total"] if run.trainer.save_model else 0
+        if run.trainer.checkpoint_steps or run.trainer.checkpoint_minutes:
+            kept = (run.trainer.keep_checkpoints + 1) * CHECKPOINT_BYTES * size.parameters["total"]
+            self.cost.checkpoints = max(self.cost.checkpoints, kept)
         for name in run.evaluation.benchmarks:
             queries, candidates, languages = self._benchmark(name, run.evaluation)
             tokens = queries * size.query_tokens + candidates * size.passage_tokens
@@ -123,7 +132,7 @@ def describe(runs: list[TrainConfig], cost: Cost, rate: float) -> str:
             f"pairs     {cost.pairs:,} to train on",
             f"compute   {cost.train_flops:.3g} FLOPs to train, {cost.evaluate_flops:.3g} to evaluate",
             f"time      {hours:.2g} h at this machine's fp32 matrix peak ({rate / 1e9:,.0f} GFLOP/s); runs take longer",
-            f"disk      {cost.disk / 1e9:.2g} GB",
+            f"disk      {cost.disk / 1e9:.2g} GB, and up to {cost.checkpoints / 1e9:.2g} GB while a run lasts",
             "",
         ]
     )

@@ -102,7 +102,7 @@ class RunResult:
     batches: dict[str, Any]
     """Realised share of monolingual batches and exposure per language, pair and source."""
     training: dict[str, float]
-    """`steps`, `pairs`, `final_loss` (mean over the last tenth of the steps)."""
+    """`steps`, `pairs`, `final_loss` (mean over the last tenth of the steps), and the last `temperature`."""
     benchmarks: dict[str, Any]
     """benchmark -> mono | cross | multi -> metrics; see `evaluation.protocol`."""
     timings: dict[str, float]

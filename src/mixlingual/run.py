@@ -7,7 +7,6 @@ import itertools
 import logging
 import platform
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import torch
 
 from mixlingual.batches.datamodule import HybridDataModule, MicroBatches
 from mixlingual.batches.pools import make_sampler
-from mixlingual.batches.sampler import exposure
+from mixlingual.batches.sampler import HybridBatchSampler, exposure
 from mixlingual.config import TrainConfig, config_hash, to_plain
 from mixlingual.data.registry import load_corpus
 from mixlingual.evaluation.suite import evaluate_encoder, load_benchmarks
@@ -24,7 +23,8 @@ from mixlingual.model.encoder import parameter_counts
 from mixlingual.model.export import save_encoder
 from mixlingual.model.load import load_encoder
 from mixlingual.records import ParallelCorpus, RunResult
-from mixlingual.training.fit import device_of, fit
+from mixlingual.training.device import check_precision, check_processes, device_of
+from mixlingual.training.fit import fit
 from mixlingual.training.gather import global_rank
 from mixlingual.training.schedule import budget_steps
 from mixlingual.training.tracking import Tracker
@@ -50,6 +50,9 @@ def run(config: TrainConfig, folder: Path) -> tuple[RunResult, pd.DataFrame] | N
     """
     if config.trainer.threads is not None:
         torch.set_num_threads(config.trainer.threads)
+    check_processes(config.trainer)
+    device = device_of(config.trainer.accelerator)
+    check_precision(config.evaluation, device)
     corpus = load_corpus(config.data)
     benchmarks = load_benchmarks(config.evaluation)
     steps = budget_steps(config.trainer.steps, config.trainer.pairs, config.batching.batch_size)
@@ -57,28 +60,23 @@ def run(config: TrainConfig, folder: Path) -> tuple[RunResult, pd.DataFrame] | N
     sampler = make_sampler(corpus, config.batching, seed=config.seed, steps=steps, accumulate=accumulate)
     encoder, tokenizer = load_encoder(config.model, lambda: corpus_texts(corpus), config.seed)
     parameters = parameter_counts(encoder)
-    log.info(
-        "%s: %d items, %d languages, %s weights (%s non-embedding), %d steps of %d pairs, mean ratio %.4g",
-        config.run_name,
-        len(corpus.items),
-        len(corpus.languages),
-        f"{parameters['total']:,}",
-        f"{parameters['non_embedding']:,}",
-        steps,
-        config.batching.batch_size,
-        sampler.plan.ratio.mean(),
-    )
+    log.info("%s", _outset(config, corpus, sampler, parameters, steps))
     with Tracker.open(config, folder, parameters) if global_rank() == 0 else Tracker(None) as tracker:
-        started = time.perf_counter()
         batches = MicroBatches(corpus, sampler, tokenizer, steps=steps, accumulate=accumulate)
         data = HybridDataModule(batches, workers=config.trainer.workers)
-        trained = fit(encoder, data, config, steps=steps, folder=folder, logger=tracker.logger)
-        seconds = time.perf_counter() - started
+        trained = fit(
+            encoder,
+            data,
+            config,
+            steps=steps,
+            data_fingerprint=corpus.fingerprint,
+            folder=folder,
+            logger=tracker.logger,
+        )
         if global_rank() > 0:
             return None
         if config.trainer.save_model:
             save_encoder(encoder, tokenizer, folder / "model")
-        device = device_of(config.trainer.accelerator)
         scores = evaluate_encoder(encoder, tokenizer, benchmarks, config.evaluation, device)
         result = RunResult(
             sweep_name=config.sweep_name,
@@ -90,12 +88,23 @@ def run(config: TrainConfig, folder: Path) -> tuple[RunResult, pd.DataFrame] | N
             data={f"train/{corpus.name}": corpus.fingerprint} | scores.fingerprints,
             parameters=parameters,
             batches=exposure(sampler, steps) | {"tokens": trained.tokens},
-            training=trained.summary(),
+            training=trained.summary() | {"temperature": float(encoder.temperature)},
             benchmarks=scores.benchmarks,
-            timings={"train": seconds} | scores.timings,
+            timings={"train": trained.seconds} | scores.timings,
         )
         tracker.log_result(result)
     return result, scores.per_query
+
+
+def _outset(
+    config: TrainConfig, corpus: ParallelCorpus, sampler: HybridBatchSampler, parameters: dict[str, int], steps: int
+) -> str:
+    """What the run is about to do, in a line."""
+    return (
+        f"{config.run_name}: {len(corpus.items):,} items, {len(corpus.languages)} languages, "
+        f"{parameters['total']:,} weights ({parameters['non_embedding']:,} non-embedding), {steps:,} steps of "
+        f"{config.batching.batch_size} pairs, mean ratio {sampler.plan.ratio.mean():.4g}"
+    )
 
 
 def corpus_texts(corpus: ParallelCorpus) -> Iterator[str]:

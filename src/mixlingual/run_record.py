@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import fcntl
 import json
 import os
 import platform
@@ -17,7 +18,7 @@ from typing import Any
 import pandas as pd
 
 from mixlingual.config import TrainConfig, config_hash, to_plain
-from mixlingual.files import written_whole
+from mixlingual.files import check_writable, written_whole
 from mixlingual.records import MixlingualError, RunResult
 
 
@@ -54,15 +55,36 @@ class RunRecord:
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """Keeps status.json: started, then done, or failed with the reason and the traceback."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._write_status("started")
-        try:
+        """Keeps status.json: started, then done, or failed with the reason and the traceback.
+
+        Raises:
+            MixlingualError: another process is at work on the run.
+            OSError: the folder cannot be written to.
+        """
+        check_writable(self.folder)
+        with self._locked():
+            self._write_status("started")
+            try:
+                yield
+            except (KeyboardInterrupt, SystemExit):
+                self._write_status("failed", "interrupted; started again it goes on from its newest checkpoint")
+                raise
+            except BaseException as error:
+                self._write_status("failed", f"{type(error).__name__}: {error}", traceback.format_exc())
+                raise
+            self._write_status("done")
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Holds the run's folder; the system lets go of it when the process ends, however it ends."""
+        with (self.folder / "lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise MixlingualError(
+                    f"{self.folder} is being trained by another process; wait for it, or choose another run_name"
+                ) from error
             yield
-        except BaseException as error:
-            self._write_status("failed", f"{type(error).__name__}: {error}", traceback.format_exc())
-            raise
-        self._write_status("done")
 
     def save(self, result: RunResult, per_query: pd.DataFrame) -> None:
         """Writes the scores of every query, then the result, and drops what only a resumption needs."""

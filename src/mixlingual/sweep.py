@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-import logging
 import sys
-from collections import Counter
-from collections.abc import Sequence
+import time
+import traceback
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,6 @@ from mixlingual.config import ConfigError, TrainConfig, to_config
 from mixlingual.files import written_whole
 from mixlingual.records import MixlingualError
 from mixlingual.run_record import RunRecord
-
-log = logging.getLogger(__name__)
 
 SWEEP_SCHEMA = 1
 
@@ -37,16 +37,23 @@ def compose_runs(overrides: Sequence[str]) -> list[TrainConfig]:
     chosen = compose("train", overrides=_without_choices(overrides), return_hydra_config=True)
     swept = [f"{key}={value}" for key, value in (chosen.hydra.sweeper.params or {}).items()]
     parsed = OverridesParser.create().parse_overrides([*swept, *overrides])
-    configs, mistakes = [], []
+    configs, mistaken = [], defaultdict(list)
     for cell in BasicSweeper.split_arguments(parsed, None)[0]:
         try:
             configs.append(to_config(TrainConfig, compose("train", overrides=list(cell))))
         except ConfigError as error:
-            mistakes.append(f"{' '.join(cell)}\n{error}")
-    if mistakes:
-        raise ConfigError(f"{len(mistakes)} runs of the sweep are invalid:\n" + "\n".join(mistakes))
+            mistaken[str(error)].append(" ".join(cell))
+    if mistaken:
+        count = sum(len(cells) for cells in mistaken.values())
+        listed = "\n".join(f"{_some(cells)}\n{message}" for message, cells in mistaken.items())
+        raise ConfigError(f"{count} runs of the sweep are invalid:\n{listed}")
     _check_names(configs)
     return configs
+
+
+def _some(cells: Sequence[str]) -> str:
+    """The first of the cells that share a mistake, and how many more there are."""
+    return cells[0] if len(cells) == 1 else f"{cells[0]} and {len(cells) - 1} more"
 
 
 def _without_choices(overrides: Sequence[str]) -> list[str]:
@@ -56,6 +63,8 @@ def _without_choices(overrides: Sequence[str]) -> list[str]:
 
 
 def _check_names(configs: Sequence[TrainConfig]) -> None:
+    if len(sweeps := sorted({config.sweep_name for config in configs})) > 1:
+        raise ConfigError(f"got several sweep_names, {', '.join(sweeps)}; a grid has one: start a grid for each")
     names = Counter((config.sweep_name, config.run_name) for config in configs)
     if shared := [f"{sweep}/{run} ({count} runs)" for (sweep, run), count in names.items() if count > 1]:
         raise ConfigError(
@@ -73,26 +82,41 @@ class SweepGuard(Callback):
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Validates every run and writes sweep.json; a grid that cannot start ends the program with code 1."""
-        try:
+        with _ending_the_program():
             self._runs = compose_runs(OmegaConf.to_container(config.hydra.overrides.task))  # type: ignore[arg-type]
             self._folder = Path(config.hydra.sweep.dir)
             for run in self._runs:
                 RunRecord(self._folder / run.run_name, run).is_done()
-        except MixlingualError as error:
-            sys.exit(f"error: {error}")
-        record_grid(self._folder, self._runs)
-        log.info("sweep %s: %d runs in %s", self._runs[0].sweep_name, len(self._runs), self._folder)
+            record_grid(self._folder, self._runs)
+            _say(f"sweep {self._runs[0].sweep_name}: {len(self._runs)} runs in {self._folder}")
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Names the runs that did not finish; any makes the exit code 1."""
-        failed = {run.run_name: _reason(self._folder / run.run_name) for run in self._runs}
-        failed = {name: reason for name, reason in failed.items() if reason}
-        done = len(self._runs) - len(failed)
-        log.info("sweep %s: %d of %d runs done", self._runs[0].sweep_name, done, len(self._runs))
-        for name, reason in failed.items():
-            log.error("%s: %s", name, reason)
+        with _ending_the_program():
+            reasons = {run.run_name: _reason(self._folder / run.run_name) for run in self._runs}
+            failed = {name: reason for name, reason in reasons.items() if reason}
+            done = len(self._runs) - len(failed)
+            _say(f"sweep {self._runs[0].sweep_name}: {done} of {len(self._runs)} runs done")
+            for name, reason in failed.items():
+                _say(f"{name}: {reason}")
         if failed:
             sys.exit(1)
+
+
+@contextmanager
+def _ending_the_program() -> Iterator[None]:
+    """Hydra turns exceptions of callbacks into warnings and goes on; here they end the program with code 1."""
+    try:
+        yield
+    except MixlingualError as error:
+        sys.exit(f"error: {error}")
+    except Exception:
+        sys.exit(f"error: {traceback.format_exc()}")
+
+
+def _say(text: str) -> None:
+    """A line on the terminal; outside of runs Hydra has not set up logging."""
+    sys.stderr.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
 
 
 def record_grid(folder: Path, runs: Sequence[TrainConfig]) -> None:
@@ -100,7 +124,10 @@ def record_grid(folder: Path, runs: Sequence[TrainConfig]) -> None:
     path = folder / "sweep.json"
     known = {}
     if path.exists():
-        known = {run["run_name"]: run for run in json.loads(path.read_text(encoding="utf-8"))["runs"]}
+        try:
+            known = {run["run_name"]: run for run in json.loads(path.read_text(encoding="utf-8"))["runs"]}
+        except (ValueError, KeyError, TypeError) as error:
+            raise MixlingualError(f"{path} is damaged ({error!r}); delete it, and it is written anew") from error
     for run in runs:
         known[run.run_name] = {
             "run_name": run.run_name,
@@ -122,4 +149,5 @@ def _reason(folder: Path) -> str | None:
         status = json.loads((folder / "status.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return "never started"
-    return status["reason"] or "ended without a word: killed, or out of memory"
+    reason = status.get("reason") if isinstance(status, dict) else None
+    return reason or "ended without a word: killed, or out of memory"

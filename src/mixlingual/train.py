@@ -32,7 +32,7 @@ def main(cfg: DictConfig) -> None:
     hydra_config = HydraConfig.get()
     try:
         train(to_config(TrainConfig, cfg), Path(hydra_config.runtime.output_dir))
-    except MixlingualError as error:
+    except (MixlingualError, OSError) as error:
         log.error(error)  # noqa: TRY400 - the message is for the user, and status.json holds the traceback
     except Exception:
         log.exception("the run failed")

@@ -157,3 +157,12 @@ def test_a_plan_may_hold_whole_numbers(tmp_path):
     (run,) = read_sweep(tmp_path / "s").runs
     assert run.point == GridPoint("m", "hybrid", 0.0, 3)
     assert isinstance(run.point.ratio, float)
+
+
+def test_an_untrained_encoder_is_a_series_of_its_own(tmp_path):
+    folder = tmp_path / "sweep"
+    write_done(folder, result("small", 0.5, 0))
+    untrained = result("small", 0.5, 0) | {"run_name": "zero_shot", "training": {"steps": 0}}
+    write_done(folder, untrained)
+    series = {run.name: run.point.series for run in read_sweep(folder).runs}
+    assert series == {"small_r0.5_s0": "hybrid", "zero_shot": "zero-shot"}

@@ -1,11 +1,13 @@
 """Members of pools equal those found item by item, are cached by content, and survive concurrent builders."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mixlingual.batches.members as members_module
 from mixlingual.batches.members import pool_members
+from mixlingual.files import cache_dir
 from mixlingual.records import ParallelCorpus, ParallelItem, fingerprint
 
 LANGUAGES = ("aa", "bb", "cc")
@@ -49,6 +51,18 @@ def test_what_the_cache_depends_on():
     assert one["s", "aa", "aa"].tolist() == [0]
     assert moved["t", "aa", "aa"].tolist() == [0, 1]
     assert set(pool_members(corpus_of(rows), ("aa",))) == {("s", "aa", "aa"), ("t", "aa", "aa")}
+
+
+@pytest.mark.parametrize(
+    ("file", "content"), [("items.npy", b""), ("index.json", b"{"), ("index.json", b'[["s","a","a",0,9]]')]
+)
+def test_a_damaged_cache_is_built_anew(file, content, caplog):
+    corpus = corpus_of([("s", ["aa"], ["aa"])] * 4)
+    whole = {key: items.tolist() for key, items in pool_members(corpus, LANGUAGES).items()}
+    for path in (cache_dir() / "pools").glob(f"*/{file}"):
+        path.write_bytes(content)
+    assert {key: items.tolist() for key, items in pool_members(corpus, LANGUAGES).items()} == whole
+    assert "is damaged" in caplog.text
 
 
 def test_a_builder_that_comes_second_keeps_the_first_ones_work(monkeypatch):

@@ -57,10 +57,20 @@ def test_languages_by_size_and_by_factor():
     assert weights_of(sampler(rows, language_weights={"b": 3.0}, **options), mono) == {"s:a-a": 0.25, "s:b-b": 0.75}
 
 
-def test_sources_share_a_pair_by_their_weights():
-    rows = [("x", "a", "a")] * 8 + [("y", "a", "a")] * 8 + [("y", "b", "b")] * 8
-    made = sampler(rows, {"x": 3.0, "y": 1.0}, monolingual_ratio=1.0)
-    assert weights_of(made, Kind.MONOLINGUAL) == {"x:a-a": 0.375, "y:a-a": 0.125, "y:b-b": 0.5}
+def test_a_source_has_its_share_of_either_kind():
+    """However many languages it holds: the ratio of kinds must not change the mix of sources."""
+    rows = [("x", "ab", "ab")] * 8 + [("y", "abcd", "abcd")] * 8
+    made = sampler(rows, {"x": 3.0, "y": 1.0}, monolingual_ratio=0.5)
+    for kind in Kind:
+        weights = weights_of(made, kind)
+        assert sum(weight for label, weight in weights.items() if label.startswith("x:")) == pytest.approx(0.75)
+    assert weights_of(made, Kind.MONOLINGUAL)["y:c-c"] == pytest.approx(0.25 / 4)
+    assert weights_of(made, Kind.CROSSLINGUAL)["x:a-b"] == pytest.approx(0.75 / 2)
+
+
+def test_a_source_without_pairs_leaves_its_share_to_the_others():
+    made = sampler([("x", "a", "a")] * 8 + [("y", "ab", "ab")] * 8, {"x": 1.0, "y": 1.0})
+    assert weights_of(made, Kind.CROSSLINGUAL) == {"y:a-b": 0.5, "y:b-a": 0.5}
 
 
 def test_pairs_through_english():

@@ -10,6 +10,7 @@ from mixlingual.config import ModelConfig
 from mixlingual.model.export import save_encoder
 from mixlingual.model.load import load_encoder
 from mixlingual.model.tokenizer import TextTokenizer, pad
+from mixlingual.records import MixlingualError
 
 OPTIONS = {"query_prefix": "query: ", "passage_prefix": "passage: ", "max_query_length": 10, "max_passage_length": 24}
 
@@ -118,3 +119,19 @@ def test_a_failed_save_keeps_the_earlier_folder(trained, tmp_path, monkeypatch):
         save_encoder(*trained, folder)
     assert [(path.name, path.read_text()) for path in folder.iterdir()] == [("config.json", "earlier")]
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_the_options_of_the_saved_encoder_hold(checkpoint, sentences, tmp_path, caplog):
+    options = {"pooling": "cls", "query_prefix": "ask: ", "max_query_length": 9, "temperature": 0.5}
+    encoder, tokenizer = load_encoder(ModelConfig(checkpoint=str(checkpoint()), **options), None, seed=0)
+    save_encoder(encoder, tokenizer, tmp_path / "model")
+    other = ModelConfig(checkpoint=str(tmp_path / "model"), layers=[0], query_prefix="query: ")
+    again, its_tokenizer = load_encoder(other, None, seed=1)
+    texts = list(sentences.values())
+    assert torch.equal(embed(again, its_tokenizer, texts, "query"), embed(encoder, tokenizer, texts, "query"))
+    assert "model.pooling: 'cls'" in caplog.text
+    assert "model.query_prefix: 'ask: '" in caplog.text
+    assert again.temperature == pytest.approx(0.02), "the temperature of further training is chosen anew"
+    (tmp_path / "model/mixlingual.json").write_text("{")
+    with pytest.raises(MixlingualError, match=r"mixlingual\.json is damaged"):
+        load_encoder(other, None, seed=1)

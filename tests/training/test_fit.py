@@ -60,7 +60,7 @@ def prepare(dropout=0.1, **trainer):
 
 def train(folder, encoder, data, config):
     folder.mkdir(exist_ok=True)
-    return fit(encoder, data, config, steps=STEPS, folder=folder, logger=None)
+    return fit(encoder, data, config, steps=STEPS, data_fingerprint="d", folder=folder, logger=None)
 
 
 def weights(encoder):
@@ -81,7 +81,7 @@ def test_lightning_trains_as_a_plain_loop_does(tmp_path, accumulate):
         step_losses = []
         for index in range(step * accumulate, (step + 1) * accumulate):
             batch = batches[index]
-            torch.manual_seed(derive_key(0, "dropout", index))
+            torch.manual_seed(derive_key(0, "dropout", index, 0))
             query = embed(plain, batch["query_ids"], batch["query_mask"])
             passage = embed(plain, batch["passage_ids"], batch["passage_mask"])
             loss = info_nce(query, passage, batch["item"], batch["item"], plain.temperature)
@@ -188,7 +188,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(tmp_path, monkeypatch, accum
         with pytest.raises(InterruptionError):
             train(tmp_path / "cut", first, data, config)
     second, data, _, config = prepare(accumulate=accumulate, checkpoint_steps=3, workers=workers)
-    assert train(tmp_path / "cut", second, data, config) == whole
+    assert train(tmp_path / "cut", second, data, config).losses == whole.losses
     assert torch.equal(weights(second), weights(encoder))
     curves = [pd.read_csv(tmp_path / name / "curves.csv").drop(columns="pairs_per_second") for name in ("whole", "cut")]
     pd.testing.assert_frame_equal(*curves)
@@ -199,7 +199,7 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path, caplog):
     train(tmp_path, encoder, data, config)
     (folder,) = (tmp_path / "checkpoints").iterdir()
     kept = sorted(folder.iterdir())
-    assert [path.name.split("-")[1] for path in kept] == ["000000012", "000000015", "000000018"]
+    assert [path.name.split("-")[1] for path in kept] == ["000000015", "000000018", "000000020"]
     assert newest_checkpoint(folder) == kept[2]
     kept[2].write_bytes(kept[2].read_bytes()[:-100])
     content = bytearray(kept[1].read_bytes())
@@ -235,7 +235,10 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
 def test_no_steps_leave_the_encoder_alone(tmp_path):
     encoder, data, _, config = prepare()
     before = weights(encoder).clone()
-    assert fit(encoder, data, config, steps=0, folder=tmp_path, logger=None).summary() == {"steps": 0, "pairs": 0}
+    assert fit(encoder, data, config, steps=0, data_fingerprint="d", folder=tmp_path, logger=None).summary() == {
+        "steps": 0,
+        "pairs": 0,
+    }
     assert torch.equal(weights(encoder), before)
 
 
@@ -289,13 +292,11 @@ def test_any_number_of_processes_trains_alike(tmp_path, world):
         assert weights_there == pytest.approx(end, abs=1e-4)
 
 
-@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
-def test_bf16_trains_much_as_fp32_does(tmp_path, precision):
+def test_bf16_trains_much_as_fp32_does(tmp_path):
     ends = []
-    for name in ("32-true", precision):
+    for name in ("32-true", "bf16-mixed"):
         encoder, data, _, config = prepare(precision=name)
-        result = train(tmp_path / name, encoder, data, config)
-        ends.append(result.losses)
+        ends.append(train(tmp_path / name, encoder, data, config).losses)
     assert ends[1] == pytest.approx(ends[0], rel=0.1)
     assert ends[1] != ends[0]
 

@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from mixlingual.analysis.points import GridPoint, grid_point, is_number, tell_apart
+from mixlingual.analysis.points import ZERO_SHOT, GridPoint, grid_point, is_number, tell_apart
 from mixlingual.records import RESULT_SCHEMA, MixlingualError, RunResult
 
 State = Literal["done", "started", "missing", "failed", "unreadable"]
@@ -146,7 +146,7 @@ def _read_run(folder: Path, planned: GridPoint | None) -> Run:
     try:
         if (folder / "result.json").exists():
             result = _read_result(folder / "result.json")
-            return Run(folder.name, "done", _trained_point(result.config), result)
+            return Run(folder.name, "done", _trained_point(result.config, result.training), result)
         if (folder / "status.json").exists():
             return _read_status(folder, planned)
     except _MALFORMED as error:
@@ -197,11 +197,13 @@ def _read_object(path: Path) -> dict[str, Any]:
     return document
 
 
-def _trained_point(config: dict[str, Any]) -> GridPoint:
+def _trained_point(config: dict[str, Any], training: dict[str, Any]) -> GridPoint:
+    """Where a finished run lies; one without training has no ratio of its own and is a series apart."""
     model, batching = config.get("model"), config.get("batching")
     if not isinstance(model, dict) or not isinstance(batching, dict):
         raise ValueError("result.json: config lacks model or batching")  # noqa: TRY004
-    return grid_point(model.get("name"), batching.get("name"), batching.get("monolingual_ratio"), config.get("seed"))
+    series = ZERO_SHOT if training.get("steps") == 0 else batching.get("name")
+    return grid_point(model.get("name"), series, batching.get("monolingual_ratio"), config.get("seed"))
 
 
 def _told_apart(runs: list[Run]) -> list[Run]:

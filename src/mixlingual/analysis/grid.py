@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from mixlingual.analysis.collect import Run, Sweep
-from mixlingual.analysis.points import RATIO_SERIES, is_number
+from mixlingual.analysis.points import RATIO_SERIES, ZERO_SHOT, is_number
 
 SETTINGS = {"mono": "languages", "cross": "pairs", "multi": "languages"}
 """Setting -> key of its scores per language or per pair."""
@@ -53,7 +53,9 @@ class Point(NamedTuple):
 
     @property
     def label(self) -> str:
-        """The ratio; before it the series, unless that is the ratio axis itself."""
+        """The ratio; before it the series, unless that is the ratio axis itself, or has no ratio."""
+        if self.series.startswith(ZERO_SHOT):
+            return self.series
         return f"{self.ratio:g}" if self.series == RATIO_SERIES else f"{self.series} {self.ratio:g}"
 
 

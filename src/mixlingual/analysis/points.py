@@ -19,12 +19,15 @@ from mixlingual.records import RunResult
 RATIO_SERIES = "hybrid"
 """The series of the ratio axis: batches in one language, or in one ordered pair of languages."""
 
+ZERO_SHOT = "zero-shot"
+"""The series of encoders that were evaluated without any training."""
+
 _RATIO_PRESETS = ("hybrid", "x_x_mono", "x_y")
 """Batching presets that are points of the ratio axis: any ratio, ratio 1 and ratio 0."""
 
 _NOT_VARIANTS = (
     *NOT_COMPUTED, "seed", "model.name", "batching.name", "batching.monolingual_ratio", "data.root",
-    "evaluation.benchmarks", "evaluation.root", "evaluation.batch_tokens", "trainer.accelerator", "trainer.threads",
+    "evaluation.benchmarks", "evaluation.root",
 )  # fmt: skip
 """Options, or sections, that are an axis of the grid or change where a run is computed and shown."""
 

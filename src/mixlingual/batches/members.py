@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +18,11 @@ from numpy.typing import NDArray
 
 from mixlingual.files import cache_dir, folder_written_once
 from mixlingual.records import ParallelCorpus, fingerprint
+
+log = logging.getLogger(__name__)
+
+_RECIPE = "pools-1"
+"""Names the way members are found and stored; a change of either changes the name."""
 
 Key = tuple[str, str, str]
 """Source, query language, passage language."""
@@ -28,13 +35,24 @@ def pool_members(corpus: ParallelCorpus, languages: Sequence[str]) -> dict[Key, 
         For each key a read-only, ascending, memory-mapped array, which may be empty.
     """
     sources = (item.source for item in corpus.items)
-    name = fingerprint((corpus.fingerprint, *languages, "sources", *sources))
+    name = fingerprint((_RECIPE, corpus.fingerprint, *languages, "sources", *sources))
     folder = cache_dir() / "pools" / name
-    if not folder.is_dir():
-        with folder_written_once(folder) as written:
-            _write(written, _build(corpus, languages))
+    if folder.is_dir():
+        try:
+            return _read(folder)
+        except (OSError, ValueError, EOFError) as error:
+            log.warning("%s is damaged (%s); building it anew", folder, error)
+            shutil.rmtree(folder)
+    with folder_written_once(folder) as written:
+        _write(written, _build(corpus, languages))
+    return _read(folder)
+
+
+def _read(folder: Path) -> dict[Key, NDArray[np.int32]]:
     flat = np.load(folder / "items.npy", mmap_mode="r")
     index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+    if index and index[-1][-1] != len(flat):
+        raise ValueError(f"{len(flat)} item numbers where the index has {index[-1][-1]}")
     return {(source, query, passage): flat[start:stop] for source, query, passage, start, stop in index}
 
 

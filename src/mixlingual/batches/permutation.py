@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 ROUNDS = 8
 _MASK = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15
+_27, _30, _31, _32 = (np.uint64(shift) for shift in (27, 30, 31, 32))
+_FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_STREAM = np.arange(1, ROUNDS + 1, dtype=np.uint64) * np.uint64(_GOLDEN)
 
 
 def mix(value: int) -> int:
@@ -53,9 +56,10 @@ def permute(position: NDArray[np.int64], size: int, key: int) -> NDArray[np.int6
     Returns:
         Same shape, values in [0, size); a bijection of [0, size) for a given key.
     """
-    rows = math.isqrt(size - 1) + 1
+    root = math.isqrt(size - 1) + 1
+    rows = min(range(root, root + min(root // 8 * 2, 16) + 1), key=lambda rows: -size % rows)
     columns = -(-size // rows)
-    round_keys = [np.uint64(derive_key(key, r)) for r in range(ROUNDS)]
+    round_keys = list(_hash(np.uint64(key) + _STREAM))
     result = _feistel(position, rows, columns, round_keys)
     outside = np.nonzero(result >= size)
     while outside[0].size:
@@ -65,16 +69,28 @@ def permute(position: NDArray[np.int64], size: int, key: int) -> NDArray[np.int6
 
 
 def _feistel(value: NDArray[np.int64], rows: int, columns: int, round_keys: list[np.uint64]) -> NDArray[np.int64]:
-    left, right = np.divmod(value.astype(np.uint64), np.uint64(columns))
+    a, b = np.uint64(rows), np.uint64(columns)
+    left, right = np.divmod(value.astype(np.uint64), b)
     for number, key in enumerate(round_keys):
         if number % 2:
-            right = (right + _hash(left ^ key) % np.uint64(columns)) % np.uint64(columns)
+            right = _add(right, _hash(left ^ key), b)
         else:
-            left = (left + _hash(right ^ key) % np.uint64(rows)) % np.uint64(rows)
-    return (left * np.uint64(columns) + right).astype(np.int64)
+            left = _add(left, _hash(right ^ key), a)
+    return (left * b + right).astype(np.int64)
+
+
+def _add(value: NDArray[np.uint64], bits: NDArray[np.uint64], modulus: np.uint64) -> NDArray[np.uint64]:
+    """The value plus a number below the modulus that follows from `bits`, modulo it, without a division.
+
+    The upper 32 bits are scaled to the modulus (Lemire 2019); of the total and the total less the
+    modulus, the smaller is in range: a negative difference wraps around to nearly 2**64.
+    """
+    total = value + ((bits >> _32) * modulus >> _32)
+    reduced: NDArray[np.uint64] = np.minimum(total, total - modulus)
+    return reduced
 
 
 def _hash(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
+    value = (value ^ (value >> _30)) * _FIRST
+    value = (value ^ (value >> _27)) * _SECOND
+    return value ^ (value >> _31)

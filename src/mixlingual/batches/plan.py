@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from mixlingual.batches.permutation import derive_key, permute, uniforms
 from mixlingual.batches.ratio import RatioSchedule
 
-URN_SLOTS = 1 << 16
+URN_SLOTS = 1 << 14
 """Slots of an urn whose draws are to be all but independent, or whose weights need resolution."""
 
 
@@ -92,7 +92,7 @@ class Urn:
             return
         slots = len(self._category)
         self._drawn = self._category[permute(np.arange(slots), slots, derive_key(self._key, filling))]
-        by_category = np.argsort(self._drawn, kind="stable")
+        by_category = np.argsort(self._drawn.astype(np.min_scalar_type(len(self.counts))), kind="stable")
         self._occurrence = np.empty(slots, np.int64)
         starts = np.cumsum(self.counts) - self.counts
         self._occurrence[by_category] = np.arange(slots) - np.repeat(starts, self.counts)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mixlingual.batches.members import pool_members
+from mixlingual.batches.members import Key, pool_members
 from mixlingual.batches.plan import Kind, Plan, Pool
 from mixlingual.batches.ratio import RatioSchedule
 from mixlingual.batches.sampler import HybridBatchSampler
@@ -91,18 +92,24 @@ def _wanted(query: str, passage: str, patterns: Iterable[str]) -> bool:
 
 
 def _weighted(
-    members: dict[tuple[str, str, str], NDArray[np.int32]], source_weights: dict[str, float], config: BatchingConfig
+    members: dict[Key, NDArray[np.int32]], source_weights: dict[str, float], config: BatchingConfig
 ) -> Iterator[Pool]:
-    """Pools with their weights: first the language pair by its size, then the source within the pair."""
-    for pair in sorted({(query, passage) for _, query, passage in members}):
-        held = {source: len(members[source, *pair]) for source in source_weights if len(members[source, *pair])}
-        factors = [config.language_weights.get(language, 1.0) for language in dict.fromkeys(pair)]
-        share = sum(held.values()) ** config.language_exponent * float(np.prod(factors))
-        total = sum(source_weights[source] for source in held)
-        for source, size in held.items():
-            weight = share * source_weights[source] / total if total else 0.0
-            if weight > 0:
-                yield Pool(source, *pair, size, weight)
+    """Pools of one kind with their weights: first the source by its weight, then the language pair within it.
+
+    So every source has the same share of the batches of either kind, as far as it has pools of both.
+    """
+    for source, source_weight in source_weights.items():
+        held = {(query, passage): len(items) for (name, query, passage), items in members.items() if name == source}
+        share = {pair: _pair_weight(pair, size, config) for pair, size in held.items() if size}
+        total = sum(share.values())
+        for pair in sorted(share):
+            if source_weight * share[pair] > 0:
+                yield Pool(source, *pair, held[pair], source_weight * share[pair] / total)
+
+
+def _pair_weight(pair: tuple[str, str], size: int, config: BatchingConfig) -> float:
+    factors = (config.language_weights.get(language, 1.0) for language in dict.fromkeys(pair))
+    return math.prod(factors, start=float(size**config.language_exponent))
 
 
 def _check_sizes(pools: list[Pool], needed: int) -> None:

@@ -48,9 +48,9 @@ class HybridBatchSampler:
         """The whole batch of a step, over all micro-batches and ranks."""
         drawn = self.plan.at(step)
         item_B = np.empty_like(drawn.position_B)
-        for number in np.unique(drawn.pool_B):
+        for number in np.flatnonzero(np.bincount(drawn.pool_B)).tolist():
             here = drawn.pool_B == number
-            item_B[here] = self._items(int(number), drawn.position_B[here])
+            item_B[here] = self._items(number, drawn.position_B[here])
         return Batch(item_B, drawn.pool_B, drawn.monolingual_B)
 
     def micro_batch(self, index: int, *, parts: int = 1, rank: int = 0, world: int = 1) -> Batch:
@@ -74,9 +74,9 @@ class HybridBatchSampler:
         size, members = self.plan.pools[number].size, self._members[number]
         passes, place = np.divmod(position, size)
         within = np.empty_like(place)
-        for turn in np.unique(passes):
+        for turn in range(passes.min(), passes.max() + 1):  # the positions of one step are consecutive
             in_turn = passes == turn
-            within[in_turn] = permute(place[in_turn], size, derive_key(self._keys[number], int(turn)))
+            within[in_turn] = permute(place[in_turn], size, derive_key(self._keys[number], turn))
         return within if members is None else members[within].astype(np.int64)
 
 

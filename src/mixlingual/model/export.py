@@ -11,22 +11,23 @@ import torch
 import transformers
 
 from mixlingual.model.encoder import DualEncoder
-from mixlingual.model.hub import quiet
+from mixlingual.model.hub import SAVED_OPTIONS, quiet
 from mixlingual.model.tokenizer import TextTokenizer
 
 
 def save_encoder(encoder: DualEncoder, tokenizer: TextTokenizer, folder: Path) -> None:
     """Write the encoder as a Hugging Face folder that is also a sentence-transformers model.
 
-    The folder appears whole and replaces an earlier one. `load_encoder` with `model.checkpoint=FOLDER` and the
-    same pooling, prefixes and lengths gives the same embeddings; of `model.layers` it holds the kept ones.
+    The folder appears whole and replaces an earlier one. `load_encoder` with `model.checkpoint=FOLDER` gives the same
+    embeddings, since the folder also says how texts are prefixed, cut and pooled.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with quiet(), tempfile.TemporaryDirectory(prefix=".saving-", dir=folder.parent) as temporary:
         written = Path(temporary, "written")
         encoder.backbone.save_pretrained(written)
         tokenizer.save(written)
-        for name, content in _sentence_transformers_files(encoder, tokenizer).items():
+        files = _sentence_transformers_files(encoder, tokenizer) | {SAVED_OPTIONS: _own_options(encoder, tokenizer)}
+        for name, content in files.items():
             (written / name).parent.mkdir(exist_ok=True)
             (written / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         if encoder.normalize:
@@ -34,6 +35,20 @@ def save_encoder(encoder: DualEncoder, tokenizer: TextTokenizer, folder: Path) -
         if folder.exists():
             folder.rename(Path(temporary, "replaced"))
         written.rename(folder)
+
+
+def _own_options(encoder: DualEncoder, tokenizer: TextTokenizer) -> dict[str, Any]:
+    """The `model` options that the weights were trained with, for `hub.as_saved`, and their temperature."""
+    return {
+        "pooling": encoder.pooling,
+        "normalize": encoder.normalize,
+        "query_prefix": tokenizer.prefix["query"],
+        "passage_prefix": tokenizer.prefix["passage"],
+        "max_query_length": tokenizer.max_length["query"],
+        "max_passage_length": tokenizer.max_length["passage"],
+        "layers": None,
+        "temperature": float(encoder.temperature),
+    }
 
 
 def _sentence_transformers_files(encoder: DualEncoder, tokenizer: TextTokenizer) -> dict[str, Any]:

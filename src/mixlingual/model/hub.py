@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import logging
 import sys
 from collections.abc import Iterator
@@ -28,6 +30,13 @@ from mixlingual.records import MixlingualError
 
 log = logging.getLogger(__name__)
 
+SAVED_OPTIONS = "mixlingual.json"
+"""File of a saved encoder that holds the model options it was trained with."""
+
+_KEPT_OPTIONS = (
+    "pooling", "normalize", "query_prefix", "passage_prefix", "max_query_length", "max_passage_length", "layers",
+)  # fmt: skip
+
 
 @contextmanager
 def quiet() -> Iterator[None]:
@@ -45,6 +54,25 @@ def quiet() -> Iterator[None]:
         huggingface_hub.logging.set_verbosity(verbosity[1])
         if bars:
             transformers.logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def as_saved(config: ModelConfig) -> ModelConfig:
+    """The config, with the options of a folder that `save_encoder` wrote in place of its own.
+
+    Pooling, prefixes, lengths and layers belong to trained weights; a warning names those that differ.
+    """
+    path = Path(config.checkpoint or "", SAVED_OPTIONS).expanduser()
+    if config.checkpoint is None or not path.exists():
+        return config
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        options = {name: saved[name] for name in _KEPT_OPTIONS}
+    except (ValueError, KeyError, TypeError) as error:
+        raise MixlingualError(f"{path} is damaged ({error!r}); delete it to use the model options given") from error
+    for name, value in options.items():
+        if value != getattr(config, name):
+            log.warning("model.%s: %r of %s holds, not %r", name, value, config.checkpoint, getattr(config, name))
+    return dataclasses.replace(config, **options)
 
 
 def read_pretrained(config: ModelConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
@@ -73,8 +101,24 @@ def read_architecture(config: ModelConfig) -> tuple[PreTrainedConfig, PreTrained
     assert config.checkpoint is not None
     with _readable(config.checkpoint):
         architecture: PreTrainedConfig = AutoConfig.from_pretrained(**_source(config))
+        _check_weight_files(config)
         hf = AutoTokenizer.from_pretrained(**_source(config))
     return architecture, _checked_tokenizer(config.checkpoint, hf)
+
+
+def _check_weight_files(config: ModelConfig) -> None:
+    """Refuse a checkpoint that holds no safetensors, by the names of its files."""
+    assert config.checkpoint is not None
+    folder = Path(config.checkpoint).expanduser()
+    if folder.is_dir():
+        names = [path.name for path in folder.iterdir()]
+    else:
+        names = huggingface_hub.list_repo_files(config.checkpoint, revision=config.revision)
+    if not any(name.endswith(".safetensors") for name in names):
+        raise MixlingualError(
+            f"model.checkpoint={config.checkpoint}: it holds no *.safetensors file. Convert its weights, or choose a "
+            "revision that holds them."
+        )
 
 
 def _source(config: ModelConfig) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from transformers import BertConfig, BertModel, PreTrainedModel, PreTrainedToken
 
 from mixlingual.config import ModelConfig
 from mixlingual.model.encoder import DualEncoder
-from mixlingual.model.hub import quiet, read_pretrained
+from mixlingual.model.hub import as_saved, quiet, read_pretrained
 from mixlingual.model.tokenizer import TextTokenizer, train_tokenizer
 from mixlingual.records import MixlingualError
 
@@ -32,6 +32,7 @@ def load_encoder(
     Raises:
         MixlingualError: the checkpoint cannot be used, or `config` asks for layers or positions it lacks.
     """
+    config = as_saved(config)
     with quiet(), torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         if config.checkpoint is not None:
@@ -41,7 +42,7 @@ def load_encoder(
         if config.layers is not None:
             backbone = keep_layers(backbone, config.layers)
     drop_pooler(backbone)
-    _check_positions(backbone, config)
+    check_positions(backbone, config)
     backbone.get_input_embeddings().requires_grad_(config.train_embeddings)
     encoder = DualEncoder(
         backbone,
@@ -133,7 +134,7 @@ def drop_pooler(backbone: PreTrainedModel) -> None:
         backbone.register_module("pooler", None)
 
 
-def _check_positions(backbone: PreTrainedModel, config: ModelConfig) -> None:
+def check_positions(backbone: PreTrainedModel, config: ModelConfig) -> None:
     """Refuse length limits beyond the table of position embeddings; rotary encoders have none.
 
     Encoders of the RoBERTa kind count positions from the padding index + 1, so that much of the table is unused.

@@ -11,8 +11,8 @@ from transformers import AutoModel
 
 from mixlingual.config import ModelConfig
 from mixlingual.model.encoder import DualEncoder, parameter_counts
-from mixlingual.model.hub import quiet, read_architecture
-from mixlingual.model.load import check_layers, drop_pooler, scratch_geometry
+from mixlingual.model.hub import as_saved, quiet, read_architecture
+from mixlingual.model.load import check_layers, check_positions, drop_pooler, scratch_geometry
 from mixlingual.model.tokenizer import TextTokenizer, train_tokenizer
 
 
@@ -44,6 +44,7 @@ def outline(config: ModelConfig, training_texts: Callable[[], Iterable[str]], sa
     Raises:
         MixlingualError: the checkpoint cannot be used, or lacks layers that `config.layers` names.
     """
+    config = as_saved(config)
     with quiet(), torch.device("meta"):
         if config.checkpoint is None:
             hf = train_tokenizer(training_texts(), config.scratch.vocabulary)
@@ -56,6 +57,7 @@ def outline(config: ModelConfig, training_texts: Callable[[], Iterable[str]], sa
                 architecture, trust_remote_code=config.trust_remote_code
             )
         drop_pooler(backbone)
+    check_positions(backbone, config)
     encoder = DualEncoder(backbone, config.pooling, config.normalize, config.temperature, config.learn_temperature)
     tokenizer = TextTokenizer(hf, config)
     return Outline(

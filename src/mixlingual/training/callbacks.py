@@ -19,6 +19,7 @@ class CurveRecorder(Callback):
 
     Attributes:
         losses: mean loss of every step.
+        seconds: time spent training, over all attempts.
         tokens: kind -> tokens trained on, prefix and special tokens included, padding not.
     """
 
@@ -26,6 +27,8 @@ class CurveRecorder(Callback):
         """Args: path of the CSV file; steps between points; pairs of a step."""
         self.losses: list[float] = []
         self.tokens = {"monolingual": 0, "crosslingual": 0}
+        self._before = 0.0
+        self._began = time.perf_counter()
         self._path = path
         self._every = every
         self._batch_size = batch_size
@@ -36,7 +39,7 @@ class CurveRecorder(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts the file, or cuts it to the points before the step that the run goes on at."""
-        self._started = time.perf_counter()
+        self._began = self._started = time.perf_counter()
         if not trainer.is_global_zero:
             return
         points = []
@@ -60,21 +63,32 @@ class CurveRecorder(Callback):
         self._in_step += zip(outputs["loss_N"].tolist(), monolingual)
         if len(self._in_step) < self._batch_size:
             return
-        self.losses.append(_mean([loss for loss, _ in self._in_step]) or 0.0)
+        self.losses.append(sum(loss for loss, _ in self._in_step) / len(self._in_step))
         self._since += self._in_step
         self._in_step = []
         if trainer.global_step % self._every == 0 or trainer.is_last_batch:
             self._write_point(trainer)
 
+    @property
+    def seconds(self) -> float:
+        """Time spent training so far."""
+        return self._before + time.perf_counter() - self._began
+
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs: all losses, the pairs since the last point, the tokens so far."""
-        return {"losses": list(self.losses), "since": list(self._since), "tokens": dict(self.tokens)}
+        """What a resumed run needs: all losses, the pairs since the last point, tokens and seconds so far."""
+        return {
+            "losses": list(self.losses),
+            "since": list(self._since),
+            "tokens": dict(self.tokens),
+            "seconds": self.seconds,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on with the record of the interrupted run."""
         self.losses = list(state_dict["losses"])
         self._since = list(state_dict["since"])
         self.tokens = dict(state_dict["tokens"])
+        self._before = state_dict["seconds"]
 
     def _write_point(self, trainer: Trainer) -> None:
         now = time.perf_counter()

@@ -74,12 +74,20 @@ class CheckpointKeeper(Callback):
         """Saves if due. Only between optimiser steps: gradients in the making are not part of a checkpoint."""
         between_steps = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         if between_steps and self._due(trainer):
-            trainer.save_checkpoint(self._folder / f"step-{trainer.global_step:09d}.ckpt")
-            self._saved_step = trainer.global_step
-            self._saved_time = time.monotonic()
-            if trainer.is_global_zero:
-                for old in _newest_first(self._folder)[self._keep :]:
-                    old.unlink()
+            self._save(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Saves the end, so that an interrupted evaluation does not cost the training."""
+        if (self._steps or self._minutes) and trainer.global_step > self._saved_step:
+            self._save(trainer)
+
+    def _save(self, trainer: Trainer) -> None:
+        trainer.save_checkpoint(self._folder / f"step-{trainer.global_step:09d}.ckpt")
+        self._saved_step = trainer.global_step
+        self._saved_time = time.monotonic()
+        if trainer.is_global_zero:
+            for old in _newest_first(self._folder)[self._keep :]:
+                old.unlink()
 
     def _due(self, trainer: Trainer) -> bool:
         """Whether it is time; the processes of a run agree, since all take part in a checkpoint."""

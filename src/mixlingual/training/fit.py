@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import Logger
 
 from mixlingual.batches.datamodule import HybridDataModule
 from mixlingual.config import TrainConfig, config_hash
 from mixlingual.model.encoder import DualEncoder
-from mixlingual.records import MixlingualError
 from mixlingual.training.callbacks import CurveRecorder
 from mixlingual.training.checkpoint import CheckpointKeeper, VerifiedCheckpointIO, newest_checkpoint
+from mixlingual.training.device import check_processes
 from mixlingual.training.gather import global_rank
 from mixlingual.training.module import RetrieverModule
 
@@ -27,12 +25,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What training did: `losses` of its steps (mean over the pairs of each), and tokens by kind."""
+    """What training did: `losses` of its steps (mean over the pairs of each), tokens by kind, and seconds.
+
+    Seconds are those of all attempts, without what an interrupted one did after its last checkpoint.
+    """
 
     steps: int
     pairs: int
     losses: list[float]
     tokens: dict[str, int]
+    seconds: float
 
     def summary(self) -> dict[str, float]:
         """`steps`, `pairs` and, after any step, `final_loss`: the mean over the last tenth of the steps."""
@@ -47,6 +49,7 @@ def fit(
     config: TrainConfig,
     *,
     steps: int,
+    data_fingerprint: str,
     folder: Path,
     logger: Logger | None,
 ) -> Trained:
@@ -56,16 +59,17 @@ def fit(
     weights that it would have had otherwise. With several devices, every process calls this.
 
     Args:
+        data_fingerprint: that of the training items; checkpoints from other items are not used.
         folder: receives curves.csv and checkpoints/.
         logger: Lightning logger for the curves, or None.
 
     Raises:
         MixlingualError: the loss became NaN or infinite, or there are not as many processes as devices.
     """
-    _check_processes(config.trainer.devices)
+    check_processes(config.trainer)
     options = config.trainer
     size = config.batching.batch_size
-    checkpoints = folder / "checkpoints" / config_hash(config)
+    checkpoints = folder / "checkpoints" / f"{config_hash(config)}-{data_fingerprint}"
     recorder = CurveRecorder(folder / "curves.csv", every=options.log_every, batch_size=size)
     keeper = CheckpointKeeper(
         checkpoints,
@@ -97,28 +101,13 @@ def fit(
         if resumed:
             log.info("going on from %s", resumed)
         trainer.fit(module, datamodule=data, ckpt_path=resumed)
-    return Trained(steps, steps * size, recorder.losses, recorder.tokens)
-
-
-def _check_processes(devices: int) -> None:
-    """More than one device takes one process each, started from outside: Lightning would start whole sweeps anew."""
-    world = int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_NTASKS", "1")))
-    if world != devices:
-        raise MixlingualError(
-            f"trainer.devices={devices}, but there are {world} processes; start the run with torchrun "
-            f"--nproc-per-node {devices} -m mixlingual.train ..., or with as many Slurm tasks, or set "
-            f"trainer.devices={world}"
-        )
-
-
-def device_of(accelerator: str) -> torch.device:
-    """The device that `trainer.accelerator` stands for: one GPU if wanted and there, else the CPU."""
-    wanted = torch.cuda.is_available() if accelerator == "auto" else accelerator == "gpu"
-    return torch.device("cuda" if wanted else "cpu")
+    return Trained(steps, steps * size, recorder.losses, recorder.tokens, recorder.seconds)
 
 
 def _quiet_lightning() -> None:
     """Drops notices that do not apply here: batches come tokenised, and their number of workers is chosen."""
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+    warnings.filterwarnings("ignore", message=".*weights_only. was not set.*")
     warnings.filterwarnings("ignore", message=".*Trying to infer the `batch_size`.*")

@@ -35,8 +35,8 @@ class RetrieverModule(LightningModule):
         self._seed = seed
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Seeds dropout from (seed, micro-batch), so that a step does not depend on those before it."""
-        torch.manual_seed(derive_key(self._seed, "dropout", int(batch["index"])))
+        """Seeds dropout from (seed, micro-batch, rank), so that a step does not depend on those before it."""
+        torch.manual_seed(derive_key(self._seed, "dropout", int(batch["index"]), self.global_rank))
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
         """One micro-batch: this process's queries against the passages of all processes.

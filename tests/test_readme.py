@@ -42,6 +42,8 @@ def test_every_command_is_valid(words, monkeypatch):
     register()
     if words[0] == "make":
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    elif words[:2] == ["pip", "install"]:
+        assert re.fullmatch(r"[\w-]+==[\d.]+", words[2])
     elif words[0] == "torchrun":
         assert checked(words[words.index("-m") + 1].removeprefix("mixlingual."), words[words.index("-m") + 2 :])
     elif words[:2] == ["python", "-m"] and words[2].startswith("mixlingual."):

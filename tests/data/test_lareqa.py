@@ -281,3 +281,25 @@ def test_candidates_of_the_real_data_sort_as_the_texts_stand(real_data):
     assert ids == sorted(ids)
     assert len(set(ids)) == len(ids) == 6264 + 2322
     assert not benchmark.complete
+
+
+@pytest.mark.parametrize(("name", "moved"), [("mlqa-r", 33), ("xquad-r", 30)])
+def test_how_often_the_rule_with_closed_ends_names_another_sentence(real_data, name, moved):
+    """The counts of docs/decisions/0004-gold-sentence.md; each answer's text is in the sentence of our rule."""
+    seams, in_the_other_too = 0, 0
+    for file in sorted((real_data / name).glob("*.json*")):
+        opener = gzip.open if file.suffix == ".gz" else open
+        with opener(file, "rt", encoding="utf-8") as text:
+            paragraphs = [p for article in json.load(text)["data"] for p in article["paragraphs"]]
+        for paragraph in paragraphs:
+            for qa in paragraph["qas"]:
+                answer = qa["answers"][0]
+                start, spans = answer["answer_start"], list(enumerate(paragraph["sentence_breaks"]))
+                ours = next(i for i, (begin, end) in spans if begin <= start < end)
+                closed = next(i for i, (begin, end) in spans if begin <= start <= end)
+                if ours != closed:
+                    seams += 1
+                    assert answer["text"] in paragraph["sentences"][ours]
+                    in_the_other_too += answer["text"] in paragraph["sentences"][closed]
+    assert seams == moved
+    assert in_the_other_too == {"mlqa-r": 6, "xquad-r": 2}[name]

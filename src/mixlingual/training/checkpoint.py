@@ -82,7 +82,7 @@ class CheckpointKeeper(Callback):
             self._save(trainer)
 
     def _save(self, trainer: Trainer) -> None:
-        trainer.save_checkpoint(self._folder / f"step-{trainer.global_step:09d}.ckpt")
+        trainer.save_checkpoint(self._folder / f"step-{trainer.global_step:09d}.ckpt", weights_only=False)
         self._saved_step = trainer.global_step
         self._saved_time = time.monotonic()
         if trainer.is_global_zero:

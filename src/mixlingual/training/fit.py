@@ -100,7 +100,7 @@ def fit(
         resumed = newest_checkpoint(checkpoints)
         if resumed:
             log.info("going on from %s", resumed)
-        trainer.fit(module, datamodule=data, ckpt_path=resumed)
+        trainer.fit(module, datamodule=data, ckpt_path=resumed, weights_only=True)
     return Trained(steps, steps * size, recorder.losses, recorder.tokens, recorder.seconds)
 
 
@@ -109,5 +109,4 @@ def _quiet_lightning() -> None:
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
-    warnings.filterwarnings("ignore", message=".*weights_only. was not set.*")
     warnings.filterwarnings("ignore", message=".*Trying to infer the `batch_size`.*")

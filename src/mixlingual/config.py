@@ -31,6 +31,8 @@ Schema = TypeVar("Schema", "TrainConfig", "EvaluateConfig", "ReportConfig")
 
 BENCHMARKS = ("mlqa_r", "xquad_r", "atlas")
 
+UNITS = ("sentence", "sentence_in_context", "paragraph")
+
 
 NOT_COMPUTED = (
     "tracking", "sweep_name", "run_name", "evaluation.batch_tokens", "trainer.accelerator", "trainer.threads",
@@ -247,6 +249,12 @@ class EvaluationConfig:
         "Folder that holds mlqa-r/ and xquad-r/. Null: the cache folder, filled from the network on first use.",
     )
     languages: list[str] | None = option(None, "Languages to evaluate. Null: all of each benchmark.")
+    unit: str = option(
+        "sentence",
+        "A candidate of MLQA-R and XQuAD-R: one sentence; the sentence, then a line break and its paragraph, cut to "
+        "model.max_passage_length from the end; or the whole paragraph. Scores of different units do not compare.",
+        choices=UNITS,
+    )
     precision: str = option(
         "fp32", "Number format of the encoder; scores are always fp32.", choices=("fp32", "bf16", "fp16")
     )

@@ -94,9 +94,10 @@ class Preflight:
         return self._kept[key]  # type: ignore[return-value]
 
     def _benchmark(self, name: str, config: EvaluationConfig) -> tuple[int, int, int]:
-        key = f"benchmark{name}{config.root}{config.languages}"
+        key = f"benchmark{name}{config.root}{config.languages}{config.unit}"
         if key not in self._kept:
-            benchmark = load_benchmark(name, Path(config.root) if config.root else None, config.languages)
+            root = Path(config.root) if config.root else None
+            benchmark = load_benchmark(name, root, config.languages, config.unit)
             self._kept[key] = len(benchmark.queries), len(benchmark.candidates), len(benchmark.languages)
         return self._kept[key]  # type: ignore[return-value]
 

@@ -81,6 +81,8 @@ class Benchmark:
     fingerprint: str
     complete: bool = True
     """False when the user restricted the benchmark's languages."""
+    unit: str = "sentence"
+    """What a candidate is: see `config.UNITS`."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from urllib.error import URLError
 
 import pytest
 
+from mixlingual.config import UNITS
 from mixlingual.data.sources import lareqa
 from mixlingual.data.sources.lareqa import Pin, build_benchmark, load_lareqa, parse_squad, read_pins
 from mixlingual.records import DataError
@@ -141,7 +142,7 @@ def test_the_fingerprint_sees_texts_and_gold():
         (b"\xff\xfe\x00", r"made/up.json is not SQuAD-like JSON"),
         (b'{"version": 1}', r"made/up.json is not SQuAD-like JSON \(KeyError\('data'\)\)"),
         (b'[{"a": 1}]', r"made/up.json is not SQuAD-like JSON"),
-        (squad(paragraph(("a", 0)), {"qas": []}), r"up.json, paragraph 1 does not have LAReQA's form .*'sentences'"),
+        (squad(paragraph(("a", 0)), {"qas": []}), r"up.json, paragraph 1 does not have LAReQA's form .*'context'"),
         (squad({**paragraph(("a", 0)), "sentence_breaks": [[0, 4]]}), r"paragraph 0 has 3 sentences but 1 sentence_br"),
         (squad(paragraph(("a", 99))), r"paragraph 0, question a: the answer at character 99 is in no sentence"),
         (squad(paragraph(("a", 0)), paragraph(("a", 0))), r"made/up.json: question id a occurs twice"),
@@ -163,6 +164,21 @@ def test_languages_can_be_restricted(folder):
     assert (benchmark.languages, benchmark.complete) == (("en",), False)
     assert benchmark.fingerprint != load_lareqa("xquad_r", folder, None).fingerprint
     assert load_lareqa("xquad_r", folder, ["en", "de"]) == load_lareqa("xquad_r", folder, None)
+
+
+def test_a_candidate_is_a_sentence_with_its_context_or_the_context(folder):
+    units = {unit: load_lareqa("xquad_r", folder, ["en"], unit) for unit in UNITS}
+    assert len({benchmark.fingerprint for benchmark in units.values()}) == 3
+    for unit, benchmark in units.items():
+        assert (benchmark.unit, benchmark.queries) == (unit, units["sentence"].queries)
+    texts = {unit: [candidate.text for candidate in benchmark.candidates] for unit, benchmark in units.items()}
+    context = "One. Two. Six."
+    assert texts["sentence"] == ["One.", "Two.", "Six."]
+    assert texts["sentence_in_context"] == [f"{sentence}\n{context}" for sentence in texts["sentence"]]
+    assert texts["paragraph"] == [context]
+    assert units["sentence_in_context"].gold == units["sentence"].gold == {("q2", "en"): 0, ("q1", "en"): 2}
+    assert units["paragraph"].gold == {("q2", "en"): 0, ("q1", "en"): 0}
+    assert units["paragraph"].candidates[0].id == "en/0000"
 
 
 def test_unknown_languages_are_refused(folder):
@@ -260,6 +276,18 @@ def test_xquad_r_has_its_published_counts(real_data):
     assert (len(clusters), len(set(clusters.values()))) == (1190, 240)
     place = {query.id: benchmark.candidates[benchmark.gold[query.id, "en"]].id[3:7] for query in benchmark.queries}
     assert len({(clusters[question], place[question]) for question in place}) == 240
+
+
+@pytest.mark.parametrize(("name", "paragraphs"), [("xquad_r", 240), ("mlqa_r", 978)])
+def test_paragraphs_are_candidates_and_every_question_has_its_own(real_data, name, paragraphs):
+    benchmark = load_lareqa(name, real_data, None, "paragraph")
+    assert count(benchmark.candidates)["en"] == paragraphs
+    in_context = load_lareqa(name, real_data, None, "sentence_in_context")
+    assert len(in_context.gold) == len(benchmark.gold)
+    for key, position in benchmark.gold.items():
+        sentence = in_context.candidates[in_context.gold[key]]
+        assert sentence.id.startswith(benchmark.candidates[position].id + "/")
+        assert sentence.text.endswith("\n" + benchmark.candidates[position].text)
 
 
 def test_mlqa_r_has_its_published_counts(real_data):

@@ -1,21 +1,25 @@
 """The fast ranking and its aggregation against a reference that sorts lists and walks them.
 
-Invariants pinned here: ties are broken by id, descending; every score is independent of the order of candidates;
-each setting averages over the right queries; the metrics are JSON without NaN.
+Invariants pinned here: ties are one threshold to AP and broken by id, descending, for the rest; every score is
+independent of the order of candidates; each setting averages over the right queries; the metrics are JSON without NaN.
 """
 
 import json
 import math
 from statistics import mean, median
 
+import ir_measures
 import numpy as np
 import pytest
+from ir_measures import RR, R, nDCG
 
-from mixlingual.evaluation import ranking
+from mixlingual.evaluation import protocol, ranking
 from mixlingual.evaluation.protocol import PER_QUERY_COLUMNS, score_benchmark
+from mixlingual.evaluation.top_k import id_order, top_k
 from mixlingual.records import Benchmark, Candidate, DataError, Query
 
 LANGUAGES = ("ar", "de", "en")
+MEASURES = ("map", "mrr", "ndcg@10", "r@1", "r@10", "r@100")
 
 
 def toy_benchmark(rng, questions=8, extra=5, coverage=0.7, languages=LANGUAGES):
@@ -49,11 +53,11 @@ def reference_rows(benchmark, query_QD, candidate_ND):
         ranked = sorted(scored, reverse=True)
         golds = {m: benchmark.gold[query.id, m] for m in benchmark.languages if (query.id, m) in benchmark.gold}
         for m, gold in golds.items():
-            pool = [n for _, _, language, n in ranked if language == m]
+            pool = [(score, n) for score, _, language, n in ranked if language == m]
             setting = "mono" if m == query.language else "cross"
             rows[setting, query.id, query.language, m] = (*walk(pool, {gold}), math.nan, math.nan)
-        pool = [n for *_, n in ranked]
-        places = [pool.index(gold) + 1 for gold in golds.values()]
+        pool = [(score, n) for score, *_, n in ranked]
+        places = [[n for _, n in pool].index(gold) + 1 for gold in golds.values()]
         k, distance = len(places), max(places) - min(places)
         bias = (distance, (distance - (k - 1)) / (len(pool) - k)) if k > 1 else (math.nan, math.nan)
         rows["multi", query.id, query.language, "all"] = (*walk(pool, set(golds.values())), *bias)
@@ -61,13 +65,16 @@ def reference_rows(benchmark, query_QD, candidate_ND):
 
 
 def walk(pool, relevant):
-    found, precisions = 0, []
-    for rank, candidate in enumerate(pool, start=1):
-        if candidate in relevant:
-            found += 1
-            precisions.append(found / rank)
-    recall = [len(relevant & set(pool[:k])) / len(relevant) for k in (1, 10)]
-    return (sum(precisions) / len(relevant), *recall)
+    """AP with equal scores as one threshold; the others from the list as it stands."""
+    precisions = []
+    for threshold in (score for score, candidate in pool if candidate in relevant):
+        reached = [candidate in relevant for score, candidate in pool if score >= threshold]
+        precisions.append(sum(reached) / len(reached))
+    ranks = [rank for rank, (_, candidate) in enumerate(pool, start=1) if candidate in relevant]
+    gain = sum(1 / math.log2(rank + 1) for rank in ranks if rank <= 10)
+    ideal = sum(1 / math.log2(rank + 1) for rank in range(1, min(len(relevant), 10) + 1))
+    recall = [sum(rank <= k for rank in ranks) / len(relevant) for k in (1, 10, 100)]
+    return (mean(precisions), 1 / ranks[0], gain / ideal, *recall)
 
 
 def reference_metrics(rows):
@@ -79,16 +86,28 @@ def reference_metrics(rows):
     metrics = {}
     for setting, groups in parts.items():
         means = {name: reference_means(values) for name, values in groups.items()}
-        measures = set().union(*means.values()) - {"queries"}
-        macro = {measure: mean(part[measure] for part in means.values() if measure in part) for measure in measures}
-        metrics[setting] = {**macro, "pairs" if setting == "cross" else "languages": means}
+        section = {**reference_macro(means.values()), "pairs" if setting == "cross" else "languages": means}
+        section["micro"] = reference_means([row for values in groups.values() for row in values])
+        if setting == "cross":
+            for side, key in enumerate(("query_languages", "candidate_languages")):
+                of = {
+                    language: [m for name, m in means.items() if name.split("-")[side] == language]
+                    for language in LANGUAGES
+                }
+                section[key] = {language: reference_macro(group) for language, group in of.items() if group}
+        metrics[setting] = section
     return metrics
 
 
+def reference_macro(means):
+    measures = set().union(*means) - {"queries"}
+    return {measure: mean(part[measure] for part in means if measure in part) for measure in measures}
+
+
 def reference_means(values):
-    means = {key: mean(row[i] for row in values) for i, key in enumerate(("map", "r@1", "r@10"))}
+    means = {key: mean(row[i] for row in values) for i, key in enumerate(MEASURES)}
     means["queries"] = len(values)
-    distances = [row[3:] for row in values if not math.isnan(row[3])]
+    distances = [row[6:] for row in values if not math.isnan(row[6])]
     if distances:
         means["rank_distance"] = mean(raw for raw, _ in distances)
         means["rank_distance_normalized"] = mean(normalized for _, normalized in distances)
@@ -116,7 +135,7 @@ def test_scores_equal_the_slow_reference(seed, width, kind, monkeypatch):
     for setting, expected in reference_metrics(rows).items():
         assert scores.metrics[setting] == approx_deep(expected)
     keys = ["setting", "query", "query_language", "candidate_language"]
-    measured = scores.per_query.set_index(keys)[["ap", "r@1", "r@10", "rank_distance", "rank_distance_normalized"]]
+    measured = scores.per_query.set_index(keys)[list(PER_QUERY_COLUMNS[6:])]
     assert len(measured) == len(rows)
     np.testing.assert_allclose(measured.loc[list(rows)], list(rows.values()), rtol=1e-6)
 
@@ -131,9 +150,12 @@ def test_ranking_by_hand():
     queries = (Query("q", "de", "", "p"), Query("q", "en", "", "p"))
     benchmark = Benchmark("hand", ("de", "en"), queries, candidates, {("q", "de"): 0, ("q", "en"): 3}, "f")
     candidate_ND = np.array([[0.5], [0.5], [0.5], [0.25]], dtype=np.float32)
-    own_QM, pooled_QM = ranking.gold_ranks(benchmark, np.array([[1], [-1]], dtype=np.float32), candidate_ND)
-    np.testing.assert_array_equal(own_QM, [[2, 2], [2, 1]])  # pool de: c a | c a; pool en: b d | d b
-    np.testing.assert_array_equal(pooled_QM, [[3, 4], [4, 1]])  # c b a d | d c b a
+    ranks = ranking.rank(benchmark, np.array([[1], [-1]], dtype=np.float32), candidate_ND, 3)
+    np.testing.assert_array_equal(ranks.own_QM, [[2, 2], [2, 1]])  # pool de: c a | c a; pool en: b d | d b
+    np.testing.assert_array_equal(ranks.own_last_QM, [[2, 2], [2, 1]])
+    np.testing.assert_array_equal(ranks.pooled_QM, [[3, 4], [4, 1]])  # c b a d | d c b a
+    np.testing.assert_array_equal(ranks.pooled_last_QM, [[3, 4], [4, 1]])
+    np.testing.assert_array_equal(ranks.top_QK, [[1, 2, 0], [3, 1, 2]])
 
 
 def test_equal_embeddings_tie_whatever_the_matrix_product_rounds():
@@ -143,18 +165,52 @@ def test_equal_embeddings_tie_whatever_the_matrix_product_rounds():
     benchmark = Benchmark("twins", ("en",), (Query("q", "en", "", "p"),), candidates, {("q", "en"): 7}, "f")
     candidate_ND = np.tile(rng.standard_normal(384).astype(np.float32), (531, 1))
     query_QD = rng.standard_normal((1, 384)).astype(np.float32)
-    own_QM, _ = ranking.gold_ranks(benchmark, query_QD, candidate_ND)
-    assert own_QM[0, 0] == 1 + (names > names[7]).sum()
+    ranks = ranking.rank(benchmark, query_QD, candidate_ND, 531)
+    assert ranks.own_QM[0, 0] == 1 + (names > names[7]).sum()
+    assert ranks.own_last_QM[0, 0] == 531
+    np.testing.assert_array_equal(ranks.top_QK[0], np.argsort(-names))
 
 
-def test_sort_keys_order_as_pairs_do():
-    above = [np.nextafter(np.float32(score), np.float32(9e9)) for score in (-3, 1, 3)]
-    scores = np.array([-np.inf, -3, above[0], -1e-45, -0.0, 0.0, 1e-45, 1, above[1], 3, above[2], 3e38], np.float32)
-    pairs = [(score, order) for score in scores for order in (0, 1, 2**31 - 1)]
-    keys = ranking._sort_key(np.array([p[0] for p in pairs], np.float32), np.array([p[1] for p in pairs]))
-    for i, left in enumerate(pairs):
-        for j, right in enumerate(pairs):
-            assert (keys[i] > keys[j]) == (left > right)
+@pytest.mark.parametrize("k", [1, 4, 9])
+@pytest.mark.parametrize("levels", [1, 3, 1000])
+def test_top_k_equals_sorting(k, levels):
+    rng = np.random.default_rng(k)
+    score_BN = rng.integers(0, levels, (20, 9)).astype(np.float32)
+    order_N = rng.permutation(9)
+    expected = [sorted(range(9), key=lambda n: (-row[n], -order_N[n]))[:k] for row in score_BN]
+    np.testing.assert_array_equal(top_k(score_BN, order_N, k), expected)
+
+
+def test_ids_are_ordered_by_code_point():
+    np.testing.assert_array_equal(id_order(["b", "a", "é", "Z", "a1"]), [3, 1, 4, 0, 2])
+
+
+def test_a_trec_evaluator_agrees_whatever_the_ties():
+    """ir-measures reads scores and ids as trec_eval does: in pools full of ties all but AP must be the same."""
+    rng = np.random.default_rng(11)
+    benchmark = toy_benchmark(rng, questions=20, extra=40)
+    query_QD, candidate_ND = embeddings(rng, benchmark, 2, "ties")
+    names = [f"{query.id}/{query.language}" for query in benchmark.queries]
+    qrels = [
+        ir_measures.Qrel(name, benchmark.candidates[gold].id, 1)
+        for name, query in zip(names, benchmark.queries)
+        for (question, _), gold in benchmark.gold.items()
+        if question == query.id
+    ]
+    run = [
+        ir_measures.ScoredDoc(name, candidate.id, float(score))
+        for name, query_D in zip(names, query_QD)
+        for candidate, score in zip(benchmark.candidates, candidate_ND @ query_D)
+    ]
+    measures = {"rr": RR, "ndcg@10": nDCG @ 10, "r@1": R @ 1, "r@10": R @ 10, "r@100": R @ 100}
+    expected = {(str(m.measure), m.query_id): m.value for m in ir_measures.iter_calc(measures.values(), qrels, run)}
+    pooled = protocol._per_query(benchmark, ranking.rank(benchmark, query_QD, candidate_ND, 1))
+    pooled = pooled[pooled["setting"] == "multi"]
+    assert len(expected) == 5 * len(pooled)
+    for row in pooled.to_dict("records"):
+        for column, measure in measures.items():
+            name = f"{row['query']}/{row['query_language']}"
+            assert row[column] == pytest.approx(expected[str(measure), name], abs=1e-9)
 
 
 def test_order_of_candidates_does_not_matter():
@@ -181,13 +237,14 @@ def test_layout_of_metrics_and_table():
     assert metrics["languages"] == list(LANGUAGES)
     assert metrics["complete"] is True
     assert (metrics["queries"], metrics["candidates"]) == (24, 29)
-    assert set(metrics["mono"]) == {"map", "r@1", "r@10", "languages"}
-    assert set(metrics["cross"]) == {"map", "r@1", "r@10", "pairs"}
+    measures = set(MEASURES)
+    assert set(metrics["mono"]) == measures | {"micro", "languages"}
+    assert set(metrics["cross"]) == measures | {"micro", "pairs", "query_languages", "candidate_languages"}
     assert list(metrics["cross"]["pairs"]) == ["ar-de", "ar-en", "de-ar", "de-en", "en-ar", "en-de"]
-    assert metrics["cross"]["pairs"]["en-de"].keys() == {"map", "r@1", "r@10", "queries"}
+    assert metrics["cross"]["pairs"]["en-de"].keys() == measures | {"queries"}
     distances = {"rank_distance", "rank_distance_normalized", "rank_distance_median"}
-    assert set(metrics["multi"]) == {"map", "r@1", "r@10", "languages"} | distances
-    assert set(metrics["multi"]["languages"]["ar"]) == {"map", "r@1", "r@10", "queries"} | distances
+    assert set(metrics["multi"]) == measures | {"micro", "languages"} | distances
+    assert set(metrics["multi"]["languages"]["ar"]) == measures | {"queries"} | distances
     table = scores.per_query
     assert tuple(table.columns) == PER_QUERY_COLUMNS
     assert table["setting"].value_counts().to_dict() == {"mono": 24, "cross": 48, "multi": 24}

@@ -58,8 +58,8 @@ def loads(monkeypatch):
     """The calls of load_benchmark, which serves benchmarks made here."""
     calls = []
 
-    def load(name, root, languages):
-        calls.append((name, root, languages))
+    def load(name, root, languages, unit):
+        calls.append((name, root, languages, unit))
         if name == "xquad_r" and root == Path("/nowhere"):
             raise DataError("missing file")
         return parallel_benchmark(name, 4 if name == "atlas" else 7)
@@ -75,7 +75,7 @@ def evaluated(encoder, tokenizer, config):
 def test_every_benchmark_is_scored(loads):
     config = EvaluationConfig(benchmarks=["atlas", "mlqa_r"], root="/some/where", languages=["de", "en"])
     scores = evaluated(OneHotEncoder(), NumberTokenizer(), config)
-    assert loads == [(name, Path("/some/where"), ["de", "en"]) for name in ("atlas", "mlqa_r")]
+    assert loads == [(name, Path("/some/where"), ["de", "en"], "sentence") for name in ("atlas", "mlqa_r")]
     assert list(scores.benchmarks) == ["atlas", "mlqa_r"]
     assert scores.benchmarks["atlas"]["queries"] == 8
     assert scores.benchmarks["mlqa_r"]["candidates"] == 24
@@ -93,7 +93,7 @@ def test_each_text_is_encoded_once(loads):
     tokenizer = NumberTokenizer()
     evaluated(OneHotEncoder(), tokenizer, EvaluationConfig(benchmarks=["atlas"]))
     assert tokenizer.seen == [("query", 4), ("passage", 9)]
-    assert loads == [("atlas", None, None)]
+    assert loads == [("atlas", None, None, "sentence")]
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -35,8 +35,11 @@ class Metric(NamedTuple):
 
 METRICS = {
     "map": Metric("mAP", "higher is better", 4, larger_is_better=True),
+    "mrr": Metric("MRR", "higher is better", 4, larger_is_better=True),
+    "ndcg@10": Metric("nDCG@10", "higher is better", 4, larger_is_better=True),
     "r@1": Metric("recall@1", "higher is better", 4, larger_is_better=True),
     "r@10": Metric("recall@10", "higher is better", 4, larger_is_better=True),
+    "r@100": Metric("recall@100", "higher is better", 4, larger_is_better=True),
     "rank_distance": Metric("rank distance", "ranks; lower is less biased", 1, larger_is_better=False),
     "rank_distance_normalized": Metric(
         "normalised rank distance", "0 to 1; lower is less biased", 4, larger_is_better=False

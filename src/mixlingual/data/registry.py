@@ -20,16 +20,17 @@ def load_corpus(config: DataConfig) -> ParallelCorpus:
     return atlas_corpus(config.languages) if config.name == "atlas" else load_parallel(config)
 
 
-def load_benchmark(name: str, root: Path | None, languages: list[str] | None) -> Benchmark:
+def load_benchmark(name: str, root: Path | None, languages: list[str] | None, unit: str = "sentence") -> Benchmark:
     """A benchmark by its name, in all its languages or in those listed.
 
     Args:
         name: one of `config.BENCHMARKS`.
         root: folder of the benchmark folders, or None for the cache folder.
         languages: codes to keep, or None for all.
+        unit: what a candidate is, one of `config.UNITS`; the passages of the atlas are single sentences in any case.
 
     Raises:
         DataError: the files are missing, changed or malformed, or a language is not in the benchmark.
     """
     assert name in BENCHMARKS
-    return atlas_benchmark(languages) if name == "atlas" else load_lareqa(name, root, languages)
+    return atlas_benchmark(languages) if name == "atlas" else load_lareqa(name, root, languages, unit)

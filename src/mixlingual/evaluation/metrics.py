@@ -12,24 +12,26 @@ from numpy.typing import NDArray
 Ranks = NDArray[np.int64]
 Scores = NDArray[np.float64]
 
+ABSENT = np.iinfo(np.int64).max
+"""Stands for the rank of an empty slot where ranks are compared."""
+
 
 def average_precision(rank_QR: Ranks) -> Scores:
     """AP over the full ranking: the mean, over the relevant candidates, of the precision at their ranks.
 
-    The i-th best relevant candidate at rank r_i has precision i / r_i. In (0, 1]; 1 means that all
-    relevant candidates come first.
+    A relevant candidate at rank r has precision n / r, where n relevant ones are at r or better. In (0, 1]; 1
+    means that all relevant candidates come first. Given the rank of the last candidate of equal score in place
+    of the own one, ties are one threshold, as in scikit-learn's `average_precision_score`.
 
     Args:
-        rank_QR: [Q, R] distinct ranks in any order, 0 where a slot is empty.
+        rank_QR: [Q, R] ranks in any order, 0 where a slot is empty; equal ranks are reached together.
 
     Returns:
         [Q] values.
     """
-    last = np.iinfo(rank_QR.dtype).max
-    sorted_QR = np.sort(np.where(rank_QR > 0, rank_QR, last), axis=1)
-    found_R = np.arange(1, rank_QR.shape[1] + 1)
-    precision_QR = np.where(sorted_QR < last, found_R / sorted_QR, 0.0)
-    return np.asarray(precision_QR.sum(axis=1) / _relevant(rank_QR))
+    reached_QR = ((rank_QR[:, None, :] > 0) & (rank_QR[:, None, :] <= rank_QR[:, :, None])).sum(axis=2)
+    precision_QR = np.where(rank_QR > 0, reached_QR / np.maximum(rank_QR, 1), 0.0)
+    return np.asarray(precision_QR.sum(axis=1) / relevant(rank_QR))
 
 
 def recall_at_k(rank_QR: Ranks, k: int) -> Scores:
@@ -44,10 +46,47 @@ def recall_at_k(rank_QR: Ranks, k: int) -> Scores:
     Returns:
         [Q] values.
     """
-    return np.asarray(((rank_QR > 0) & (rank_QR <= k)).sum(axis=1) / _relevant(rank_QR))
+    return np.asarray(((rank_QR > 0) & (rank_QR <= k)).sum(axis=1) / relevant(rank_QR))
 
 
-def _relevant(rank_QR: Ranks) -> Ranks:
+def reciprocal_rank(rank_QR: Ranks) -> Scores:
+    """1 / the rank of the best relevant candidate, in (0, 1], without a cut-off; its mean is the MRR.
+
+    Args:
+        rank_QR: [Q, R] distinct ranks in any order, 0 where a slot is empty.
+
+    Returns:
+        [Q] values.
+    """
+    return np.asarray(1.0 / best_rank(rank_QR))
+
+
+def ndcg_at_k(rank_QR: Ranks, k: int) -> Scores:
+    """nDCG@k with gain 1 for a relevant candidate and discount log2(1 + rank), in [0, 1] (Jarvelin & Kekalainen 2002).
+
+    The ideal list starts with all n relevant candidates, so that 1 is reachable whatever n and k.
+
+    Args:
+        rank_QR: [Q, R] distinct ranks in any order, 0 where a slot is empty.
+        k: length of the list that the user looks at.
+
+    Returns:
+        [Q] values.
+    """
+    shown_QR = (rank_QR > 0) & (rank_QR <= k)
+    gain_QR = np.where(shown_QR, 1.0 / np.log2(1.0 + np.maximum(rank_QR, 1)), 0.0)
+    ideal_k = np.cumsum(1.0 / np.log2(2.0 + np.arange(k)))
+    return np.asarray(gain_QR.sum(axis=1) / ideal_k[np.minimum(relevant(rank_QR), k) - 1])
+
+
+def relevant(rank_QR: Ranks) -> Ranks:
+    """[Q] numbers of relevant candidates, at least one each."""
     relevant_Q = (rank_QR > 0).sum(axis=1)
     assert relevant_Q.all(), "a query without relevant candidates has no metrics"
     return np.asarray(relevant_Q)
+
+
+def best_rank(rank_QR: Ranks) -> Ranks:
+    """[Q] ranks of the best relevant candidates."""
+    relevant(rank_QR)
+    return np.asarray(np.where(rank_QR > 0, rank_QR, ABSENT).min(axis=1))

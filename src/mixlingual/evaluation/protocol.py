@@ -18,20 +18,23 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mixlingual.evaluation.groups import aggregate
 from mixlingual.evaluation.language_bias import normalized_rank_distance, rank_distance
-from mixlingual.evaluation.metrics import Ranks, average_precision, recall_at_k
-from mixlingual.evaluation.ranking import gold_ranks
+from mixlingual.evaluation.metrics import Ranks, average_precision, ndcg_at_k, recall_at_k, reciprocal_rank
+from mixlingual.evaluation.ranking import Rankings, rank
 from mixlingual.records import Benchmark, DataError
 
 POOL = "all"
 """The `candidate_language` of the multilingual pool in the per-query table."""
 
-_METRIC_COLUMNS = ("ap", "r@1", "r@10", "rank_distance", "rank_distance_normalized")
+DEPTH = 100
+"""Best candidates of the pool that are kept for the measures of whole lists."""
 
-PER_QUERY_COLUMNS = (
-    *("benchmark", "setting", "query", "paragraph", "query_language", "candidate_language"),
-    *_METRIC_COLUMNS,
-)
+_KEYS = ("benchmark", "setting", "query", "paragraph", "query_language", "candidate_language")
+_METRICS = ("ap", "rr", "ndcg@10", "r@1", "r@10", "r@100")
+_BIAS = ("rank_distance", "rank_distance_normalized")
+
+PER_QUERY_COLUMNS = (*_KEYS, *_METRICS, *_BIAS)
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,8 @@ class BenchmarkScores:
 
     `metrics` holds JSON types only, without NaN: a setting or measure that no query defines (`cross` of a
     single language, the rank distance of queries with one gold candidate) is left out.
-    `per_query` has `PER_QUERY_COLUMNS`, one row for each query of each setting and candidate language.
+    `per_query` has `PER_QUERY_COLUMNS`, one row for each query of each setting and candidate language. Rows of
+    one `paragraph` are not independent, nor are those of one `query` in several languages.
     """
 
     metrics: dict[str, Any]
@@ -52,10 +56,12 @@ def score_benchmark(
 ) -> BenchmarkScores:
     """Rank all candidates for every query by inner product and score the three settings.
 
-    A language or pair scores the mean over its queries; `map`, `r@1` and `r@10` of a setting are macro
-    means over its languages or pairs. The rank distance of `multi` is averaged likewise, over the queries with
-    gold candidates in at least two languages; `rank_distance_median` is the macro mean of the languages'
-    medians, which single far-off translations do not drive.
+    `map` is LAReQA's: AP over the full ranking, equal scores as one threshold. `mrr`, `ndcg@10` and `r@k` break
+    ties by candidate id, as trec_eval does. A language or pair scores the mean over its queries; the figures of a
+    setting are macro means over its languages or pairs, and `micro` holds means over all its queries. `cross` also
+    has macro means for each query language and each candidate language. The rank distance of `multi` is averaged
+    over the queries with gold candidates in at least two languages; `rank_distance_median` is the macro mean of
+    the languages' medians, which single far-off translations do not drive.
 
     Args:
         benchmark: what the embeddings belong to.
@@ -66,17 +72,18 @@ def score_benchmark(
         DataError: embeddings of the wrong number or width, or not finite.
     """
     _check(benchmark, query_QD, candidate_ND)
-    own_QM, pooled_QM = gold_ranks(benchmark, query_QD, candidate_ND)
-    table = _per_query(benchmark, own_QM, pooled_QM)
+    rankings = rank(benchmark, query_QD, candidate_ND, DEPTH)
+    table = _per_query(benchmark, rankings)
     metrics = {
         "fingerprint": benchmark.fingerprint,
         "languages": list(benchmark.languages),
         "complete": benchmark.complete,
+        "unit": benchmark.unit,
         "queries": len(benchmark.queries),
         "candidates": len(benchmark.candidates),
-        **_aggregate(table),
+        **aggregate(table),
     }
-    return BenchmarkScores(metrics, table.astype(dict.fromkeys(_METRIC_COLUMNS, np.float32)))
+    return BenchmarkScores(metrics, table.astype(dict.fromkeys((*_METRICS, *_BIAS), np.float32)))
 
 
 def _check(benchmark: Benchmark, query_QD: NDArray[np.float32], candidate_ND: NDArray[np.float32]) -> None:
@@ -99,71 +106,45 @@ def _check(benchmark: Benchmark, query_QD: NDArray[np.float32], candidate_ND: ND
             )
 
 
-def _per_query(benchmark: Benchmark, own_QM: Ranks, pooled_QM: Ranks) -> pd.DataFrame:
+def _per_query(benchmark: Benchmark, rankings: Rankings) -> pd.DataFrame:
     """The per-query table in float64: monolingual rows, then cross-lingual, then of the pool."""
     language_Q = np.array([query.language for query in benchmark.queries])
+    keys = pd.DataFrame(
+        {
+            "benchmark": benchmark.name,
+            "query": [query.id for query in benchmark.queries],
+            "paragraph": [query.paragraph for query in benchmark.queries],
+            "query_language": language_Q,
+        }
+    )
     column = {language: position for position, language in enumerate(benchmark.languages)}
     same = [(language, language) for language in benchmark.languages]
     parts = []
     for query_language, candidate_language in (*same, *permutations(benchmark.languages, 2)):
-        rank_Q = own_QM[:, column[candidate_language]]
-        chosen = np.flatnonzero((language_Q == query_language) & (rank_Q > 0))
+        rank_Q1, last_Q1 = (
+            rank_QM[:, column[candidate_language], None] for rank_QM in (rankings.own_QM, rankings.own_last_QM)
+        )
+        chosen = np.flatnonzero((language_Q == query_language) & (rank_Q1[:, 0] > 0))
         setting = "mono" if query_language == candidate_language else "cross"
-        parts.append(_rows(benchmark, setting, candidate_language, chosen, rank_Q[chosen, None]))
-    for query_language in benchmark.languages:
-        chosen = np.flatnonzero((language_Q == query_language) & (pooled_QM > 0).any(axis=1))
-        rows = _rows(benchmark, "multi", POOL, chosen, pooled_QM[chosen])
-        rows["rank_distance"] = rank_distance(pooled_QM[chosen])
-        rows["rank_distance_normalized"] = normalized_rank_distance(pooled_QM[chosen], len(benchmark.candidates))
-        parts.append(rows)
-    return pd.concat([rows for rows in parts if len(rows)], ignore_index=True)
+        parts.append(_rows(keys.iloc[chosen], setting, candidate_language, rank_Q1[chosen], last_Q1[chosen]))
+    chosen = np.flatnonzero((rankings.pooled_QM > 0).any(axis=1))
+    pooled = _rows(keys.iloc[chosen], "multi", POOL, rankings.pooled_QM[chosen], rankings.pooled_last_QM[chosen])
+    pooled["rank_distance"] = rank_distance(rankings.pooled_QM[chosen])
+    pooled["rank_distance_normalized"] = normalized_rank_distance(rankings.pooled_QM[chosen], len(benchmark.candidates))
+    by_language = pooled["query_language"].map(column).argsort(kind="stable")
+    table = pd.concat([rows for rows in (*parts, pooled.iloc[by_language]) if len(rows)], ignore_index=True)
+    return table[list(PER_QUERY_COLUMNS)]
 
 
-def _rows(
-    benchmark: Benchmark, setting: str, candidate_language: str, chosen: NDArray[np.int64], rank_QR: Ranks
-) -> pd.DataFrame:
-    queries = [benchmark.queries[q] for q in chosen]
-    return pd.DataFrame(
-        {
-            "benchmark": benchmark.name,
-            "setting": setting,
-            "query": [query.id for query in queries],
-            "paragraph": [query.paragraph for query in queries],
-            "query_language": [query.language for query in queries],
-            "candidate_language": candidate_language,
-            "ap": average_precision(rank_QR),
-            "r@1": recall_at_k(rank_QR, 1),
-            "r@10": recall_at_k(rank_QR, 10),
-            "rank_distance": np.nan,
-            "rank_distance_normalized": np.nan,
-        }
-    )
-
-
-def _aggregate(table: pd.DataFrame) -> dict[str, Any]:
-    """Setting -> macro means, and the means of each of its languages or pairs."""
-    pair = table["query_language"] + "-" + table["candidate_language"]
-    sections: dict[str, Any] = {}
-    for setting, label, key in (
-        ("mono", "languages", table["query_language"]),
-        ("cross", "pairs", pair),
-        ("multi", "languages", table["query_language"]),
-    ):
-        chosen = table["setting"] == setting
-        if chosen.any():
-            means = {str(name): _means(rows) for name, rows in table[chosen].groupby(key[chosen], sort=False)}
-            measures = dict.fromkeys(measure for part in means.values() for measure in part if measure != "queries")
-            macro = {m: float(np.mean([part[m] for part in means.values() if m in part])) for m in measures}
-            sections[setting] = {**macro, label: means}
-    return sections
-
-
-def _means(rows: pd.DataFrame) -> dict[str, float | int]:
-    """Means over the queries of one language or pair."""
-    means: dict[str, float | int] = {"map": float(rows["ap"].mean())}
-    means |= {measure: float(rows[measure].mean()) for measure in ("r@1", "r@10")}
-    if rows["rank_distance"].notna().any():
-        means["rank_distance"] = float(rows["rank_distance"].mean())
-        means["rank_distance_normalized"] = float(rows["rank_distance_normalized"].mean())
-        means["rank_distance_median"] = float(rows["rank_distance"].median())
-    return {**means, "queries": len(rows)}
+def _rows(keys: pd.DataFrame, setting: str, candidate_language: str, rank_QR: Ranks, last_QR: Ranks) -> pd.DataFrame:
+    values = {
+        "setting": setting,
+        "candidate_language": candidate_language,
+        "ap": average_precision(last_QR),
+        "rr": reciprocal_rank(rank_QR),
+        "ndcg@10": ndcg_at_k(rank_QR, 10),
+        "r@1": recall_at_k(rank_QR, 1),
+        "r@10": recall_at_k(rank_QR, 10),
+        "r@100": recall_at_k(rank_QR, 100),
+    }
+    return keys.assign(**values, **dict.fromkeys(_BIAS, np.nan))

@@ -1,89 +1,113 @@
 """Exact ranks of gold candidates in every candidate pool, from one blocked product of the embeddings.
 
-Only the number of candidates ahead of each gold candidate is needed, so nothing is sorted or stored.
+A candidate is ahead of another if its fp32 inner product with the query is greater or, where these are equal,
+if its id is: the order of trec_eval. Equal embeddings always score equally.
 
-Shape suffixes: Q queries, B queries of a block, N candidates, U distinct candidate embeddings, C candidates
-of one language, M languages of the benchmark, D width of the embedding.
+Shape suffixes: Q queries, B queries of a block, N candidates, C candidates of one language, M languages of the
+benchmark, K best candidates that are kept, D width of the embedding.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mixlingual.evaluation.metrics import Ranks
+from mixlingual.evaluation.top_k import id_order, top_k
 from mixlingual.records import Benchmark
 
 _BLOCK = 256
 """Queries scored at once: 20 MB of scores at 20,000 candidates."""
 
 
-def gold_ranks(
-    benchmark: Benchmark, query_QD: NDArray[np.float32], candidate_ND: NDArray[np.float32]
-) -> tuple[Ranks, Ranks]:
-    """Ranks, from 1, of each query's gold candidate of every language.
+@dataclass(frozen=True)
+class Rankings:
+    """All that the protocol and the language-bias measures need of the scores.
 
-    A candidate is ahead of another if its fp32 inner product with the query is greater or, where these are
-    equal, if its id is: the order of trec_eval. Equal embeddings always score equally.
+    Column m of the four tables is the gold candidate in the benchmark's m-th language; 0 marks that the question
+    has none there. Ranks count from 1.
+    """
+
+    own_QM: Ranks
+    """Rank among the candidates of the gold candidate's own language."""
+    own_last_QM: Ranks
+    """The same, but the last rank of the candidates that score alike: see `metrics.average_precision`."""
+    pooled_QM: Ranks
+    """Rank among the candidates of all languages."""
+    pooled_last_QM: Ranks
+    """The same, but the last rank of the candidates that score alike."""
+    top_QK: NDArray[np.int64]
+    """Positions of the best candidates of all languages, best first."""
+
+
+def rank(
+    benchmark: Benchmark, query_QD: NDArray[np.float32], candidate_ND: NDArray[np.float32], depth: int
+) -> Rankings:
+    """Score every candidate for every query, a block of queries at a time.
 
     Args:
         benchmark: what the embeddings belong to.
         query_QD: [Q, D] embeddings in the order of `benchmark.queries`.
         candidate_ND: [N, D] embeddings in the order of `benchmark.candidates`.
-
-    Returns:
-        [Q, M] ranks among the candidates of the gold candidate's own language, and [Q, M] ranks among those of
-        all languages; 0 where the question has no gold candidate in that language.
+        depth: K, cut to N.
     """
-    gold_QM, order_N = _gold(benchmark), _id_order(benchmark)
-    distinct_UD, column_N = _distinct(candidate_ND)
+    gold_QM, order_N = gold_positions(benchmark), id_order([candidate.id for candidate in benchmark.candidates])
     language_N = np.array([candidate.language for candidate in benchmark.candidates])
     pools = [np.flatnonzero(language_N == language) for language in benchmark.languages]
-    own_QM, pooled_QM = np.ones_like(gold_QM), np.ones_like(gold_QM)
+    twins = _twins(candidate_ND)
+    depth = min(depth, len(order_N))
+    blocks: list[tuple[NDArray[np.int64], ...]] = []
     for start in range(0, len(gold_QM), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        score_BU = query_QD[block] @ distinct_UD.T
-        gold_score_BM = np.take_along_axis(score_BU, column_N[gold_QM[block]], axis=1)
-        gold_key_BM = _sort_key(gold_score_BM, order_N[gold_QM[block]])
-        for language, pool_C in enumerate(pools):
-            key_BC = _sort_key(np.take(score_BU, column_N[pool_C], axis=1), order_N[pool_C])
-            ahead_BM = np.stack([np.count_nonzero(key_BC > key_B1, axis=1) for key_B1 in gold_key_BM.T[..., None]], 1)
-            own_QM[block, language] += ahead_BM[:, language]
-            pooled_QM[block] += ahead_BM
-    return np.where(gold_QM < 0, 0, own_QM), np.where(gold_QM < 0, 0, pooled_QM)
+        score_BN = query_QD[start : start + _BLOCK] @ candidate_ND.T
+        score_BN[:, twins[0]] = score_BN[:, twins[1]]
+        ahead, at_least = _counts(score_BN, gold_QM[start : start + _BLOCK], pools, order_N)
+        own_ahead_BM, own_last_BM = (np.diagonal(count_MBM, axis1=0, axis2=2) for count_MBM in (ahead, at_least))
+        ranks = own_ahead_BM + 1, own_last_BM, ahead.sum(axis=0) + 1, at_least.sum(axis=0)
+        blocks.append((*ranks, top_k(score_BN, order_N, depth)))
+    *tables, top_QK = (np.concatenate(parts) for parts in zip(*blocks))
+    own_QM, own_last_QM, pooled_QM, pooled_last_QM = (np.where(gold_QM < 0, 0, rank_QM) for rank_QM in tables)
+    return Rankings(own_QM, own_last_QM, pooled_QM, pooled_last_QM, top_QK)
 
 
-def _gold(benchmark: Benchmark) -> NDArray[np.int64]:
+def gold_positions(benchmark: Benchmark) -> NDArray[np.int64]:
     """[Q, M] positions of the gold candidates, -1 where a language has none."""
     languages, gold = benchmark.languages, benchmark.gold
     return np.array([[gold.get((query.id, language), -1) for language in languages] for query in benchmark.queries])
 
 
-def _id_order(benchmark: Benchmark) -> NDArray[np.int64]:
-    """[N] place of each candidate among all when their ids ascend."""
-    ids = [candidate.id for candidate in benchmark.candidates]
-    order_N = np.empty(len(ids), dtype=np.int64)
-    order_N[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids))
-    return order_N
-
-
-def _distinct(embedding_ND: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """[U, D] embeddings without repetition, and [N] the row of each among them.
+def _twins(candidate_ND: NDArray[np.float32]) -> tuple[list[int], list[int]]:
+    """Positions of repeated embeddings, and for each the position of its first occurrence.
 
     A matrix product may round equal columns differently at its edges, which would order ties by chance.
     """
-    rows: dict[bytes, int] = {}
-    column_N = np.array([rows.setdefault(embedding_D.tobytes(), len(rows)) for embedding_D in embedding_ND])
-    first_U = np.unique(column_N, return_index=True)[1]
-    return embedding_ND[first_U], column_N
+    first: dict[bytes, int] = {}
+    pairs = [(n, first.setdefault(embedding_D.tobytes(), n)) for n, embedding_D in enumerate(candidate_ND)]
+    return [n for n, twin in pairs if twin < n], [twin for n, twin in pairs if twin < n]
 
 
-def _sort_key(score: NDArray[np.float32], order: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Integers that compare as the pairs (score, order) do.
+def _counts(
+    score_BN: NDArray[np.float32],
+    gold_BM: NDArray[np.int64],
+    pools: Sequence[NDArray[np.int64]],
+    order_N: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """[M, B, M] candidates of each language (first axis) ahead of each gold one, and those that score at least as much.
 
-    The upper half holds the bits of the fp32 score, which ascend with a positive score and are mirrored for a
-    negative one; the lower half holds the order. Adding 0 turns -0 into 0, which scores the same.
+    Scores of a language are sorted once, so that a binary search finds the place of each gold score. Equal scores
+    are rare and looked up one by one.
     """
-    bits = (score + np.float32(0)).view(np.int32)
-    bits ^= (bits >> 31) & np.int32(0x7FFFFFFF)
-    return (bits.astype(np.int64) << 32) | order
+    gold_score_BM = np.take_along_axis(score_BN, gold_BM, axis=1)
+    ahead, at_least = (np.empty((len(pools), *gold_BM.shape), dtype=np.int64) for _ in range(2))
+    for m, pool_C in enumerate(pools):
+        score_BC = np.take(score_BN, pool_C, axis=1)
+        rows = list(zip(np.sort(score_BC, axis=1), gold_score_BM))
+        ahead[m] = len(pool_C) - np.array([sorted_C.searchsorted(gold_M, "right") for sorted_C, gold_M in rows])
+        at_least[m] = len(pool_C) - np.array([sorted_C.searchsorted(gold_M, "left") for sorted_C, gold_M in rows])
+        is_own_M = np.arange(len(pools)) == m
+        for b, g in np.argwhere(at_least[m] - ahead[m] > is_own_M):
+            tied_C = pool_C[score_BC[b] == gold_score_BM[b, g]]
+            ahead[m, b, g] += np.count_nonzero(order_N[tied_C] > order_N[gold_BM[b, g]])
+    return ahead, at_least

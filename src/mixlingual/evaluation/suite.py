@@ -46,7 +46,7 @@ def load_benchmarks(config: EvaluationConfig) -> list[Benchmark]:
         DataError: a benchmark is missing or malformed, or lacks a wanted language.
     """
     root = None if config.root is None else Path(config.root)
-    return [load_benchmark(name, root, config.languages) for name in dict.fromkeys(config.benchmarks)]
+    return [load_benchmark(name, root, config.languages, config.unit) for name in dict.fromkeys(config.benchmarks)]
 
 
 def evaluate_encoder(

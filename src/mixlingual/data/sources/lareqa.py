@@ -1,6 +1,7 @@
 """LAReQA's two retrieval benchmarks, MLQA-R and XQuAD-R (Roy et al. 2020, arXiv:2004.05484).
 
-A candidate is one sentence of a context, and equal sentences stay separate candidates. The files come from
+A candidate is one sentence of a context, alone or with the context after it, or the whole context; equal texts
+stay separate candidates. The files come from
 a folder of the user or from the history of LAReQA's repository, at the one commit that holds both sets;
 the hub copy of XQuAD-R lacks the sentence breaks. Either way their content must be the pinned one.
 """
@@ -12,6 +13,7 @@ import hashlib
 import json
 import logging
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import HTTPException
 from importlib import resources
@@ -51,13 +53,14 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Paragraph:
-    """The sentences of one context, all of them candidates, and the questions about it."""
+    """One context with its sentences, and the questions about it."""
 
+    context: str
     sentences: tuple[str, ...]
     questions: tuple[Question, ...]
 
 
-def load_lareqa(name: str, root: Path | None, languages: list[str] | None) -> Benchmark:
+def load_lareqa(name: str, root: Path | None, languages: list[str] | None, unit: str = "sentence") -> Benchmark:
     """MLQA-R (`mlqa_r`) or XQuAD-R (`xquad_r`), in all languages or in those listed.
 
     Args:
@@ -65,6 +68,7 @@ def load_lareqa(name: str, root: Path | None, languages: list[str] | None) -> Be
         root: folder that holds mlqa-r/ and xquad-r/ with LANGUAGE.json or LANGUAGE.json.gz files. None: the
             cache folder, where missing files are downloaded to.
         languages: codes to keep, in any order. None: all.
+        unit: what a candidate is, one of `config.UNITS`.
 
     Raises:
         DataError: a language is not in the benchmark, a file is missing and cannot be downloaded, or its
@@ -77,7 +81,7 @@ def load_lareqa(name: str, root: Path | None, languages: list[str] | None) -> Be
         raise DataError(f"{name} has {got}; it has {', '.join(pins)}. Change evaluation.languages, or null for all")
     wanted = [language for language in pins if languages is None or language in languages]
     paragraphs = {language: parse_squad(*_published(pins[language], root)) for language in wanted}
-    return build_benchmark(name, paragraphs, complete=len(wanted) == len(pins))
+    return build_benchmark(name, paragraphs, complete=len(wanted) == len(pins), unit=unit)
 
 
 def read_pins(name: str) -> dict[str, Pin]:
@@ -119,15 +123,18 @@ def parse_squad(content: bytes, file: Path) -> list[Paragraph]:
     return paragraphs
 
 
-def build_benchmark(name: str, paragraphs: dict[str, list[Paragraph]], *, complete: bool) -> Benchmark:
-    """Join the languages: every sentence is a candidate, and question ids link the languages.
+def build_benchmark(
+    name: str, paragraphs: dict[str, list[Paragraph]], *, complete: bool, unit: str = "sentence"
+) -> Benchmark:
+    """Join the languages: every unit is a candidate, and question ids link the languages.
 
-    Candidate ids are LANGUAGE/PARAGRAPH/SENTENCE, counted from 0 in file order.
+    Candidate ids are LANGUAGE/PARAGRAPH/SENTENCE, or LANGUAGE/PARAGRAPH, counted from 0 in file order.
 
     Args:
         name: name of the benchmark.
         paragraphs: language -> its paragraphs; the order of languages is kept.
         complete: whether these are all languages of the benchmark.
+        unit: one of `config.UNITS`.
     """
     clusters = _clusters(paragraphs)
     queries: list[Query] = []
@@ -137,22 +144,32 @@ def build_benchmark(name: str, paragraphs: dict[str, list[Paragraph]], *, comple
         for number, paragraph in enumerate(texts):
             for question in paragraph.questions:
                 queries.append(Query(question.id, language, question.text, clusters[question.id]))
-                gold[question.id, language] = len(candidates) + question.gold
-            for position, sentence in enumerate(paragraph.sentences):
-                candidates.append(Candidate(f"{language}/{number:04d}/{position:02d}", language, sentence))
+                gold[question.id, language] = len(candidates) + (0 if unit == "paragraph" else question.gold)
+            candidates += _candidates(paragraph, f"{language}/{number:04d}", language, unit)
     parts = [name]
     for query in queries:
         parts += [query.id, query.language, query.text, candidates[gold[query.id, query.language]].id]
     for candidate in candidates:
         parts += [candidate.id, candidate.text]
     return Benchmark(
-        name, tuple(paragraphs), tuple(queries), tuple(candidates), gold, fingerprint(parts), complete=complete
+        name, tuple(paragraphs), tuple(queries), tuple(candidates), gold, fingerprint(parts), complete, unit
     )
+
+
+def _candidates(paragraph: Paragraph, identity: str, language: str, unit: str) -> Iterator[Candidate]:
+    """The candidates that a paragraph gives; LAReQA's encoders saw the sentence and its context."""
+    if unit == "paragraph":
+        yield Candidate(identity, language, paragraph.context)
+        return
+    for position, sentence in enumerate(paragraph.sentences):
+        text = sentence if unit == "sentence" else f"{sentence}\n{paragraph.context}"
+        yield Candidate(f"{identity}/{position:02d}", language, text)
 
 
 def _parse_paragraph(raw: Any, where: str) -> Paragraph:
     try:
-        sentences, breaks = tuple(raw["sentences"]), [(int(begin), int(end)) for begin, end in raw["sentence_breaks"]]
+        context, sentences = str(raw["context"]), tuple(raw["sentences"])
+        breaks = [(int(begin), int(end)) for begin, end in raw["sentence_breaks"]]
         starts = [(qa["id"], qa["question"], int(qa["answers"][0]["answer_start"])) for qa in raw["qas"]]
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise DataError(f"{where} does not have LAReQA's form ({error!r}); put the published file there") from error
@@ -164,7 +181,7 @@ def _parse_paragraph(raw: Any, where: str) -> Paragraph:
         if gold is None:
             raise DataError(f"{where}, question {identity}: the answer at character {start} is in no sentence")
         questions.append(Question(identity, text, gold))
-    return Paragraph(sentences, tuple(questions))
+    return Paragraph(context, sentences, tuple(questions))
 
 
 def _clusters(paragraphs: dict[str, list[Paragraph]]) -> dict[str, str]:

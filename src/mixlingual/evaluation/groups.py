@@ -1,0 +1,59 @@
+"""Means of the per-query table by setting: macro over languages or pairs, micro over queries, and each group's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+_MEANS = {"ap": "map", "rr": "mrr", "ndcg@10": "ndcg@10", "r@1": "r@1", "r@10": "r@10", "r@100": "r@100"}
+"""Column of the per-query table -> name of its mean."""
+
+_DISTANCES = ("rank_distance", "rank_distance_normalized")
+
+Means = dict[str, float | int]
+
+
+def aggregate(table: pd.DataFrame) -> dict[str, Any]:
+    """Setting -> its macro means, `micro` means, and the means of each of its languages or pairs.
+
+    Settings without rows are left out. Pairs are named QUERY_LANGUAGE-CANDIDATE_LANGUAGE.
+    """
+    sections: dict[str, Any] = {}
+    for setting, rows in table.groupby("setting", sort=False):
+        cross = setting == "cross"
+        language = rows["query_language"]
+        means = _group_means(rows, language + "-" + rows["candidate_language"] if cross else language)
+        section = {**macro(list(means.values())), "micro": _means(rows), "pairs" if cross else "languages": means}
+        if cross:
+            section["query_languages"] = _macro_by(rows, means, "query_language")
+            section["candidate_languages"] = _macro_by(rows, means, "candidate_language")
+        sections[str(setting)] = section
+    return sections
+
+
+def macro(groups: list[Means]) -> Means:
+    """The mean of each measure over the groups that have it; numbers of queries are left out."""
+    measures = dict.fromkeys(measure for group in groups for measure in group if measure != "queries")
+    return {measure: float(np.mean([group[measure] for group in groups if measure in group])) for measure in measures}
+
+
+def _macro_by(rows: pd.DataFrame, means: dict[str, Means], side: str) -> dict[str, Means]:
+    """Language on one side -> macro means over the pairs that it is in."""
+    pairs = rows[["query_language", "candidate_language"]].drop_duplicates()
+    named = pairs.assign(name=pairs["query_language"] + "-" + pairs["candidate_language"])
+    return {str(key): macro([means[name] for name in part["name"]]) for key, part in named.groupby(side, sort=False)}
+
+
+def _group_means(rows: pd.DataFrame, key: pd.Series) -> dict[str, Means]:
+    return {str(name): _means(part) for name, part in rows.groupby(key, sort=False)}
+
+
+def _means(rows: pd.DataFrame) -> Means:
+    """Means over queries, and their number."""
+    means: Means = {name: float(rows[column].mean()) for column, name in _MEANS.items()}
+    if rows["rank_distance"].notna().any():
+        means |= {measure: float(rows[measure].mean()) for measure in _DISTANCES}
+        means["rank_distance_median"] = float(rows["rank_distance"].median())
+    return {**means, "queries": len(rows)}

@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from mixlingual.evaluation.language_bias import normalized_rank_distance, rank_distance
 from mixlingual.evaluation.metrics import average_precision, ndcg_at_k, recall_at_k, reciprocal_rank
 
 os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # compiling ranx takes half a minute
 from ranx import Qrels, Run, evaluate
 
 RANKS = np.array([[4, 1, 0], [2, 0, 0], [1, 2, 3], [10, 30, 20]])
-POOL = 30
 
 
 def random_rankings(queries, pool, slots):
@@ -50,20 +48,6 @@ def test_ndcg_by_hand():
 def test_average_precision_takes_ties_as_one_threshold():
     """Of two relevant and one other candidate that share the ranks 2 to 4, with a relevant one before them."""
     assert average_precision(np.array([[1, 4, 4]])) == pytest.approx([(1 + 3 / 4 + 3 / 4) / 3], abs=0)
-
-
-def test_rank_distance_by_hand():
-    np.testing.assert_array_equal(rank_distance(RANKS), [3, np.nan, 2, 20])
-
-
-def test_normalized_rank_distance_by_hand():
-    expected = [(3 - 1) / (30 - 2), np.nan, 0, (20 - 2) / (30 - 3)]
-    np.testing.assert_allclose(normalized_rank_distance(RANKS, POOL), expected, rtol=1e-15)
-
-
-def test_normalized_rank_distance_spans_zero_to_one():
-    np.testing.assert_array_equal(normalized_rank_distance(np.array([[1, 30], [7, 8]]), POOL), [1, 0])
-    np.testing.assert_array_equal(normalized_rank_distance(np.array([[2, 1]]), 2), [0])
 
 
 def test_queries_without_relevant_candidates_are_refused():

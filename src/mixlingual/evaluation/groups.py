@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mixlingual.evaluation.language_bias.profile import QUERY_COLUMNS
+
 _MEANS = {"ap": "map", "rr": "mrr", "ndcg@10": "ndcg@10", "r@1": "r@1", "r@10": "r@10", "r@100": "r@100"}
 """Column of the per-query table -> name of its mean."""
-
-_DISTANCES = ("rank_distance", "rank_distance_normalized")
 
 Means = dict[str, float | int]
 
@@ -53,7 +53,7 @@ def _group_means(rows: pd.DataFrame, key: pd.Series) -> dict[str, Means]:
 def _means(rows: pd.DataFrame) -> Means:
     """Means over queries, and their number."""
     means: Means = {name: float(rows[column].mean()) for column, name in _MEANS.items()}
-    if rows["rank_distance"].notna().any():
-        means |= {measure: float(rows[measure].mean()) for measure in _DISTANCES}
+    means |= {column: float(rows[column].mean()) for column in QUERY_COLUMNS if rows[column].notna().any()}
+    if "rank_distance" in means:
         means["rank_distance_median"] = float(rows["rank_distance"].median())
     return {**means, "queries": len(rows)}

@@ -19,8 +19,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixlingual.evaluation.groups import aggregate
-from mixlingual.evaluation.language_bias import normalized_rank_distance, rank_distance
-from mixlingual.evaluation.metrics import Ranks, average_precision, ndcg_at_k, recall_at_k, reciprocal_rank
+from mixlingual.evaluation.language_bias.profile import QUERY_COLUMNS, Profile
+from mixlingual.evaluation.metrics import Ranks, Scores, average_precision, ndcg_at_k, recall_at_k, reciprocal_rank
 from mixlingual.evaluation.ranking import Rankings, rank
 from mixlingual.records import Benchmark, DataError
 
@@ -32,9 +32,7 @@ DEPTH = 100
 
 _KEYS = ("benchmark", "setting", "query", "paragraph", "query_language", "candidate_language")
 _METRICS = ("ap", "rr", "ndcg@10", "r@1", "r@10", "r@100")
-_BIAS = ("rank_distance", "rank_distance_normalized")
-
-PER_QUERY_COLUMNS = (*_KEYS, *_METRICS, *_BIAS)
+PER_QUERY_COLUMNS = (*_KEYS, *_METRICS, *QUERY_COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -59,9 +57,9 @@ def score_benchmark(
     `map` is LAReQA's: AP over the full ranking, equal scores as one threshold. `mrr`, `ndcg@10` and `r@k` break
     ties by candidate id, as trec_eval does. A language or pair scores the mean over its queries; the figures of a
     setting are macro means over its languages or pairs, and `micro` holds means over all its queries. `cross` also
-    has macro means for each query language and each candidate language. The rank distance of `multi` is averaged
-    over the queries with gold candidates in at least two languages; `rank_distance_median` is the macro mean of
-    the languages' medians, which single far-off translations do not drive.
+    has macro means for each query language and each candidate language. `multi` also has the language-bias measures
+    of single queries (`profile.QUERY_COLUMNS`), averaged over the queries that define them, and the macro mean of
+    the languages' median rank distances, which single far-off translations do not drive. `bias` holds the others.
 
     Args:
         benchmark: what the embeddings belong to.
@@ -73,7 +71,9 @@ def score_benchmark(
     """
     _check(benchmark, query_QD, candidate_ND)
     rankings = rank(benchmark, query_QD, candidate_ND, DEPTH)
-    table = _per_query(benchmark, rankings)
+    profile = Profile(benchmark, rankings)
+    several = len(benchmark.languages) > 1
+    table = _per_query(benchmark, rankings, profile.of_queries() if several else {})
     metrics = {
         "fingerprint": benchmark.fingerprint,
         "languages": list(benchmark.languages),
@@ -82,8 +82,9 @@ def score_benchmark(
         "queries": len(benchmark.queries),
         "candidates": len(benchmark.candidates),
         **aggregate(table),
+        **({"bias": profile.of_benchmark(query_QD, candidate_ND)} if several else {}),
     }
-    return BenchmarkScores(metrics, table.astype(dict.fromkeys((*_METRICS, *_BIAS), np.float32)))
+    return BenchmarkScores(metrics, table.astype(dict.fromkeys((*_METRICS, *QUERY_COLUMNS), np.float32)))
 
 
 def _check(benchmark: Benchmark, query_QD: NDArray[np.float32], candidate_ND: NDArray[np.float32]) -> None:
@@ -106,8 +107,8 @@ def _check(benchmark: Benchmark, query_QD: NDArray[np.float32], candidate_ND: ND
             )
 
 
-def _per_query(benchmark: Benchmark, rankings: Rankings) -> pd.DataFrame:
-    """The per-query table in float64: monolingual rows, then cross-lingual, then of the pool."""
+def _per_query(benchmark: Benchmark, rankings: Rankings, bias: dict[str, Scores]) -> pd.DataFrame:
+    """The per-query table in float64: monolingual rows, then cross-lingual, then of the pool, with its bias."""
     language_Q = np.array([query.language for query in benchmark.queries])
     keys = pd.DataFrame(
         {
@@ -127,13 +128,10 @@ def _per_query(benchmark: Benchmark, rankings: Rankings) -> pd.DataFrame:
         chosen = np.flatnonzero((language_Q == query_language) & (rank_Q1[:, 0] > 0))
         setting = "mono" if query_language == candidate_language else "cross"
         parts.append(_rows(keys.iloc[chosen], setting, candidate_language, rank_Q1[chosen], last_Q1[chosen]))
-    chosen = np.flatnonzero((rankings.pooled_QM > 0).any(axis=1))
-    pooled = _rows(keys.iloc[chosen], "multi", POOL, rankings.pooled_QM[chosen], rankings.pooled_last_QM[chosen])
-    pooled["rank_distance"] = rank_distance(rankings.pooled_QM[chosen])
-    pooled["rank_distance_normalized"] = normalized_rank_distance(rankings.pooled_QM[chosen], len(benchmark.candidates))
+    pooled = _rows(keys, "multi", POOL, rankings.pooled_QM, rankings.pooled_last_QM).assign(**bias)
     by_language = pooled["query_language"].map(column).argsort(kind="stable")
     table = pd.concat([rows for rows in (*parts, pooled.iloc[by_language]) if len(rows)], ignore_index=True)
-    return table[list(PER_QUERY_COLUMNS)]
+    return table.reindex(columns=list(PER_QUERY_COLUMNS))
 
 
 def _rows(keys: pd.DataFrame, setting: str, candidate_language: str, rank_QR: Ranks, last_QR: Ranks) -> pd.DataFrame:
@@ -147,4 +145,4 @@ def _rows(keys: pd.DataFrame, setting: str, candidate_language: str, rank_QR: Ra
         "r@10": recall_at_k(rank_QR, 10),
         "r@100": recall_at_k(rank_QR, 100),
     }
-    return keys.assign(**values, **dict.fromkeys(_BIAS, np.nan))
+    return keys.assign(**values)

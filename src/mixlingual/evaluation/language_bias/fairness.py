@@ -1,0 +1,112 @@
+"""Whether languages are ranked alike: tests over many queries (Friedman) and within single lists (PEER).
+
+Shape suffixes: Q queries, M languages, S ranked results of a query.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import chi2, rankdata
+
+from mixlingual.evaluation.metrics import Ranks, Scores
+
+
+@dataclass(frozen=True)
+class Concordance:
+    """Whether queries agree in the order of languages."""
+
+    w: float
+    """Kendall's W in [0, 1]: 0 no common order of languages, 1 the same order in every query."""
+    chance: float
+    """What W is on average where languages do not matter."""
+    p_value: float
+    """Of the hypothesis that languages do not matter, by the chi-squared approximation for many queries.
+
+    Questions about one paragraph count as independent, so that it is on the low side.
+    """
+
+
+def concordance(rank_QM: Ranks) -> Concordance | None:
+    """Friedman's test on the ranks of parallel relevant candidates, for languages that may be missing.
+
+    Queries are blocks, languages treatments: the test for one relevant candidate in each language, where PEER is
+    constant. The statistic is that of Skillings & Mack (1981), which is Friedman's where no language is missing; W is
+    its share of the largest possible value, the sum over queries of their languages less one.
+
+    Args:
+        rank_QM: [Q, M] ranks, 0 where a language is missing. Rows must be independent: one row a question.
+
+    Returns:
+        None if no query has two languages.
+    """
+    rank_QM = rank_QM[(rank_QM > 0).sum(axis=1) >= 2]
+    if not len(rank_QM):
+        return None
+    present_QM = rank_QM > 0
+    count_Q1 = present_QM.sum(axis=1, keepdims=True)
+    within_QM = rankdata(np.where(present_QM, rank_QM, np.iinfo(np.int64).max), axis=1)
+    score_QM = np.where(present_QM, np.sqrt(12 / (count_Q1 + 1)) * (within_QM - (count_Q1 + 1) / 2), 0.0)
+    shared_MM = (present_QM.T.astype(np.float64)) @ present_QM
+    covariance_MM = np.diag(shared_MM.sum(axis=1)) - shared_MM
+    adjusted_M = score_QM.sum(axis=0)
+    statistic = float(adjusted_M @ np.linalg.pinv(covariance_MM, hermitian=True) @ adjusted_M)
+    freedom = int(np.linalg.matrix_rank(covariance_MM, hermitian=True))
+    largest = int((count_Q1 - 1).sum())
+    return Concordance(statistic / largest, freedom / largest, float(chi2.sf(statistic, freedom)))
+
+
+@dataclass(frozen=True)
+class EqualRanks:
+    """PEER's test of each query at one relevance level."""
+
+    p_Q: Scores
+    """p-value of equal ranks over languages; 1 where fewer than two languages are ranked."""
+    degenerate_Q: NDArray[np.bool_]
+    """True where several languages are ranked and none twice: p then depends on their number only."""
+
+
+def equal_ranks(rank_QS: Ranks | Scores, language_QS: NDArray[np.int64], languages: int) -> EqualRanks:
+    """The Kruskal-Wallis test over the languages of the results of one relevance level, for each query.
+
+    PEER (Yang et al. 2024, arXiv:2405.00978) is the weighted mean of these p-values over levels. In [0, 1], higher is
+    fairer; for languages without influence p is about uniform, with mean 1/2. H is (n - 1) SS_between / SS_total of
+    the retrieval ranks as they are. With one result of each language SS_between = SS_total whatever the ranking, so
+    that p is a constant (0.4405 for 11 languages), or 1 where no result is retrieved: such queries are marked.
+
+    Args:
+        rank_QS: [Q, S] ranks of the results of the level, 0 where a slot is empty; see `with_unretrieved`.
+        language_QS: [Q, S] columns of their languages.
+        languages: M.
+    """
+    listed_QS = rank_QS > 0
+    total_Q = listed_QS.sum(axis=1)
+    mean_Q1 = rank_QS.sum(axis=1, keepdims=True) / np.maximum(total_Q, 1)[:, None]
+    deviation_QS = np.where(listed_QS, rank_QS - mean_Q1, 0.0)
+    slot_QS = np.arange(len(rank_QS))[:, None] * languages + language_QS
+    size = len(rank_QS) * languages
+    count_QM = np.bincount(slot_QS[listed_QS], minlength=size).reshape(-1, languages)
+    sum_QM = np.bincount(slot_QS.ravel(), weights=deviation_QS.ravel(), minlength=size).reshape(-1, languages)
+    between_Q = (sum_QM**2 / np.maximum(count_QM, 1)).sum(axis=1)
+    within_total_Q = (deviation_QS**2).sum(axis=1)
+    groups_Q = (count_QM > 0).sum(axis=1)
+    tested_Q = (groups_Q >= 2) & (within_total_Q > 0)
+    h_Q = (total_Q - 1) * between_Q / np.where(tested_Q, within_total_Q, 1.0)
+    p_Q = np.where(tested_Q, chi2.sf(h_Q, np.maximum(groups_Q - 1, 1)), 1.0)
+    return EqualRanks(p_Q, (groups_Q >= 2) & (count_QM.max(axis=1) == 1))
+
+
+def with_unretrieved(rank_QR: Ranks, k: int) -> Scores:
+    """Ranks for `equal_ranks` of relevant candidates: those beyond k share the mean of the ranks that follow k.
+
+    u candidates beyond k get k + (u + 1) / 2. The package peer_measure 0.0.1 gives them the number of relevant
+    candidates instead, which can be better than the rank of a retrieved one.
+
+    Args:
+        rank_QR: [Q, R] ranks in the whole pool, 0 where a slot is empty.
+        k: length of the list that the user looks at.
+    """
+    beyond_Q1 = (rank_QR > k).sum(axis=1, keepdims=True)
+    return np.where(rank_QR > k, k + (beyond_Q1 + 1) / 2, rank_QR)

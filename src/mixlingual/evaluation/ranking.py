@@ -10,13 +10,15 @@ benchmark, K best candidates that are kept, D width of the embedding.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from mixlingual.evaluation.metrics import Ranks
-from mixlingual.evaluation.top_k import id_order, top_k
+from mixlingual.evaluation.top_k import best_first, id_order, kth_best
 from mixlingual.records import Benchmark
 
 _BLOCK = 256
@@ -46,7 +48,7 @@ class Rankings:
 def rank(
     benchmark: Benchmark, query_QD: NDArray[np.float32], candidate_ND: NDArray[np.float32], depth: int
 ) -> Rankings:
-    """Score every candidate for every query, a block of queries at a time.
+    """Score every candidate for every query, a block of queries at a time on each of PyTorch's threads.
 
     Args:
         benchmark: what the embeddings belong to.
@@ -59,14 +61,20 @@ def rank(
     pools = [np.flatnonzero(language_N == language) for language in benchmark.languages]
     twins = _twins(candidate_ND)
     depth = min(depth, len(order_N))
-    blocks: list[tuple[NDArray[np.int64], ...]] = []
-    for start in range(0, len(gold_QM), _BLOCK):
+
+    def ranked(start: int) -> tuple[NDArray[np.int64], ...]:
+        gold_BM = gold_QM[start : start + _BLOCK]
         score_BN = query_QD[start : start + _BLOCK] @ candidate_ND.T
         score_BN[:, twins[0]] = score_BN[:, twins[1]]
-        ahead, at_least = _counts(score_BN, gold_QM[start : start + _BLOCK], pools, order_N)
+        by_language = [np.sort(np.take(score_BN, pool_C, axis=1), axis=1) for pool_C in pools]
+        ahead, at_least = _counts(score_BN, by_language, gold_BM, pools, order_N)
         own_ahead_BM, own_last_BM = (np.diagonal(count_MBM, axis1=0, axis2=2) for count_MBM in (ahead, at_least))
-        ranks = own_ahead_BM + 1, own_last_BM, ahead.sum(axis=0) + 1, at_least.sum(axis=0)
-        blocks.append((*ranks, top_k(score_BN, order_N, depth)))
+        best = np.concatenate([sorted_BC[:, -depth:] for sorted_BC in by_language], axis=1)
+        top_BK = best_first(score_BN, order_N, kth_best(best, depth), depth)
+        return own_ahead_BM + 1, own_last_BM, ahead.sum(axis=0) + 1, at_least.sum(axis=0), top_BK
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        blocks = list(threads.map(ranked, range(0, len(gold_QM), _BLOCK)))
     *tables, top_QK = (np.concatenate(parts) for parts in zip(*blocks))
     own_QM, own_last_QM, pooled_QM, pooled_last_QM = (np.where(gold_QM < 0, 0, rank_QM) for rank_QM in tables)
     return Rankings(own_QM, own_last_QM, pooled_QM, pooled_last_QM, top_QK)
@@ -90,24 +98,24 @@ def _twins(candidate_ND: NDArray[np.float32]) -> tuple[list[int], list[int]]:
 
 def _counts(
     score_BN: NDArray[np.float32],
+    by_language: Sequence[NDArray[np.float32]],
     gold_BM: NDArray[np.int64],
     pools: Sequence[NDArray[np.int64]],
     order_N: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """[M, B, M] candidates of each language (first axis) ahead of each gold one, and those that score at least as much.
 
-    Scores of a language are sorted once, so that a binary search finds the place of each gold score. Equal scores
-    are rare and looked up one by one.
+    A binary search in the sorted scores of a language finds the place of each gold score. Equal scores are rare and
+    looked up one by one.
     """
     gold_score_BM = np.take_along_axis(score_BN, gold_BM, axis=1)
     ahead, at_least = (np.empty((len(pools), *gold_BM.shape), dtype=np.int64) for _ in range(2))
-    for m, pool_C in enumerate(pools):
-        score_BC = np.take(score_BN, pool_C, axis=1)
-        rows = list(zip(np.sort(score_BC, axis=1), gold_score_BM))
+    for m, (pool_C, sorted_BC) in enumerate(zip(pools, by_language)):
+        rows = list(zip(sorted_BC, gold_score_BM))
         ahead[m] = len(pool_C) - np.array([sorted_C.searchsorted(gold_M, "right") for sorted_C, gold_M in rows])
         at_least[m] = len(pool_C) - np.array([sorted_C.searchsorted(gold_M, "left") for sorted_C, gold_M in rows])
         is_own_M = np.arange(len(pools)) == m
         for b, g in np.argwhere(at_least[m] - ahead[m] > is_own_M):
-            tied_C = pool_C[score_BC[b] == gold_score_BM[b, g]]
+            tied_C = pool_C[score_BN[b, pool_C] == gold_score_BM[b, g]]
             ahead[m, b, g] += np.count_nonzero(order_N[tied_C] > order_N[gold_BM[b, g]])
     return ahead, at_least

@@ -24,7 +24,18 @@ def top_k(score_BN: NDArray[np.float32], order_N: NDArray[np.int64], k: int) -> 
     Returns:
         [B, K] positions, best first.
     """
-    worst_B1 = np.partition(score_BN, -k, axis=1)[:, -k, None]
+    return best_first(score_BN, order_N, kth_best(score_BN, k), k)
+
+
+def kth_best(score_BN: NDArray[np.float32], k: int) -> NDArray[np.float32]:
+    """[B, 1] the k-th largest score of each row."""
+    return np.asarray(np.partition(score_BN, -k, axis=1)[:, -k, None])
+
+
+def best_first(
+    score_BN: NDArray[np.float32], order_N: NDArray[np.int64], worst_B1: NDArray[np.float32], k: int
+) -> NDArray[np.int64]:
+    """As `top_k`, for rows whose k-th best score is known."""
     row, column = np.nonzero(score_BN >= worst_B1)
     ranked = np.lexsort((-order_N[column], -score_BN[row, column], row))
     first_B1 = np.searchsorted(row, np.arange(len(score_BN)))[:, None]

@@ -262,6 +262,23 @@ class EvaluationConfig:
 
 
 @dataclass
+class PostHocConfig:
+    """Corrections of embeddings without training, each scored beside the encoder as it is."""
+
+    methods: list[str] = option(
+        [],
+        "centering: subtract each language's mean. lir: remove its first components. shift: move passages towards the "
+        "source language.",
+        choices=("centering", "lir", "shift"),
+    )
+    data: DataConfig = field(default_factory=DataConfig)
+    texts: int = option(1000, "Most training texts of a language and side behind its statistics.", low=2)
+    components: int = option(1, "Components that lir removes.", low=1)
+    strength: float = option(0.6, "Share of the mean difference that shift takes away.", low=0.0)
+    source: str = option("en", "Language that shift moves passages towards.")
+
+
+@dataclass
 class TrackingConfig:
     """Where curves and metrics are shown while files under multirun/ stay the truth."""
 
@@ -318,6 +335,7 @@ class EvaluateConfig:
 
     model: ModelConfig = field(default_factory=ModelConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    post_hoc: PostHocConfig = field(default_factory=PostHocConfig)
     accelerator: str = option("auto", "Where to run; auto takes a GPU if there is one.", choices=("auto", "cpu", "gpu"))
     threads: int | None = option(None, "CPU threads. Null: PyTorch's default.", low=1)
     output: str = option("evaluation.json", "File that receives the metrics, as JSON.")
@@ -326,6 +344,11 @@ class EvaluateConfig:
         """Mistakes that concern several options, as (dotted path, message)."""
         if self.model.checkpoint is None:
             yield "model.checkpoint", "evaluation needs a trained encoder; set model.checkpoint=FOLDER_OR_HUB_ID"
+        if self.post_hoc.methods and self.post_hoc.data.name == "parallel" and self.post_hoc.data.root is None:
+            yield (
+                "post_hoc.data.root",
+                "data=parallel needs the folder of its JSON lines; set post_hoc.data.root=FOLDER",
+            )
         yield from _model_problems(self.model)
 
 

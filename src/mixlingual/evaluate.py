@@ -40,8 +40,9 @@ def main(cfg: DictConfig) -> None:
 def evaluate(config: EvaluateConfig) -> None:
     """Writes the metrics of the encoder to `config.output`, and each query's scores beside it.
 
-    The file holds `model` (its config), `parameters`, `benchmarks` (benchmark -> setting -> metrics)
-    and `timings` in seconds; the scores of each query are in a Parquet file of the same name.
+    The file holds `model` (its config), `parameters`, `benchmarks` (benchmark -> setting -> metrics), `post_hoc`
+    (correction -> benchmark -> setting -> metrics) and `timings` in seconds; the scores of each query are in a Parquet
+    file of the same name.
 
     Raises:
         MixlingualError: the checkpoint or a benchmark cannot be read, or embeddings are not finite.
@@ -54,11 +55,12 @@ def evaluate(config: EvaluateConfig) -> None:
     check_writable(output.parent)
     benchmarks = load_benchmarks(config.evaluation)
     encoder, tokenizer = load_encoder(config.model, None, seed=0)
-    scores = evaluate_encoder(encoder, tokenizer, benchmarks, config.evaluation, device)
+    scores = evaluate_encoder(encoder, tokenizer, benchmarks, config.evaluation, device, config.post_hoc)
     content = {
         "model": to_plain(config.model),
         "parameters": parameter_counts(encoder),
         "benchmarks": scores.benchmarks,
+        "post_hoc": scores.corrected,
         "timings": scores.timings,
     }
     with written_whole(output.with_suffix(".parquet")) as path:

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from mixlingual.config import EvaluationConfig
+from mixlingual.config import EvaluationConfig, PostHocConfig
 from mixlingual.evaluation import suite
 from mixlingual.evaluation.protocol import PER_QUERY_COLUMNS
 from mixlingual.evaluation.suite import evaluate_encoder, load_benchmarks
-from mixlingual.records import Benchmark, Candidate, DataError, Query
+from mixlingual.records import Benchmark, Candidate, DataError, ParallelCorpus, ParallelItem, Query
 
 CPU = torch.device("cpu")
 LANGUAGES = ("de", "en")
@@ -36,6 +36,7 @@ class OneHotEncoder(torch.nn.Module):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.eye(32))
         self.modes = []
+        self.normalize = True
 
     def forward(self, input_ids_BT, attention_mask_BT):
         self.modes.append((self.training, self.weight.dtype))
@@ -122,3 +123,23 @@ def test_no_benchmarks_give_an_empty_result(loads):
     assert (scores.benchmarks, scores.timings, scores.fingerprints) == ({}, {}, {})
     assert tuple(scores.per_query.columns) == PER_QUERY_COLUMNS
     assert scores.per_query.empty
+
+
+def test_corrections_are_scored_beside_the_encoder(loads, monkeypatch):
+    items = tuple(
+        ParallelItem(
+            str(n), "s", {language: str(n) for language in LANGUAGES}, {language: str(n + 9) for language in LANGUAGES}
+        )
+        for n in range(1, 9)
+    )
+    corpus = ParallelCorpus("made", items, LANGUAGES, {"s": 1.0}, "f")
+    monkeypatch.setattr(suite, "load_corpus", lambda config: corpus)
+    tokenizer = NumberTokenizer()
+    config = EvaluationConfig(benchmarks=["atlas"])
+    scores = evaluate_encoder(
+        OneHotEncoder(), tokenizer, load_benchmarks(config), config, CPU, PostHocConfig(methods=["centering", "lir"])
+    )
+    assert list(scores.corrected) == ["centering", "lir"]
+    assert scores.corrected["centering"]["atlas"].keys() == scores.benchmarks["atlas"].keys()
+    assert scores.corrected["lir"] != scores.benchmarks
+    assert tokenizer.seen.count(("query", 4)) == 1, "the benchmark is encoded once"

@@ -15,15 +15,18 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from mixlingual.config import EvaluationConfig
-from mixlingual.data.registry import load_benchmark
+from mixlingual.config import EvaluationConfig, PostHocConfig
+from mixlingual.data.registry import load_benchmark, load_corpus
 from mixlingual.evaluation.encode import encode
+from mixlingual.evaluation.post_hoc import Correction, fit_corrections
 from mixlingual.evaluation.protocol import PER_QUERY_COLUMNS, BenchmarkScores, score_benchmark
 from mixlingual.model.encoder import DualEncoder
 from mixlingual.model.tokenizer import Side, TextTokenizer
 from mixlingual.records import Benchmark
 
 log = logging.getLogger(__name__)
+
+_LABELS: dict[Side, str] = {"query": "queries", "passage": "candidates"}
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class SuiteScores:
     timings: dict[str, float]
     """evaluate/<benchmark> -> seconds to encode and score it."""
     fingerprints: dict[str, str]
+    corrected: dict[str, dict[str, dict[str, Any]]]
+    """Post-hoc correction -> benchmark -> metrics."""
 
 
 def load_benchmarks(config: EvaluationConfig) -> list[Benchmark]:
@@ -55,41 +60,22 @@ def evaluate_encoder(
     benchmarks: Sequence[Benchmark],
     config: EvaluationConfig,
     device: torch.device,
+    post_hoc: PostHocConfig | None = None,
 ) -> SuiteScores:
-    """Encode and score every benchmark.
+    """Encode and score every benchmark, as it is and with each correction of `post_hoc`.
 
     The encoder is moved to `device` with fp32 weights and stays there; its training or eval mode is restored.
 
     Raises:
         MixlingualError: the precision does not fit the device, or embeddings are not finite.
+        DataError: the corpus of `post_hoc` lacks texts of a benchmark's language.
     """
     encoder.to(device).float()
     scores: dict[str, BenchmarkScores] = {}
+    corrected: dict[str, dict[str, dict[str, Any]]] = {}
     timings = {}
-    with _eval_mode(encoder):
-        for benchmark in benchmarks:
-            start = time.perf_counter()
-            scores[benchmark.name] = _evaluate(encoder, tokenizer, benchmark, config, device)
-            timings[f"evaluate/{benchmark.name}"] = time.perf_counter() - start
-    tables = [score.per_query for score in scores.values()]
-    return SuiteScores(
-        benchmarks={name: score.metrics for name, score in scores.items()},
-        per_query=pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(PER_QUERY_COLUMNS)),
-        timings=timings,
-        fingerprints={benchmark.name: benchmark.fingerprint for benchmark in benchmarks},
-    )
 
-
-def _evaluate(
-    encoder: DualEncoder,
-    tokenizer: TextTokenizer,
-    benchmark: Benchmark,
-    config: EvaluationConfig,
-    device: torch.device,
-) -> BenchmarkScores:
-    """Metrics of one benchmark, from one encoding of each of its texts."""
-
-    def embed(texts: list[str], side: Side, label: str) -> NDArray[np.float32]:
+    def embed(texts: list[str], side: Side, label: str = "training") -> NDArray[np.float32]:
         return encode(
             encoder,
             tokenizer,
@@ -98,15 +84,43 @@ def _evaluate(
             precision=config.precision,
             batch_tokens=config.batch_tokens,
             device=device,
-            description=f"{benchmark.name} {label}",
+            description=f"{label} {_LABELS[side]}",
         )
 
-    query_QD = embed([query.text for query in benchmark.queries], "query", "queries")
-    candidate_ND = embed([candidate.text for candidate in benchmark.candidates], "passage", "candidates")
+    with _eval_mode(encoder):
+        corrections: dict[str, Correction] = {}
+        if post_hoc is not None and post_hoc.methods:
+            languages = sorted({language for benchmark in benchmarks for language in benchmark.languages})
+            corpus = load_corpus(post_hoc.data)
+            corrections = fit_corrections(corpus, languages, post_hoc, embed, normalize=encoder.normalize)
+        for benchmark in benchmarks:
+            start = time.perf_counter()
+            query_QD = embed([query.text for query in benchmark.queries], "query", benchmark.name)
+            candidate_ND = embed([candidate.text for candidate in benchmark.candidates], "passage", benchmark.name)
+            scores[benchmark.name] = _scored(benchmark, query_QD, candidate_ND, "")
+            timings[f"evaluate/{benchmark.name}"] = time.perf_counter() - start
+            for name, correct in corrections.items():
+                left_QD = correct(query_QD, [query.language for query in benchmark.queries], "query")
+                right_ND = correct(candidate_ND, [candidate.language for candidate in benchmark.candidates], "passage")
+                metrics = _scored(benchmark, left_QD, right_ND, f" with {name}").metrics
+                corrected.setdefault(name, {})[benchmark.name] = metrics
+    tables = [score.per_query for score in scores.values()]
+    return SuiteScores(
+        benchmarks={name: score.metrics for name, score in scores.items()},
+        per_query=pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(PER_QUERY_COLUMNS)),
+        timings=timings,
+        fingerprints={benchmark.name: benchmark.fingerprint for benchmark in benchmarks},
+        corrected=corrected,
+    )
+
+
+def _scored(
+    benchmark: Benchmark, query_QD: NDArray[np.float32], candidate_ND: NDArray[np.float32], how: str
+) -> BenchmarkScores:
     scores = score_benchmark(benchmark, query_QD, candidate_ND)
     settings = [setting for setting in ("mono", "cross", "multi") if setting in scores.metrics]
     maps = ", ".join(f"{setting} {scores.metrics[setting]['map']:.4f}" for setting in settings)
-    log.info("%s: mAP %s", benchmark.name, maps)
+    log.info("%s%s: mAP %s", benchmark.name, how, maps)
     return scores
 
 

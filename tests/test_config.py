@@ -9,6 +9,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from mixlingual.config import (
+    BENCHMARKS,
     CONF_DIR,
     ConfigError,
     EvaluateConfig,
@@ -83,7 +84,7 @@ def test_all_mistakes_at_once():
     assert sorted(lines[1:]) == [
         "  batching.monolingual_ratio: got 1.5; the largest allowed is 1.0",
         "  data.sources.a.weight: got -1.0; the smallest allowed is 0.0",
-        "  evaluation.benchmarks[0]: got 'mlqa'; allowed: mlqa_r, xquad_r, atlas",
+        f"  evaluation.benchmarks[0]: got 'mlqa'; allowed: {', '.join(BENCHMARKS)}",
         "  model.pooling: got 'max'; allowed: mean, cls, last",
         "  optim.betas: got 1 numbers; AdamW takes two, as in [0.9, 0.999]",
         "  trainer.steps: Value 'many' of type 'str' could not be converted to Integer",

@@ -29,13 +29,16 @@ CONF_DIR = _PACKAGED_CONF if _PACKAGED_CONF.is_dir() else Path(__file__).parents
 
 Schema = TypeVar("Schema", "TrainConfig", "EvaluateConfig", "ReportConfig")
 
-BENCHMARKS = ("mlqa_r", "xquad_r", "atlas")
+JUDGED_BENCHMARKS = ("miracl", "miracl_hard_negatives", "mr_tydi", "belebele", "mkqa")
+
+BENCHMARKS = ("mlqa_r", "xquad_r", "atlas", *JUDGED_BENCHMARKS)
 
 UNITS = ("sentence", "sentence_in_context", "paragraph")
 
 
 NOT_COMPUTED = (
-    "tracking", "sweep_name", "run_name", "evaluation.batch_tokens", "trainer.accelerator", "trainer.threads",
+    "tracking", "sweep_name", "run_name", "evaluation.batch_tokens", "evaluation.embeddings",
+    "evaluation.search_memory", "trainer.accelerator", "trainer.threads",
     "trainer.workers", "trainer.log_every", "trainer.checkpoint_steps",
     "trainer.checkpoint_minutes", "trainer.keep_checkpoints", "trainer.save_model",
 )  # fmt: skip
@@ -246,7 +249,8 @@ class EvaluationConfig:
     )
     root: str | None = option(
         None,
-        "Folder that holds mlqa-r/ and xquad-r/. Null: the cache folder, filled from the network on first use.",
+        "Folder that holds mlqa-r/ and xquad-r/, and hub data sets under their names (miracl/, miracl-corpus/, ...). "
+        "Null: cache folders, filled from the network on first use.",
     )
     languages: list[str] | None = option(None, "Languages to evaluate. Null: all of each benchmark.")
     unit: str = option(
@@ -259,6 +263,12 @@ class EvaluationConfig:
         "fp32", "Number format of the encoder; scores are always fp32.", choices=("fp32", "bf16", "fp16")
     )
     batch_tokens: int = option(16384, "Tokens of an encoding batch, padding included.", low=64)
+    embeddings: str | None = option(
+        None,
+        "Folder that keeps encoded passages of judged benchmarks, so that a killed encode goes on and several "
+        "processes share the work. Null: a temporary folder.",
+    )
+    search_memory: int = option(1024, "MiB for the scores of a search over judged benchmarks.", low=1)
 
 
 @dataclass

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -15,12 +16,14 @@ import torch
 from omegaconf import DictConfig
 
 from mixlingual.config import CONF_DIR, EvaluateConfig, register, to_config, to_plain
+from mixlingual.evaluation.judged import Share
 from mixlingual.evaluation.suite import evaluate_encoder, load_benchmarks
 from mixlingual.files import check_writable, written_whole
 from mixlingual.model.encoder import parameter_counts
 from mixlingual.model.load import load_encoder
 from mixlingual.records import MixlingualError
 from mixlingual.training.device import check_precision, device_of
+from mixlingual.training.gather import global_rank
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +40,11 @@ def main(cfg: DictConfig) -> None:
         sys.exit(1)
 
 
+def world_size() -> int:
+    """Number of processes that torchrun or Slurm started."""
+    return int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_STEP_NUM_TASKS", "1")))
+
+
 def evaluate(config: EvaluateConfig) -> None:
     """Writes the metrics of the encoder to `config.output`, and each query's scores beside it.
 
@@ -51,11 +59,18 @@ def evaluate(config: EvaluateConfig) -> None:
         torch.set_num_threads(config.threads)
     device = device_of(config.accelerator)
     check_precision(config.evaluation, device)
+    if device.type == "cuda":
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0"))))
     output = Path(config.output)
     check_writable(output.parent)
     benchmarks = load_benchmarks(config.evaluation)
     encoder, tokenizer = load_encoder(config.model, None, seed=0)
-    scores = evaluate_encoder(encoder, tokenizer, benchmarks, config.evaluation, device, config.post_hoc)
+    share = Share(global_rank(), world_size())
+    if share.parts > 1 and config.evaluation.embeddings is None:
+        raise MixlingualError("several processes share encoded passages in a folder; set evaluation.embeddings=FOLDER")
+    scores = evaluate_encoder(encoder, tokenizer, benchmarks, config.evaluation, device, config.post_hoc, share)
+    if share.part > 0:
+        return
     content = {
         "model": to_plain(config.model),
         "parameters": parameter_counts(encoder),

@@ -17,8 +17,18 @@ from hydra import initialize_config_dir
 from hydra.errors import HydraException
 
 from mixlingual.batches.pools import make_sampler
-from mixlingual.config import CONF_DIR, DataConfig, EvaluationConfig, ModelConfig, TrainConfig, register, to_plain
+from mixlingual.config import (
+    CONF_DIR,
+    JUDGED_BENCHMARKS,
+    DataConfig,
+    EvaluationConfig,
+    ModelConfig,
+    TrainConfig,
+    register,
+    to_plain,
+)
 from mixlingual.data.registry import load_benchmark, load_corpus
+from mixlingual.data.sources.judged import load_judged
 from mixlingual.model.outline import Outline, Sample, outline
 from mixlingual.records import MixlingualError, ParallelCorpus
 from mixlingual.run import corpus_texts
@@ -56,7 +66,10 @@ class Preflight:
     _kept: dict[str, object] = field(default_factory=dict)
 
     def check(self, run: TrainConfig) -> None:
-        """Raises MixlingualError where the run's device, data, pools, encoder or benchmarks are not usable."""
+        """Raises MixlingualError where the run's device, data, pools, encoder or benchmarks are not usable.
+
+        Judged benchmarks are checked but not counted: their passages are not read.
+        """
         check_precision(run.evaluation, device_of(run.trainer.accelerator))
         corpus = self._corpus(run.data)
         size = self._outline(run.model, corpus)
@@ -71,6 +84,9 @@ class Preflight:
             kept = (run.trainer.keep_checkpoints + 1) * CHECKPOINT_BYTES * size.parameters["total"]
             self.cost.checkpoints = max(self.cost.checkpoints, kept)
         for name in run.evaluation.benchmarks:
+            if name in JUDGED_BENCHMARKS:
+                load_judged(name, Path(run.evaluation.root) if run.evaluation.root else None, run.evaluation.languages)
+                continue
             queries, candidates, languages = self._benchmark(name, run.evaluation)
             tokens = queries * size.query_tokens + candidates * size.passage_tokens
             self.cost.evaluate_flops += ENCODE_FLOPS * weights * tokens

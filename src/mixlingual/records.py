@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,6 +83,57 @@ class Benchmark:
     """False when the user restricted the benchmark's languages."""
     unit: str = "sentence"
     """What a candidate is: see `config.UNITS`."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Passages in files, of any number, that are read as a stream in one order."""
+
+    name: str
+    language: str
+    read: Callable[[], Iterator[Candidate]]
+    fingerprint: str
+    """Hash of the names and sizes of its files: contents of 100 GB are not hashed."""
+
+    def __iter__(self) -> Iterator[Candidate]:
+        return self.read()
+
+
+@dataclass(frozen=True)
+class JudgedTask:
+    """Queries of one language against one corpus, with judgements by query id and passage id.
+
+    Query ids and passage ids are separate names: one may equal the other and mean nothing by it.
+    """
+
+    queries: tuple[Query, ...]
+    language: str
+    """Of the queries."""
+    corpus: Corpus
+    qrels: dict[str, dict[str, int]]
+    """Query id -> passage id -> relevance; every judged query counts, whether or not anything is found for it."""
+    answers: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Query id -> strings of which a passage must hold one, where passages are not judged."""
+
+
+@dataclass(frozen=True)
+class JudgedBenchmark:
+    """Tasks over corpora that may be large, as MIRACL's."""
+
+    name: str
+    tasks: tuple[JudgedTask, ...]
+    measures: tuple[str, ...]
+    """Keys of `evaluation.judged.MEASURES`, the official one first."""
+    fingerprint: str
+    complete: bool = True
+    """False when the user restricted the languages."""
+    note: str = ""
+    """What its figures must not be compared with."""
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Languages of queries and passages, sorted."""
+        return tuple(sorted({code for task in self.tasks for code in (task.language, task.corpus.language)}))
 
 
 @dataclass(frozen=True)

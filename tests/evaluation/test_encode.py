@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mixlingual.evaluation.encode import encode, token_batches
+from mixlingual.evaluation.encode import encode, encoder_fingerprint, token_batches
 from mixlingual.records import MixlingualError
 
 CPU = torch.device("cpu")
@@ -101,3 +101,29 @@ def test_embeddings_that_are_not_finite_are_refused():
         encoder.table.weight[3 + ord("h") % 50] = float("nan")
     with pytest.raises(MixlingualError, match=r"toy queries: 5 of 8 embeddings .* text 0 \('a long text"):
         run(encoder, TEXTS)
+
+
+class Options:
+    """What a fingerprint reads of a tokenizer."""
+
+    def __init__(self, prefix="query: "):
+        self.prefix, self.max_length = {"query": prefix, "passage": ""}, {"query": 8, "passage": 8}
+
+
+def test_the_fingerprint_of_an_encoder_sees_weights_and_options():
+    def made(pooling="mean"):
+        encoder = RandomEncoder()
+        encoder.pooling, encoder.normalize = pooling, True
+        return encoder
+
+    changed = made()
+    with torch.no_grad():
+        changed.layer.bias[3] += 1e-6
+    prints = {
+        encoder_fingerprint(made(), Options()),
+        encoder_fingerprint(changed, Options()),
+        encoder_fingerprint(made("cls"), Options()),
+        encoder_fingerprint(made(), Options("")),
+    }
+    assert len(prints) == 4
+    assert encoder_fingerprint(made(), Options()) in prints

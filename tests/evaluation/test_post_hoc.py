@@ -15,7 +15,7 @@ def meaning(number):
     return np.random.default_rng(int(number)).standard_normal(5)
 
 
-def embed(texts, side):
+def embed(texts, side, label=""):
     """A text is LANGUAGE NUMBER: its embedding is the number's meaning, moved by the language."""
     pairs = [text.split() for text in texts]
     return np.array([meaning(number) + OFFSET[language] for language, number in pairs], np.float32)
@@ -93,7 +93,7 @@ def test_corrections_that_know_the_offset_undo_its_bias():
 def test_statistics_see_so_many_training_texts_and_nothing_else():
     seen = []
 
-    def watched(texts, side):
+    def watched(texts, side, label=""):
         seen.append((side, len(texts), texts[0], texts[-1]))
         return embed(texts, side)
 

@@ -5,7 +5,9 @@ Shape suffixes: N texts, U distinct texts, B texts of a batch, T tokens, D width
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,9 +16,16 @@ from tqdm import tqdm
 
 from mixlingual.model.encoder import DualEncoder
 from mixlingual.model.tokenizer import Side, TextTokenizer, pad
-from mixlingual.records import MixlingualError
+from mixlingual.records import MixlingualError, fingerprint
 
 _AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Embed(Protocol):
+    """Texts of a side to [N, D] embeddings; the label names them to whoever waits."""
+
+    def __call__(self, texts: list[str], side: Side, label: str = "training") -> NDArray[np.float32]:  # noqa: D102
+        ...
 
 
 def encode(
@@ -87,6 +96,16 @@ def token_batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[in
         size = max(1, batch_tokens // lengths[positions[start]])
         yield positions[start : start + size]
         start += size
+
+
+def encoder_fingerprint(encoder: DualEncoder, tokenizer: TextTokenizer) -> str:
+    """Sixteen hex digits that change with any weight, with pooling, normalisation, prefixes and length limits."""
+    digest = hashlib.sha256()
+    for name, weight in sorted(encoder.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(weight.detach().float().cpu().contiguous().numpy().tobytes())
+    options = (encoder.pooling, encoder.normalize, tokenizer.prefix, tokenizer.max_length)
+    return fingerprint((digest.hexdigest(), repr(options)))
 
 
 def _check_finite(embedding_ND: NDArray[np.float32], texts: Sequence[str], description: str) -> None:

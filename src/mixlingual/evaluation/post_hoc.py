@@ -14,12 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixlingual.config import PostHocConfig
+from mixlingual.evaluation.encode import Embed
 from mixlingual.evaluation.language_bias.geometry import unit
 from mixlingual.model.tokenizer import Side
 from mixlingual.records import DataError, ParallelCorpus
-
-Embed = Callable[[list[str], Side], NDArray[np.float32]]
-"""Texts of a side to [N, D] embeddings."""
 
 Map = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 Entry = TypeVar("Entry")

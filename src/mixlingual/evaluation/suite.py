@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,16 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from mixlingual.config import EvaluationConfig, PostHocConfig
+from mixlingual.config import JUDGED_BENCHMARKS, EvaluationConfig, PostHocConfig
 from mixlingual.data.registry import load_benchmark, load_corpus
-from mixlingual.evaluation.encode import encode
+from mixlingual.data.sources.judged import load_judged
+from mixlingual.evaluation.encode import Embed, encode, encoder_fingerprint
+from mixlingual.evaluation.judged import WHOLE, Share, score_judged
 from mixlingual.evaluation.post_hoc import Correction, fit_corrections
 from mixlingual.evaluation.protocol import PER_QUERY_COLUMNS, BenchmarkScores, score_benchmark
 from mixlingual.model.encoder import DualEncoder
 from mixlingual.model.tokenizer import Side, TextTokenizer
-from mixlingual.records import Benchmark
+from mixlingual.records import Benchmark, JudgedBenchmark, fingerprint
 
 log = logging.getLogger(__name__)
 
@@ -44,25 +47,33 @@ class SuiteScores:
     """Post-hoc correction -> benchmark -> metrics."""
 
 
-def load_benchmarks(config: EvaluationConfig) -> list[Benchmark]:
+def load_benchmarks(config: EvaluationConfig) -> list[Benchmark | JudgedBenchmark]:
     """The benchmarks of the config; read before training, so that a missing file costs no time.
 
     Raises:
         DataError: a benchmark is missing or malformed, or lacks a wanted language.
     """
     root = None if config.root is None else Path(config.root)
-    return [load_benchmark(name, root, config.languages, config.unit) for name in dict.fromkeys(config.benchmarks)]
+    return [
+        load_judged(name, root, config.languages)
+        if name in JUDGED_BENCHMARKS
+        else load_benchmark(name, root, config.languages, config.unit)
+        for name in dict.fromkeys(config.benchmarks)
+    ]
 
 
 def evaluate_encoder(
     encoder: DualEncoder,
     tokenizer: TextTokenizer,
-    benchmarks: Sequence[Benchmark],
+    benchmarks: Sequence[Benchmark | JudgedBenchmark],
     config: EvaluationConfig,
     device: torch.device,
     post_hoc: PostHocConfig | None = None,
+    share: Share = WHOLE,
 ) -> SuiteScores:
-    """Encode and score every benchmark, as it is and with each correction of `post_hoc`.
+    """Encode and score every benchmark, as it is and with each correction of `post_hoc`; judged ones as it is only.
+
+    Of several processes each encodes its `share` of large corpora, and the first scores everything.
 
     The encoder is moved to `device` with fp32 weights and stays there; its training or eval mode is restored.
 
@@ -71,47 +82,89 @@ def evaluate_encoder(
         DataError: the corpus of `post_hoc` lacks texts of a benchmark's language.
     """
     encoder.to(device).float()
-    scores: dict[str, BenchmarkScores] = {}
+    embed = partial(_embed, encoder, tokenizer, config, device)
+    found: dict[str, BenchmarkScores] = {}
     corrected: dict[str, dict[str, dict[str, Any]]] = {}
     timings = {}
-
-    def embed(texts: list[str], side: Side, label: str = "training") -> NDArray[np.float32]:
-        return encode(
-            encoder,
-            tokenizer,
-            texts,
-            side,
-            precision=config.precision,
-            batch_tokens=config.batch_tokens,
-            device=device,
-            description=f"{label} {_LABELS[side]}",
-        )
-
     with _eval_mode(encoder):
-        corrections: dict[str, Correction] = {}
-        if post_hoc is not None and post_hoc.methods:
-            languages = sorted({language for benchmark in benchmarks for language in benchmark.languages})
-            corpus = load_corpus(post_hoc.data)
-            corrections = fit_corrections(corpus, languages, post_hoc, embed, normalize=encoder.normalize)
+        corrections = _corrections(benchmarks, post_hoc, embed, normalize=encoder.normalize)
         for benchmark in benchmarks:
             start = time.perf_counter()
-            query_QD = embed([query.text for query in benchmark.queries], "query", benchmark.name)
-            candidate_ND = embed([candidate.text for candidate in benchmark.candidates], "passage", benchmark.name)
-            scores[benchmark.name] = _scored(benchmark, query_QD, candidate_ND, "")
-            timings[f"evaluate/{benchmark.name}"] = time.perf_counter() - start
-            for name, correct in corrections.items():
-                left_QD = correct(query_QD, [query.language for query in benchmark.queries], "query")
-                right_ND = correct(candidate_ND, [candidate.language for candidate in benchmark.candidates], "passage")
-                metrics = _scored(benchmark, left_QD, right_ND, f" with {name}").metrics
-                corrected.setdefault(name, {})[benchmark.name] = metrics
-    tables = [score.per_query for score in scores.values()]
+            if isinstance(benchmark, JudgedBenchmark):
+                encoding = fingerprint((encoder_fingerprint(encoder, tokenizer), config.precision))
+                scores = score_judged(benchmark, embed, encoding, config, device, share)
+            else:
+                scores = _parallel(benchmark, embed, corrections, corrected) if share.part == 0 else None
+            if scores is not None:
+                found[benchmark.name] = scores
+                timings[f"evaluate/{benchmark.name}"] = time.perf_counter() - start
+    return suite_scores(benchmarks, found, timings, corrected)
+
+
+def suite_scores(
+    benchmarks: Sequence[Benchmark | JudgedBenchmark],
+    found: dict[str, BenchmarkScores],
+    timings: dict[str, float],
+    corrected: dict[str, dict[str, dict[str, Any]]],
+) -> SuiteScores:
+    """One record of the scores of all benchmarks."""
+    tables = [score.per_query for score in found.values()]
     return SuiteScores(
-        benchmarks={name: score.metrics for name, score in scores.items()},
+        benchmarks={name: score.metrics for name, score in found.items()},
         per_query=pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(PER_QUERY_COLUMNS)),
         timings=timings,
         fingerprints={benchmark.name: benchmark.fingerprint for benchmark in benchmarks},
         corrected=corrected,
     )
+
+
+def _embed(
+    encoder: DualEncoder,
+    tokenizer: TextTokenizer,
+    config: EvaluationConfig,
+    device: torch.device,
+    texts: list[str],
+    side: Side,
+    label: str = "training",
+) -> NDArray[np.float32]:
+    return encode(
+        encoder,
+        tokenizer,
+        texts,
+        side,
+        precision=config.precision,
+        batch_tokens=config.batch_tokens,
+        device=device,
+        description=f"{label} {_LABELS[side]}",
+    )
+
+
+def _corrections(
+    benchmarks: Sequence[Benchmark | JudgedBenchmark], post_hoc: PostHocConfig | None, embed: Embed, *, normalize: bool
+) -> dict[str, Correction]:
+    """The corrections of `post_hoc` for the languages of the parallel benchmarks."""
+    if post_hoc is None or not post_hoc.methods:
+        return {}
+    parallel = [benchmark for benchmark in benchmarks if isinstance(benchmark, Benchmark)]
+    languages = sorted({language for benchmark in parallel for language in benchmark.languages})
+    return fit_corrections(load_corpus(post_hoc.data), languages, post_hoc, embed, normalize=normalize)
+
+
+def _parallel(
+    benchmark: Benchmark,
+    embed: Embed,
+    corrections: dict[str, Correction],
+    corrected: dict[str, dict[str, dict[str, Any]]],
+) -> BenchmarkScores:
+    """Scores of the encoder as it is; those with each correction go to `corrected`."""
+    query_QD = embed([query.text for query in benchmark.queries], "query", benchmark.name)
+    candidate_ND = embed([candidate.text for candidate in benchmark.candidates], "passage", benchmark.name)
+    for name, correct in corrections.items():
+        left_QD = correct(query_QD, [query.language for query in benchmark.queries], "query")
+        right_ND = correct(candidate_ND, [candidate.language for candidate in benchmark.candidates], "passage")
+        metrics = _scored(benchmark, left_QD, right_ND, f" with {name}").metrics
+        corrected.setdefault(name, {})[benchmark.name] = metrics
+    return _scored(benchmark, query_QD, candidate_ND, "")
 
 
 def _scored(

@@ -1,0 +1,236 @@
+"""Benchmarks with judged passages: one search for each corpus, scored as trec_eval does with -c and -M 100.
+
+Lists are cut at 100 passages before any measure. Every query counts, also one that finds nothing or that only the
+qrels name: it scores 0. Shape suffixes: Q queries, K passages of a list, D width of the embedding.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from mixlingual.config import EvaluationConfig
+from mixlingual.evaluation.encode import Embed
+from mixlingual.evaluation.groups import macro
+from mixlingual.evaluation.protocol import BenchmarkScores
+from mixlingual.evaluation.search import search
+from mixlingual.evaluation.shards import Shards, encode_corpus
+from mixlingual.records import DataError, JudgedBenchmark, JudgedTask
+
+DEPTH = 100
+"""Passages of a list."""
+
+
+def ndcg_at_10(ranked: Sequence[str], judged: Mapping[str, int]) -> float:
+    """trec_eval's ndcg_cut.10: gain is the relevance, discount log2(1 + rank), ideal over all judged; in [0, 1]."""
+
+    def gain(relevances: Sequence[int]) -> float:
+        return sum(max(rel, 0) / math.log2(1 + rank) for rank, rel in enumerate(relevances[:10], start=1))
+
+    ideal = gain(sorted(judged.values(), reverse=True))
+    return gain([judged.get(passage, 0) for passage in ranked]) / ideal if ideal else 0.0
+
+
+def recall_at_100(ranked: Sequence[str], judged: Mapping[str, int]) -> float:
+    """trec_eval's recall.100: the share of the relevant passages that are in the list; in [0, 1]."""
+    relevant = {passage for passage, rel in judged.items() if rel > 0}
+    return len(relevant.intersection(ranked[:DEPTH])) / len(relevant) if relevant else 0.0
+
+
+def reciprocal_rank_at_100(ranked: Sequence[str], judged: Mapping[str, int]) -> float:
+    """trec_eval's recip_rank with -M 100: 1 / the rank of the first relevant passage, 0 if there is none."""
+    ranks = (rank for rank, passage in enumerate(ranked[:DEPTH], start=1) if judged.get(passage, 0) > 0)
+    return 1 / next(ranks, math.inf)
+
+
+MEASURES = {"ndcg@10": ndcg_at_10, "r@100": recall_at_100, "mrr@100": reciprocal_rank_at_100}
+"""Name in results -> measure of one query."""
+
+ANSWER_DEPTHS = {"answer_recall@20": 20, "answer_recall@100": 100}
+"""Name in results -> passages in which an answer is looked for."""
+
+
+@dataclass(frozen=True)
+class Lists:
+    """What a search found for the queries of a task, in their order."""
+
+    ids: list[list[str]]
+    scores: list[list[float]]
+    positions: NDArray[np.int64]
+    """[Q, K] positions of the passages in their corpus."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """The shards that a process encodes: those whose number is `part` modulo `parts`."""
+
+    part: int = 0
+    parts: int = 1
+
+
+WHOLE = Share()
+"""All shards: one process alone."""
+
+
+def score_judged(
+    benchmark: JudgedBenchmark,
+    embed: Embed,
+    encoding: str,
+    config: EvaluationConfig,
+    device: torch.device,
+    share: Share = WHOLE,
+) -> BenchmarkScores | None:
+    """Encode each corpus once, search it for all queries on it, and score every task.
+
+    Args:
+        benchmark: what to score.
+        embed: texts, side and label to embeddings.
+        encoding: names the encoder and its precision; encoded passages are reused for the same one only.
+        config: the `evaluation` options.
+        device: where to search.
+        share: this process's part of the encoding, where several have the folder `config.embeddings`.
+
+    Returns:
+        The scores; None if another process's part is the first, which scores.
+
+    Raises:
+        DataError: passages cannot be read, or an id comes twice in a list.
+        MixlingualError: `config.embeddings` holds the passages of another encoder.
+    """
+    rows = []
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(temporary if config.embeddings is None else config.embeddings)
+        for name, tasks in groupby(sorted(benchmark.tasks, key=lambda t: t.corpus.name), lambda t: t.corpus.name):
+            on_corpus = list(tasks)
+            shards = encode_corpus(
+                on_corpus[0].corpus,
+                partial(embed, side="passage", label=name),
+                root / encoding / name,
+                encoding,
+                part=share.part,
+                parts=share.parts,
+            )
+            if share.part == 0:
+                found = _search(on_corpus, shards, embed, config, device)
+                rows += [_rows(benchmark, task, lists) for task, lists in zip(on_corpus, found)]
+    return _scores(benchmark, pd.concat(rows, ignore_index=True)) if rows else None
+
+
+def _scores(benchmark: JudgedBenchmark, table: pd.DataFrame) -> BenchmarkScores:
+    metrics = {
+        "fingerprint": benchmark.fingerprint,
+        "languages": list(benchmark.languages),
+        "complete": benchmark.complete,
+        "queries": len(table),
+        **({"note": benchmark.note} if benchmark.note else {}),
+        **_sections(table, benchmark.measures),
+    }
+    return BenchmarkScores(metrics, table.astype(dict.fromkeys(benchmark.measures, np.float32)))
+
+
+def _search(
+    tasks: Sequence[JudgedTask], shards: Shards, embed: Embed, config: EvaluationConfig, device: torch.device
+) -> Iterator[Lists]:
+    """The lists of each task, from one pass over the corpus."""
+    query_QD = np.concatenate(
+        [embed([query.text for query in task.queries], "query", f"{task.language} queries for") for task in tasks]
+    )
+    hits = search(query_QD, shards, DEPTH, memory_mib=config.search_memory, device=device)
+    ids = shards.ids(hits.position_QK.ravel())
+    depth, start = hits.position_QK.shape[1], 0
+    for task in tasks:
+        rows = range(start, start := start + len(task.queries))
+        found = [ids[row * depth : (row + 1) * depth] for row in rows]
+        for query, listed in zip(task.queries, found):
+            if len(set(listed)) < len(listed):
+                raise DataError(f"{task.corpus.name}: a passage id comes twice among the results of query {query.id}")
+        yield Lists(found, hits.score_QK[rows].tolist(), hits.position_QK[rows])
+
+
+def _rows(benchmark: JudgedBenchmark, task: JudgedTask, lists: Lists) -> pd.DataFrame:
+    """One row for each query of the topics and of the qrels, which may name others."""
+    values = _answered(task, lists) if task.answers else _judged(task, lists, benchmark.measures)
+    paragraph = {query.id: query.paragraph for query in task.queries}
+    return pd.DataFrame(
+        {
+            "benchmark": benchmark.name,
+            "setting": "mono" if task.language == task.corpus.language else "cross",
+            "query": list(values),
+            "paragraph": [paragraph.get(query, query) for query in values],
+            "query_language": task.language,
+            "candidate_language": task.corpus.language,
+            **{name: [row[name] for row in values.values()] for name in benchmark.measures},
+        }
+    )
+
+
+def _judged(task: JudgedTask, lists: Lists, measures: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Query id -> measure -> value."""
+    ranked = dict(zip((query.id for query in task.queries), lists.ids))
+    return {
+        query: {name: MEASURES[name](ranked.get(query, []), judged) for name in measures}
+        for query, judged in task.qrels.items()
+    }
+
+
+def _answered(task: JudgedTask, lists: Lists) -> dict[str, dict[str, float]]:
+    """1 where one of the first passages holds an answer, else 0; the passages found are read once more for it.
+
+    Source: recall of RocketQA (Qu et al. 2021) and DPR, as BGE-M3 reports MKQA.
+    """
+    wanted = set(lists.positions.ravel().tolist())
+    texts = {p: tokens(passage.text) for p, passage in enumerate(task.corpus) if p in wanted}
+    values = {}
+    for query, position_K in zip(task.queries, lists.positions.tolist()):
+        answers = [tokens(answer) for answer in task.answers[query.id]]
+        holds = (rank for rank, p in enumerate(position_K, start=1) if any(_holds(texts[p], a) for a in answers))
+        first = next(holds, math.inf)
+        values[query.id] = {name: float(first <= depth) for name, depth in ANSWER_DEPTHS.items()}
+    return values
+
+
+def tokens(text: str) -> str:
+    """The words of a text in lower case, decomposed (NFD), with a space on either side of each.
+
+    A word is a run of letters, numbers and marks; any other visible character is one, as in DPR's tokenizer.
+    """
+    decomposed = unicodedata.normalize("NFD", text).lower()
+    words = []
+    for kind, run in groupby(decomposed, lambda c: "w" if (k := unicodedata.category(c)[0]) in "LNM" else k):
+        if kind == "w":
+            words.append("".join(run))
+        elif kind not in "ZC":
+            words += list(run)
+    return f" {' '.join(words)} "
+
+
+def _holds(text: str, answer: str) -> bool:
+    return bool(answer.strip()) and answer in text
+
+
+def _sections(table: pd.DataFrame, measures: Sequence[str]) -> dict[str, Any]:
+    """Setting -> macro means over languages or pairs, `micro` means over queries, and those of each."""
+    sections = {}
+    for setting, rows in table.groupby("setting", sort=False):
+        language = rows["query_language"]
+        key = language if setting == "mono" else language + "-" + rows["candidate_language"]
+        means = {str(name): _means(part, measures) for name, part in rows.groupby(key, sort=False)}
+        label = "languages" if setting == "mono" else "pairs"
+        sections[str(setting)] = {**macro(list(means.values())), "micro": _means(rows, measures), label: means}
+    return sections
+
+
+def _means(rows: pd.DataFrame, measures: Sequence[str]) -> dict[str, float | int]:
+    return {**{name: float(rows[name].mean()) for name in measures}, "queries": len(rows)}

@@ -1,0 +1,144 @@
+"""Encoding to shards: what lies on disk, what a killed encode repeats, and whose shards are refused."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mixlingual.evaluation import shards as shards_module
+from mixlingual.evaluation.shards import Shards, encode_corpus
+from mixlingual.records import Candidate, Corpus, DataError, MixlingualError
+
+
+def corpus(size, name="made", ids=None):
+    def read():
+        for n in range(size):
+            yield Candidate(ids[n] if ids else f"d{n}", "sw", str(n))
+
+    return Corpus(name, "sw", read, f"print {size}")
+
+
+def embed(texts):
+    return np.array([[int(text), int(text) / 3, -1] for text in texts], np.float32)
+
+
+def kill_at_23(texts):
+    if "23" in texts:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return embed(texts)
+
+
+DIES = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {folder!r})
+from test_shards import corpus, encode_corpus, kill_at_23
+encode_corpus(corpus(40), kill_at_23, Path(sys.argv[1]), "e", shard_passages=10)
+"""
+
+
+class Counting:
+    """Embeds, notes every text, and fails at one of them if told to."""
+
+    def __init__(self, fail_at=None):
+        self.seen, self.fail_at = [], fail_at
+
+    def __call__(self, texts):
+        if self.fail_at in texts:
+            raise KeyboardInterrupt
+        self.seen += texts
+        return embed(texts)
+
+
+def test_shards_hold_the_corpus_in_its_order_as_fp16(tmp_path):
+    encoded = encode_corpus(corpus(25), embed, tmp_path, "e", shard_passages=10)
+    assert (len(encoded), encoded.dimension) == (25, 3)
+    assert sorted(path.name for path in tmp_path.glob("*[0-9].npy")) == ["00000.npy", "00001.npy", "00002.npy"]
+    blocks = list(encoded.blocks(4))
+    assert [(first, len(block)) for first, block in blocks] == [
+        (0, 4),
+        (4, 4),
+        (8, 2),
+        (10, 4),
+        (14, 4),
+        (18, 2),
+        (20, 4),
+        (24, 1),
+    ]
+    whole = np.concatenate([block for _, block in blocks])
+    assert whole.dtype == np.float16
+    np.testing.assert_array_equal(whole, embed(map(str, range(25))).astype(np.float16))
+    assert encoded.ids(np.array([24, 0, 10, 9])) == ["d24", "d0", "d10", "d9"]
+    assert all(isinstance(block, np.memmap) for _, block in blocks)
+
+
+def test_an_interrupted_encode_goes_on_where_it_stopped(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        encode_corpus(corpus(25), Counting(fail_at="12"), tmp_path, "e", shard_passages=10)
+    assert not (tmp_path / "complete.json").exists()
+    rest = Counting()
+    encoded = encode_corpus(corpus(25), rest, tmp_path, "e", shard_passages=10)
+    assert rest.seen == [str(n) for n in range(10, 25)]
+    assert len(encoded) == 25
+    again = Counting()
+    assert len(encode_corpus(corpus(25), again, tmp_path, "e", shard_passages=10)) == 25
+    assert again.seen == []
+
+
+def test_a_killed_encode_goes_on_where_it_stopped(tmp_path):
+    """SIGKILL in the middle of a shard leaves the shards before it, and nothing that looks like one."""
+
+    script = DIES.format(folder=str(Path(__file__).parent))
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL
+    rest = Counting()
+    encoded = encode_corpus(corpus(40), rest, tmp_path, "e", shard_passages=10)
+    assert rest.seen == [str(n) for n in range(20, 40)]
+    np.testing.assert_array_equal(
+        np.concatenate([block for _, block in encoded.blocks(100)]), embed(map(str, range(40))).astype(np.float16)
+    )
+
+
+def test_processes_share_the_shards(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards_module, "_POLL_SECONDS", 0.01)
+    sides = [Counting(), Counting()]
+    parts = [
+        threading.Thread(
+            target=encode_corpus,
+            args=(corpus(45), side, tmp_path, "e"),
+            kwargs={"part": part, "parts": 2, "shard_passages": 10},
+            daemon=True,
+        )
+        for part, side in enumerate(sides)
+    ]
+    for thread in parts:
+        thread.start()
+        while not (tmp_path / "encoding.json").exists():
+            time.sleep(0.01)
+    for thread in parts:
+        thread.join(timeout=30)
+        assert not thread.is_alive()
+    assert [{int(text) // 10 for text in side.seen} for side in sides] == [{0, 2, 4}, {1, 3}]
+    assert len(Shards(tmp_path)) == 45
+
+
+def test_shards_of_another_encoder_or_corpus_are_refused(tmp_path):
+    encode_corpus(corpus(5), embed, tmp_path, "one encoder")
+    for other, encoding in ((corpus(5), "another encoder"), (corpus(6), "one encoder")):
+        with pytest.raises(MixlingualError, match=r"holds the embeddings of .*one encoder.*; give another folder"):
+            encode_corpus(other, embed, tmp_path, encoding)
+
+
+def test_bad_corpora_are_refused(tmp_path):
+    with pytest.raises(DataError, match="made: the passage id 'x' occurs twice"):
+        encode_corpus(corpus(3, ids=["x", "y", "x"]), embed, tmp_path / "a", "e")
+    with pytest.raises(DataError, match="made holds no passages"):
+        encode_corpus(corpus(0), embed, tmp_path / "b", "e")
+    assert json.loads((tmp_path / "a" / "encoding.json").read_text())["encoding"] == "e"

@@ -1,14 +1,20 @@
 """The evaluate entry point, end to end, with an encoder from random weights."""
 
+import dataclasses
+import gzip
 import json
 
 import judged_folders
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from mixlingual.config import EvaluateConfig, EvaluationConfig, ModelConfig, PostHocConfig, ScratchConfig
-from mixlingual.data.sources.atlas import atlas_corpus
+from mixlingual.data.sources.atlas import atlas_benchmark, atlas_corpus
 from mixlingual.evaluate import evaluate
+from mixlingual.evaluation.encode import encode
+from mixlingual.evaluation.trec import read_run
 from mixlingual.model.export import save_encoder
 from mixlingual.model.load import load_encoder
 from mixlingual.records import MixlingualError
@@ -67,3 +73,66 @@ def test_judged_benchmarks_are_resumed_and_shared(checkpoint, tmp_path, monkeypa
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(MixlingualError, match=r"set evaluation\.embeddings=FOLDER"):
         evaluate(config_of(checkpoint, output, **options))
+
+
+def test_embeddings_and_runs_of_others_get_the_same_table(checkpoint, tmp_path):
+    output, runs = tmp_path / "out.json", tmp_path / "runs"
+    options = {"benchmarks": ["atlas"], "languages": ["de", "en"]}
+    evaluate(config_of(checkpoint, output, runs=str(runs), **options))
+    ours = json.loads(output.read_text())["benchmarks"]["atlas"]
+    benchmark = atlas_benchmark(["de", "en"])
+    encoder, tokenizer = load_encoder(ModelConfig(checkpoint=str(checkpoint)), None, seed=0)
+    ids = {
+        "queries": [f"{q.language}/{q.id}" for q in benchmark.queries],
+        "candidates": [c.id for c in benchmark.candidates],
+    }
+    for side, records, name in (
+        ("query", benchmark.queries, "queries"),
+        ("passage", benchmark.candidates, "candidates"),
+    ):
+        embedding_ND = encode(
+            encoder.eval(), tokenizer, [record.text for record in records], side,
+            precision="fp32", batch_tokens=16384, device=torch.device("cpu"), description="",
+        )  # fmt: skip
+        np.save(tmp_path / f"atlas.{name}.npy", embedding_ND[::-1])
+        (tmp_path / f"atlas.{name}.txt").write_text("".join(f"{identity}\n" for identity in ids[name][::-1]))
+    config = config_of(checkpoint, output, **options)
+    evaluate(dataclasses.replace(config, precomputed=str(tmp_path)))
+    result = json.loads(output.read_text())
+    assert result["source"] == str(tmp_path)
+    assert result["benchmarks"]["atlas"]["multi"] == ours["multi"]
+    run, qrels = read_run(runs / "atlas.trec.gz"), gzip.decompress((runs / "atlas.qrels.gz").read_bytes()).decode()
+    assert len(run) == len(benchmark.queries)
+    relevant = {tuple(line.split()[::2]) for line in qrels.splitlines()}
+    hits = [any((query, hit) in relevant for hit, _ in listed[:10]) for query, listed in run.items()]
+    table = pd.read_parquet(output.with_suffix(".parquet"))
+    assert np.mean(hits) == (table[table.setting == "multi"]["rr"] >= 0.1).mean()
+
+
+def test_runs_of_another_system_are_scored(checkpoint, tmp_path):
+    judged_folders.miracl(tmp_path)
+    output, runs = tmp_path / "out.json", tmp_path / "runs"
+    config = config_of(
+        checkpoint, output, benchmarks=["miracl"], root=str(tmp_path), languages=["sw", "yo"], runs=str(runs)
+    )
+    evaluate(config)
+    ours = json.loads(output.read_text())["benchmarks"]["miracl"]
+    assert sorted(path.name for path in (runs / "miracl").iterdir()) == [
+        "sw-sw.qrels.gz", "sw-sw.trec.gz", "yo-yo.qrels.gz", "yo-yo.trec.gz"
+    ]  # fmt: skip
+    evaluate(dataclasses.replace(config, score_runs=str(runs)))
+    assert json.loads(output.read_text())["benchmarks"]["miracl"] == ours
+    (runs / "miracl/yo-yo.trec.gz").unlink()
+    with pytest.raises(MixlingualError, match=r"yo-yo\.trec\.gz cannot be read"):
+        evaluate(dataclasses.replace(config, score_runs=str(runs)))
+
+
+def test_contradictions_are_reported_together():
+    config = EvaluateConfig(
+        precomputed="a", score_runs="b", evaluation=EvaluationConfig(benchmarks=["atlas", "miracl"]),
+        post_hoc=PostHocConfig(methods=["lir"]),
+    )  # fmt: skip
+    assert [path for path, _ in config.problems()] == [
+        "score_runs", "post_hoc.methods", "evaluation.benchmarks", "evaluation.benchmarks"
+    ]  # fmt: skip
+    assert [path for path, _ in EvaluateConfig().problems()] == ["model.checkpoint"]

@@ -38,7 +38,7 @@ UNITS = ("sentence", "sentence_in_context", "paragraph")
 
 NOT_COMPUTED = (
     "tracking", "sweep_name", "run_name", "evaluation.batch_tokens", "evaluation.embeddings",
-    "evaluation.search_memory", "trainer.accelerator", "trainer.threads",
+    "evaluation.search_memory", "evaluation.runs", "trainer.accelerator", "trainer.threads",
     "trainer.workers", "trainer.log_every", "trainer.checkpoint_steps",
     "trainer.checkpoint_minutes", "trainer.keep_checkpoints", "trainer.save_model",
 )  # fmt: skip
@@ -268,6 +268,9 @@ class EvaluationConfig:
         "Folder that keeps encoded passages of judged benchmarks, so that a killed encode goes on and several "
         "processes share the work. Null: a temporary folder.",
     )
+    runs: str | None = option(
+        None, "Folder that receives the 100 best of every query as TREC runs, and qrels. Null: none."
+    )
     search_memory: int = option(1024, "MiB for the scores of a search over judged benchmarks.", low=1)
 
 
@@ -349,10 +352,28 @@ class EvaluateConfig:
     accelerator: str = option("auto", "Where to run; auto takes a GPU if there is one.", choices=("auto", "cpu", "gpu"))
     threads: int | None = option(None, "CPU threads. Null: PyTorch's default.", low=1)
     output: str = option("evaluation.json", "File that receives the metrics, as JSON.")
+    precomputed: str | None = option(
+        None,
+        "Folder of embeddings that another program made, to score in place of an encoder: BENCHMARK.queries.npy and "
+        ".txt, BENCHMARK.candidates.npy and .txt. Null: encode with `model`.",
+    )
+    score_runs: str | None = option(
+        None,
+        "Folder of TREC runs of another system, to score in place of an encoder on judged benchmarks: "
+        "BENCHMARK/QUERY_LANGUAGE-PASSAGE_LANGUAGE.trec or .trec.gz. Null: encode with `model`.",
+    )
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Mistakes that concern several options, as (dotted path, message)."""
-        if self.model.checkpoint is None:
+        if self.precomputed is not None and self.score_runs is not None:
+            yield "score_runs", "embeddings or runs can be scored, not both; set precomputed or score_runs to null"
+        if self.post_hoc.methods and (self.precomputed is not None or self.score_runs is not None):
+            yield "post_hoc.methods", "corrections need an encoder; set precomputed and score_runs to null"
+        for name, value, judged in (("precomputed", self.precomputed, True), ("score_runs", self.score_runs, False)):
+            unfit = [known for known in self.evaluation.benchmarks if (known in JUDGED_BENCHMARKS) == judged]
+            if value is not None and unfit:
+                yield "evaluation.benchmarks", f"{name} cannot score {', '.join(unfit)}; leave them out"
+        if self.model.checkpoint is None and self.precomputed is None and self.score_runs is None:
             yield "model.checkpoint", "evaluation needs a trained encoder; set model.checkpoint=FOLDER_OR_HUB_ID"
         if self.post_hoc.methods and self.post_hoc.data.name == "parallel" and self.post_hoc.data.root is None:
             yield (

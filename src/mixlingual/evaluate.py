@@ -9,7 +9,9 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import hydra
 import torch
@@ -17,11 +19,12 @@ from omegaconf import DictConfig
 
 from mixlingual.config import CONF_DIR, EvaluateConfig, register, to_config, to_plain
 from mixlingual.evaluation.judged import Share
-from mixlingual.evaluation.suite import evaluate_encoder, load_benchmarks
+from mixlingual.evaluation.sentence_transformer import as_published
+from mixlingual.evaluation.suite import SuiteScores, evaluate_encoder, load_benchmarks, score_foreign
 from mixlingual.files import check_writable, written_whole
 from mixlingual.model.encoder import parameter_counts
 from mixlingual.model.load import load_encoder
-from mixlingual.records import MixlingualError
+from mixlingual.records import Benchmark, JudgedBenchmark, MixlingualError
 from mixlingual.training.device import check_precision, device_of
 from mixlingual.training.gather import global_rank
 
@@ -48,36 +51,27 @@ def world_size() -> int:
 def evaluate(config: EvaluateConfig) -> None:
     """Writes the metrics of the encoder to `config.output`, and each query's scores beside it.
 
-    The file holds `model` (its config), `parameters`, `benchmarks` (benchmark -> setting -> metrics), `post_hoc`
-    (correction -> benchmark -> setting -> metrics) and `timings` in seconds; the scores of each query are in a Parquet
-    file of the same name.
+    The file holds `model` (its config) and `parameters`, or the `source` of embeddings or runs; `benchmarks`
+    (benchmark -> setting -> metrics), `post_hoc` (correction -> benchmark -> setting -> metrics) and `timings` in
+    seconds. The scores of each query are in a Parquet file of the same name.
 
     Raises:
         MixlingualError: the checkpoint or a benchmark cannot be read, or embeddings are not finite.
     """
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    device = device_of(config.accelerator)
-    check_precision(config.evaluation, device)
-    if device.type == "cuda":
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0"))))
     output = Path(config.output)
     check_writable(output.parent)
     benchmarks = load_benchmarks(config.evaluation)
-    encoder, tokenizer = load_encoder(config.model, None, seed=0)
-    share = Share(global_rank(), world_size())
-    if share.parts > 1 and config.evaluation.embeddings is None:
-        raise MixlingualError("several processes share encoded passages in a folder; set evaluation.embeddings=FOLDER")
-    scores = evaluate_encoder(encoder, tokenizer, benchmarks, config.evaluation, device, config.post_hoc, share)
-    if share.part > 0:
-        return
-    content = {
-        "model": to_plain(config.model),
-        "parameters": parameter_counts(encoder),
-        "benchmarks": scores.benchmarks,
-        "post_hoc": scores.corrected,
-        "timings": scores.timings,
-    }
+    foreign = config.precomputed or config.score_runs
+    if foreign is not None:
+        scores, about = score_foreign(benchmarks, config.evaluation, Path(foreign)), {"source": foreign}
+    else:
+        encoded = _encode(config, benchmarks)
+        if encoded is None:
+            return
+        scores, about = encoded
+    content = {**about, "benchmarks": scores.benchmarks, "post_hoc": scores.corrected, "timings": scores.timings}
     with written_whole(output.with_suffix(".parquet")) as path:
         scores.per_query.to_parquet(path, index=False, compression="zstd")
     with written_whole(output) as path:
@@ -88,6 +82,25 @@ def evaluate(config: EvaluateConfig) -> None:
                 shown = "  ".join(f"{k} {v:.4g}" for k, v in settings[setting].items() if isinstance(v, float))
                 log.info("%s %s: %s", name, setting, shown)
     log.info("metrics in %s", output)
+
+
+def _encode(
+    config: EvaluateConfig, benchmarks: Sequence[Benchmark | JudgedBenchmark]
+) -> tuple[SuiteScores, dict[str, Any]] | None:
+    """Scores of the configured encoder and what it is; None in all but the first of several processes."""
+    device = device_of(config.accelerator)
+    check_precision(config.evaluation, device)
+    if device.type == "cuda":
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0"))))
+    share = Share(global_rank(), world_size())
+    if share.parts > 1 and config.evaluation.embeddings is None:
+        raise MixlingualError("several processes share encoded passages in a folder; set evaluation.embeddings=FOLDER")
+    model = as_published(config.model)
+    encoder, tokenizer = load_encoder(model, None, seed=0)
+    scores = evaluate_encoder(encoder, tokenizer, benchmarks, config.evaluation, device, config.post_hoc, share)
+    if share.part > 0:
+        return None
+    return scores, {"model": to_plain(model), "parameters": parameter_counts(encoder)}
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from mixlingual.evaluation.groups import macro
 from mixlingual.evaluation.protocol import BenchmarkScores
 from mixlingual.evaluation.search import search
 from mixlingual.evaluation.shards import Shards, encode_corpus
+from mixlingual.evaluation.trec import read_run, write_qrels, write_run
 from mixlingual.records import DataError, JudgedBenchmark, JudgedTask
 
 DEPTH = 100
@@ -123,8 +124,10 @@ def score_judged(
                 parts=share.parts,
             )
             if share.part == 0:
-                found = _search(on_corpus, shards, embed, config, device)
-                rows += [_rows(benchmark, task, lists) for task, lists in zip(on_corpus, found)]
+                for task, lists in zip(on_corpus, _search(on_corpus, shards, embed, config, device)):
+                    rows.append(_rows(benchmark, task, _values(benchmark, task, lists)))
+                    if config.runs is not None:
+                        _export(Path(config.runs, benchmark.name), task, lists)
     return _scores(benchmark, pd.concat(rows, ignore_index=True)) if rows else None
 
 
@@ -159,9 +162,25 @@ def _search(
         yield Lists(found, hits.score_QK[rows].tolist(), hits.position_QK[rows])
 
 
-def _rows(benchmark: JudgedBenchmark, task: JudgedTask, lists: Lists) -> pd.DataFrame:
+def score_runs(benchmark: JudgedBenchmark, folder: Path) -> BenchmarkScores:
+    """Scores of another system's TREC runs: FOLDER/BENCHMARK/QUERY_LANGUAGE-PASSAGE_LANGUAGE.trec, or .trec.gz.
+
+    Raises:
+        DataError: a run is missing or malformed, or the benchmark looks for answers in passages, which runs lack.
+    """
+    rows = []
+    for task in benchmark.tasks:
+        if task.answers:
+            raise DataError(f"{benchmark.name} looks for answers in passages; its runs cannot be scored without them")
+        path = Path(folder, benchmark.name, f"{_name(task)}.trec")
+        run = read_run(path if path.is_file() else path.with_name(f"{path.name}.gz"))
+        ranked = {query: [passage for passage, _ in hits] for query, hits in run.items()}
+        rows.append(_rows(benchmark, task, _judged(task, ranked, benchmark.measures)))
+    return _scores(benchmark, pd.concat(rows, ignore_index=True))
+
+
+def _rows(benchmark: JudgedBenchmark, task: JudgedTask, values: dict[str, dict[str, float]]) -> pd.DataFrame:
     """One row for each query of the topics and of the qrels, which may name others."""
-    values = _answered(task, lists) if task.answers else _judged(task, lists, benchmark.measures)
     paragraph = {query.id: query.paragraph for query in task.queries}
     return pd.DataFrame(
         {
@@ -176,13 +195,32 @@ def _rows(benchmark: JudgedBenchmark, task: JudgedTask, lists: Lists) -> pd.Data
     )
 
 
-def _judged(task: JudgedTask, lists: Lists, measures: Sequence[str]) -> dict[str, dict[str, float]]:
+def _values(benchmark: JudgedBenchmark, task: JudgedTask, lists: Lists) -> dict[str, dict[str, float]]:
     """Query id -> measure -> value."""
-    ranked = dict(zip((query.id for query in task.queries), lists.ids))
+    if task.answers:
+        return _answered(task, lists)
+    return _judged(task, dict(zip((query.id for query in task.queries), lists.ids)), benchmark.measures)
+
+
+def _judged(
+    task: JudgedTask, ranked: Mapping[str, Sequence[str]], measures: Sequence[str]
+) -> dict[str, dict[str, float]]:
     return {
-        query: {name: MEASURES[name](ranked.get(query, []), judged) for name in measures}
+        query: {name: MEASURES[name](ranked.get(query, [])[:DEPTH], judged) for name in measures}
         for query, judged in task.qrels.items()
     }
+
+
+def _export(folder: Path, task: JudgedTask, lists: Lists) -> None:
+    """The run, and the qrels where there are any, under the published ids."""
+    names = [query.id for query in task.queries]
+    write_run(folder / f"{_name(task)}.trec.gz", zip(names, lists.ids, lists.scores))
+    if task.qrels:
+        write_qrels(folder / f"{_name(task)}.qrels.gz", task.qrels)
+
+
+def _name(task: JudgedTask) -> str:
+    return f"{task.language}-{task.corpus.language}"
 
 
 def _answered(task: JudgedTask, lists: Lists) -> dict[str, dict[str, float]]:

@@ -47,6 +47,8 @@ class BenchmarkScores:
 
     metrics: dict[str, Any]
     per_query: pd.DataFrame
+    top_QK: NDArray[np.int64] | None = None
+    """Positions of the best candidates of the pool for each query, best first; None for judged benchmarks."""
 
 
 def score_benchmark(
@@ -84,7 +86,9 @@ def score_benchmark(
         **aggregate(table),
         **({"bias": profile.of_benchmark(query_QD, candidate_ND)} if several else {}),
     }
-    return BenchmarkScores(metrics, table.astype(dict.fromkeys((*_METRICS, *QUERY_COLUMNS), np.float32)))
+    return BenchmarkScores(
+        metrics, table.astype(dict.fromkeys((*_METRICS, *QUERY_COLUMNS), np.float32)), rankings.top_QK
+    )
 
 
 def _check(benchmark: Benchmark, query_QD: NDArray[np.float32], candidate_ND: NDArray[np.float32]) -> None:

@@ -20,9 +20,11 @@ from mixlingual.config import JUDGED_BENCHMARKS, EvaluationConfig, PostHocConfig
 from mixlingual.data.registry import load_benchmark, load_corpus
 from mixlingual.data.sources.judged import load_judged
 from mixlingual.evaluation.encode import Embed, encode, encoder_fingerprint
-from mixlingual.evaluation.judged import WHOLE, Share, score_judged
+from mixlingual.evaluation.judged import WHOLE, Share, score_judged, score_runs
 from mixlingual.evaluation.post_hoc import Correction, fit_corrections
+from mixlingual.evaluation.precomputed import read_embeddings
 from mixlingual.evaluation.protocol import PER_QUERY_COLUMNS, BenchmarkScores, score_benchmark
+from mixlingual.evaluation.trec import write_qrels, write_run
 from mixlingual.model.encoder import DualEncoder
 from mixlingual.model.tokenizer import Side, TextTokenizer
 from mixlingual.records import Benchmark, JudgedBenchmark, fingerprint
@@ -94,7 +96,7 @@ def evaluate_encoder(
                 encoding = fingerprint((encoder_fingerprint(encoder, tokenizer), config.precision))
                 scores = score_judged(benchmark, embed, encoding, config, device, share)
             else:
-                scores = _parallel(benchmark, embed, corrections, corrected) if share.part == 0 else None
+                scores = _parallel(benchmark, embed, config, corrections, corrected) if share.part == 0 else None
             if scores is not None:
                 found[benchmark.name] = scores
                 timings[f"evaluate/{benchmark.name}"] = time.perf_counter() - start
@@ -153,6 +155,7 @@ def _corrections(
 def _parallel(
     benchmark: Benchmark,
     embed: Embed,
+    config: EvaluationConfig,
     corrections: dict[str, Correction],
     corrected: dict[str, dict[str, dict[str, Any]]],
 ) -> BenchmarkScores:
@@ -164,7 +167,56 @@ def _parallel(
         right_ND = correct(candidate_ND, [candidate.language for candidate in benchmark.candidates], "passage")
         metrics = _scored(benchmark, left_QD, right_ND, f" with {name}").metrics
         corrected.setdefault(name, {})[benchmark.name] = metrics
-    return _scored(benchmark, query_QD, candidate_ND, "")
+    scores = _scored(benchmark, query_QD, candidate_ND, "")
+    if config.runs is not None:
+        export_lists(Path(config.runs), benchmark, scores, query_QD, candidate_ND)
+    return scores
+
+
+def export_lists(
+    folder: Path,
+    benchmark: Benchmark,
+    scores: BenchmarkScores,
+    query_QD: NDArray[np.float32],
+    candidate_ND: NDArray[np.float32],
+) -> None:
+    """BENCHMARK.trec.gz and BENCHMARK.qrels.gz of the pool of all languages; query ids are LANGUAGE/QUESTION."""
+    assert scores.top_QK is not None
+    ids = [candidate.id for candidate in benchmark.candidates]
+    names = [f"{query.language}/{query.id}" for query in benchmark.queries]
+    listed = (
+        (name, [ids[n] for n in top_K], (candidate_ND[top_K] @ query_D).tolist())
+        for name, query_D, top_K in zip(names, query_QD, scores.top_QK)
+    )
+    write_run(folder / f"{benchmark.name}.trec.gz", listed)
+    qrels: dict[str, dict[str, int]] = {}
+    for name, query in zip(names, benchmark.queries):
+        golds = (benchmark.gold.get((query.id, language)) for language in benchmark.languages)
+        qrels[name] = {ids[gold]: 1 for gold in golds if gold is not None}
+    write_qrels(folder / f"{benchmark.name}.qrels.gz", qrels)
+
+
+def score_foreign(
+    benchmarks: Sequence[Benchmark | JudgedBenchmark], config: EvaluationConfig, folder: Path
+) -> SuiteScores:
+    """Score what others made: embeddings for parallel benchmarks, TREC runs for judged ones.
+
+    Raises:
+        DataError: a file of `precomputed.read_embeddings` or `judged.score_runs` is missing or malformed.
+    """
+    found: dict[str, BenchmarkScores] = {}
+    timings = {}
+    for benchmark in benchmarks:
+        start = time.perf_counter()
+        if isinstance(benchmark, JudgedBenchmark):
+            found[benchmark.name] = score_runs(benchmark, folder)
+        else:
+            embeddings = read_embeddings(benchmark, folder)
+            found[benchmark.name] = _scored(benchmark, *embeddings, "")
+            if config.runs is not None:
+                export_lists(Path(config.runs), benchmark, found[benchmark.name], *embeddings)
+        timings[f"evaluate/{benchmark.name}"] = time.perf_counter() - start
+    return suite_scores(benchmarks, found, timings, {})
 
 
 def _scored(

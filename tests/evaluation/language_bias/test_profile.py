@@ -192,3 +192,14 @@ def test_measures_without_questions_are_left_out():
     assert not {"rank_distance", "own_first", "tlr@10"} & set(metrics["multi"])
     assert "alignment_cross" not in metrics["bias"]["geometry"]
     assert json.dumps(metrics, allow_nan=False)
+
+
+def test_a_collapsed_encoder_is_scored_without_nan():
+    """All embeddings equal, as after a diverged run: measures that are undefined are left out, none fails."""
+    benchmark, query_QD, candidate_ND = made(7)
+    metrics = score_benchmark(benchmark, np.ones_like(query_QD), np.ones_like(candidate_ND)).metrics
+    assert json.dumps(metrics, allow_nan=False)
+    assert "centroid_variance_share" not in metrics["bias"]["geometry"]
+    assert metrics["bias"]["geometry"]["language_probe"] == pytest.approx(1 / 4)
+    assert metrics["bias"]["geometry"]["uniformity_across"] == pytest.approx(0, abs=1e-6)
+    assert score_benchmark(benchmark, 0 * query_QD, 0 * candidate_ND).metrics["bias"]["geometry"]

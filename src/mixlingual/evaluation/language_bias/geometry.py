@@ -18,21 +18,24 @@ def centroid_variance_share(embedding_ND: NDArray[np.float32], language_N: NDArr
     """eta^2 = SS_between languages / SS_total: the share of the variance that language centroids explain.
 
     In [0, 1]; 0 means that the languages have one centroid. Random labels give (M - 1) / (N - 1). On parallel texts
-    it is language alone; on others content counts too. Source: analysis of variance; the offset that centering takes
-    away.
+    it is language alone; on others content counts too. NaN if all embeddings are equal. Source: analysis of variance;
+    it measures the offset that centering takes away.
     """
     centred_ND = embedding_ND - embedding_ND.mean(axis=0, dtype=np.float64)
     between = sum(
         (language_N == m).sum() * float((centred_ND[language_N == m].mean(axis=0) ** 2).sum())
         for m in np.unique(language_N)
     )
-    return float(between / (centred_ND**2).sum())
+    total = float((centred_ND**2).sum())
+    return between / total if total > 0 else float("nan")
 
 
 def language_probe(
     embedding_ND: NDArray[np.float32], language_N: NDArray[np.int64], cluster_N: NDArray[np.int64]
 ) -> float:
     """Balanced accuracy of a linear probe for the language, on texts of clusters that it was not trained on.
+
+    NaN if there is one cluster only.
 
     In [0, 1]; chance is 1 / M, as recall is averaged over languages. 1 means that a linear map tells the languages
     apart. The probe is ridge regression on the language's indicator, trained on the clusters of even number and
@@ -45,6 +48,8 @@ def language_probe(
         cluster_N: [N] numbers of their clusters; texts that are parallel share one.
     """
     recalls = []
+    if len(np.unique(cluster_N % 2)) < 2:
+        return float("nan")
     for fold in (0, 1):
         train_N = cluster_N % 2 == fold
         predicted_N = _ridge(embedding_ND[train_N], language_N[train_N], embedding_ND[~train_N])
@@ -102,6 +107,6 @@ def _ridge(
     centred_ND = train_ND - mean_D
     target_NM = (language_N[:, None] == np.arange(language_N.max() + 1)).astype(np.float64)
     gram_DD = centred_ND.T @ centred_ND
-    penalty = _PENALTY * np.trace(gram_DD) / len(gram_DD)
+    penalty = _PENALTY * np.trace(gram_DD) / len(gram_DD) + np.finfo(np.float64).tiny
     weight_DM = np.linalg.solve(gram_DD + penalty * np.eye(len(gram_DD)), centred_ND.T @ target_NM)
     return np.asarray(((test_ND - mean_D) @ weight_DM + target_NM.mean(axis=0)).argmax(axis=1))

@@ -1,0 +1,78 @@
+"""TREC run and qrels files: what other evaluators read, and what other systems leave."""
+
+from __future__ import annotations
+
+import gzip
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from mixlingual.files import written_whole
+from mixlingual.records import DataError
+
+TAG = "mixlingual"
+
+Run = dict[str, list[tuple[str, float]]]
+"""Query id -> (passage id, score) of its list, best first."""
+
+
+def write_run(path: Path, lists: Iterable[tuple[str, Sequence[str], Sequence[float]]]) -> None:
+    """Write `query Q0 passage rank score tag` lines, gzip-compressed.
+
+    Scores have nine significant digits, which tell every two fp32 numbers apart, so that ties stay ties and evaluators
+    that sort by score and id find the same order.
+
+    Args:
+        path: *.trec.gz.
+        lists: query id, passage ids best first, and their scores.
+    """
+    lines = (
+        f"{query} Q0 {passage} {rank} {score:.9g} {TAG}\n"
+        for query, passages, scores in lists
+        for rank, (passage, score) in enumerate(zip(passages, scores), start=1)
+    )
+    _write(path, lines)
+
+
+def write_qrels(path: Path, qrels: Mapping[str, Mapping[str, int]]) -> None:
+    """Write `query 0 passage relevance` lines, gzip-compressed."""
+    _write(path, (f"{query} 0 {passage} {rel}\n" for query, row in qrels.items() for passage, rel in row.items()))
+
+
+def read_run(path: Path) -> Run:
+    """The lists of a run file, plain or gzip, in trec_eval's order: by score, then id, both descending; not by rank.
+
+    Raises:
+        DataError: the file is missing, or a line is malformed, has no finite score or repeats a passage.
+    """
+    run: dict[str, dict[str, float]] = {}
+    for number, line in enumerate(_lines(path), start=1):
+        fields = line.split()
+        if len(fields) != 6:
+            raise DataError(
+                f"{path}, line {number}: got {len(fields)} fields, expected 6: query Q0 passage rank score tag"
+            )
+        query, _, passage, _, text, _ = fields
+        try:
+            score = float(text)
+        except ValueError:
+            score = math.nan
+        if not math.isfinite(score):
+            raise DataError(f"{path}, line {number}: the score {text!r} is no finite number")
+        if passage in run.setdefault(query, {}):
+            raise DataError(f"{path}, line {number}: query {query} lists passage {passage} twice; keep one line")
+        run[query][passage] = score
+    return {query: sorted(row.items(), key=lambda hit: (hit[1], hit[0]), reverse=True) for query, row in run.items()}
+
+
+def _write(path: Path, lines: Iterable[str]) -> None:
+    with written_whole(path) as temporary, gzip.open(temporary, "wt", encoding="utf-8", compresslevel=4) as file:
+        file.writelines(lines)
+
+
+def _lines(path: Path) -> Iterator[str]:
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
+            yield from file
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read ({error}); give a TREC run file, plain or gzip") from error

@@ -1,0 +1,111 @@
+"""Models of sentence-transformers: what their files say, and the same embeddings as the library gives."""
+
+import json
+import logging
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+import torch
+
+from mixlingual.config import ModelConfig, ScratchConfig
+from mixlingual.data.sources.atlas import atlas_corpus
+from mixlingual.evaluation.encode import encode
+from mixlingual.evaluation.sentence_transformer import as_published
+from mixlingual.model.export import save_encoder
+from mixlingual.model.load import load_encoder
+from mixlingual.records import MixlingualError
+from mixlingual.run import corpus_texts
+
+TRANSFORMER = {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}
+POOLING = {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}
+NORMALIZE = {"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"}
+DENSE = {"idx": 2, "name": "2", "path": "2_Dense", "type": "sentence_transformers.models.Dense"}
+WITHOUT_PROMPT = {"pooling_mode": "mean", "include_prompt": False}
+NEW_POOLING = POOLING | {"type": "sentence_transformers.sentence_transformer.modules.pooling.Pooling"}
+
+
+def write(folder, modules=(TRANSFORMER, POOLING), pooling=None, **settings):
+    (folder / "1_Pooling").mkdir(exist_ok=True)
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "1_Pooling/config.json").write_text(json.dumps(pooling or {"pooling_mode_mean_tokens": True}))
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(settings))
+    return ModelConfig(checkpoint=str(folder), pooling="cls", normalize=False, query_prefix="mine: ")
+
+
+@pytest.mark.parametrize(
+    ("pooling", "expected"),
+    [
+        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, "cls"),
+        ({"pooling_mode_lasttoken": True}, "last"),
+        ({"embedding_dimension": 8, "pooling_mode": "mean", "include_prompt": True}, "mean"),
+        ({"pooling_mode": ["cls"]}, "cls"),
+    ],
+)
+def test_pooling_of_old_and_new_files(tmp_path, pooling, expected):
+    assert as_published(write(tmp_path, [TRANSFORMER, NEW_POOLING], pooling)).pooling == expected
+
+
+def test_scores_prompts_and_what_stays(tmp_path, caplog):
+    config = write(tmp_path, prompts={"query": "q: ", "document": "d: ", "other": "o"}, similarity_fn_name="cosine")
+    with caplog.at_level(logging.WARNING):
+        read = as_published(config)
+    assert (read.normalize, read.query_prefix, read.passage_prefix) == (True, "q: ", "d: ")
+    assert (read.checkpoint, read.max_query_length) == (str(tmp_path), 128)
+    assert "model.query_prefix: 'q: ' of" in caplog.text
+    assert as_published(write(tmp_path, similarity_fn_name="dot")).normalize is False
+    assert as_published(write(tmp_path, [TRANSFORMER, POOLING, NORMALIZE], similarity_fn_name="dot")).normalize is True
+    assert as_published(write(tmp_path)).query_prefix == "mine: ", "without prompts the config's prefixes stay"
+
+
+def test_weights_may_lie_in_a_folder_of_their_own(tmp_path):
+    (tmp_path / "0_Transformer").mkdir()
+    read = as_published(write(tmp_path, [TRANSFORMER | {"path": "0_Transformer"}, POOLING]))
+    assert read.checkpoint == str(tmp_path / "0_Transformer")
+
+
+@pytest.mark.parametrize(
+    ("modules", "pooling", "settings", "message"),
+    [
+        ([TRANSFORMER, POOLING, DENSE], None, {}, "modules Dense"),
+        ([TRANSFORMER], None, {}, "no pooling module"),
+        ([TRANSFORMER, POOLING], {"pooling_mode_max_tokens": True}, {}, "its pooling is max_tokens"),
+        ([TRANSFORMER, POOLING], {"pooling_mode": ["cls", "mean"]}, {}, "its pooling is cls and mean"),
+        ([TRANSFORMER, POOLING], None, {"similarity_fn_name": "euclidean"}, "its scores are euclidean"),
+        ([TRANSFORMER, POOLING], WITHOUT_PROMPT, {"prompts": {"query": "q"}}, "leaves the prompt"),
+    ],
+)  # fmt: skip
+def test_parts_that_we_lack_are_refused(tmp_path, modules, pooling, settings, message):
+    with pytest.raises(MixlingualError, match=rf"{message}.*give the arrays with precomputed=FOLDER"):
+        as_published(write(tmp_path, modules, pooling, **settings))
+
+
+def test_other_folders_stay_as_they_are(tmp_path):
+    config = ModelConfig(checkpoint=str(tmp_path), pooling="cls")
+    assert as_published(config) == config
+    write(tmp_path)
+    (tmp_path / "mixlingual.json").write_text("{}")
+    assert as_published(config) == config
+
+
+@pytest.mark.skipif(find_spec("sentence_transformers") is None, reason="needs sentence-transformers")
+@pytest.mark.parametrize("pooling", ["mean", "cls", "last"])
+def test_the_library_gives_the_same_embeddings(tmp_path, pooling):
+    from sentence_transformers import SentenceTransformer
+
+    texts = ["Where is it?", "Wo liegt das, und warum?", "x"]
+    made = ModelConfig(
+        scratch=ScratchConfig(1, 32, 2, 64, 900), pooling=pooling, query_prefix="query: ", passage_prefix="p: "
+    )
+    encoder, tokenizer = load_encoder(made, lambda: corpus_texts(atlas_corpus(["de", "en"])), seed=0)
+    save_encoder(encoder, tokenizer, tmp_path / "model")
+    (tmp_path / "model/mixlingual.json").unlink()
+    theirs = SentenceTransformer(str(tmp_path / "model"), device="cpu")
+    read = as_published(ModelConfig(checkpoint=str(tmp_path / "model"), pooling="cls" if pooling != "cls" else "mean"))
+    encoder, tokenizer = load_encoder(read, None, seed=0)
+    for side, prompt in (("query", "query"), ("passage", "document")):
+        ours_ND = encode(
+            encoder.eval(), tokenizer, texts, side,
+            precision="fp32", batch_tokens=999, device=torch.device("cpu"), description="",
+        )  # fmt: skip
+        np.testing.assert_allclose(ours_ND, theirs.encode(texts, prompt_name=prompt), atol=1e-5)

@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from mixlingual.data.sources.atlas import atlas_benchmark
+from mixlingual.config import ModelConfig, ScratchConfig
+from mixlingual.data.sources.atlas import atlas_benchmark, atlas_corpus
+from mixlingual.model.export import save_encoder
+from mixlingual.model.load import load_encoder
+from mixlingual.run import corpus_texts
 
 os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # compiling ranx takes half a minute
 
@@ -54,3 +58,50 @@ def test_without_peers_ours_is_measured_alone(suite, monkeypatch, tmp_path, caps
     assert all(list(row) == ["name", "unit", "ours", "peer", "ratio"] for row in rows)
     assert all(row["ours"] > 0 and row["peer"] is None for row in rows)
     assert sum(line.startswith("goal ") for line in capsys.readouterr().out.splitlines()) == 1
+
+
+@pytest.fixture
+def searching(monkeypatch):
+    """The search benchmark, in this process."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    module = importlib.import_module("benchmarks.evaluation_search")
+    monkeypatch.setattr(
+        module,
+        "in_own_process",
+        lambda side, folder, number, mib: module.SIDES[side](folder, module.queries(number), mib),
+    )
+    return module
+
+
+def test_search_runs_in_the_memory_it_is_given_and_agrees_with_the_peer(searching, capsys):
+    rows = searching.compare([3000], repeats=1, number=5, memory_mib=8, peer_gib=1.0)
+    printed = capsys.readouterr().out
+    assert [row.unit for row in rows] == ["scores/s", "MiB"]
+    assert rows[0].ours > 0
+    if find_spec("faiss") is None:
+        assert "3,000 vectors: no faiss, it is not installed" in printed
+        assert all(row.peer is None for row in rows)
+    else:
+        assert "100.00% of the queries have the same 100 results" in printed
+        assert rows[0].ratio == pytest.approx(rows[0].ours / rows[0].peer)
+
+
+def test_a_peer_that_would_hold_too_much_is_left_out(searching, monkeypatch, capsys):
+    monkeypatch.setattr(searching, "find_spec", lambda name: name)
+    rows = searching.compare([8000], repeats=1, number=2, memory_mib=8, peer_gib=0.001)
+    assert "no faiss, it would hold 0 GiB (limit 0)" in capsys.readouterr().out
+    assert all(row.peer is None and row.ratio is None for row in rows)
+    assert next(iter(searching.verdicts(rows))).startswith("goal bounded memory")
+
+
+def test_encoding_is_compared_on_equal_embeddings(suite, monkeypatch, tmp_path, capsys):
+    encoding = importlib.import_module("benchmarks.evaluation_encode")
+    monkeypatch.setattr(encoding, "load_lareqa", suite.load_lareqa)
+    config = ModelConfig(scratch=ScratchConfig(1, 32, 2, 64, 900))
+    corpus = atlas_corpus(["de", "en"])
+    save_encoder(*load_encoder(config, lambda: corpus_texts(corpus), seed=0), tmp_path / "model")
+    [row] = encoding.compare(Path("unused"), str(tmp_path / "model"), repeats=1, size=40, peer_batch=8)
+    assert (row.unit, row.ours > 0) == ("texts/s", True)
+    if row.peer is not None:
+        assert "least cosine 1.000000" in capsys.readouterr().out
+        assert next(iter(encoding.verdicts([row]))).startswith("goal 1.5 times the texts/s: ")

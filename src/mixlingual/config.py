@@ -271,6 +271,13 @@ class EvaluationConfig:
     runs: str | None = option(
         None, "Folder that receives the 100 best of every query as TREC runs, and qrels. Null: none."
     )
+    search: str = option(
+        "exact",
+        "How judged benchmarks are searched: exactly, or by faiss with inverted lists (ivf, all passages in memory) "
+        "and product quantisation (ivf_pq); the recall of an approximate search is measured and reported.",
+        choices=("exact", "ivf", "ivf_pq"),
+    )
+    probes: int = option(32, "Inverted lists that a query of an approximate search looks into.", low=1)
     search_memory: int = option(1024, "MiB for the scores of a search over judged benchmarks.", low=1)
 
 

@@ -7,14 +7,8 @@ import torch
 from ir_measures import RR, R, nDCG
 
 from mixlingual.config import EvaluationConfig
-from mixlingual.evaluation.judged import (
-    Share,
-    ndcg_at_10,
-    recall_at_100,
-    reciprocal_rank_at_100,
-    score_judged,
-    tokens,
-)
+from mixlingual.evaluation.judged import Share, score_judged
+from mixlingual.evaluation.judged_metrics import ndcg_at_10, recall_at_100, reciprocal_rank_at_100, tokens
 from mixlingual.records import Candidate, Corpus, DataError, JudgedBenchmark, JudgedTask, MixlingualError, Query
 
 CPU = torch.device("cpu")

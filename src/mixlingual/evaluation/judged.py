@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -22,45 +21,15 @@ import torch
 from numpy.typing import NDArray
 
 from mixlingual.config import EvaluationConfig
+from mixlingual.evaluation.approximate import approximate_search
 from mixlingual.evaluation.encode import Embed
 from mixlingual.evaluation.groups import macro
+from mixlingual.evaluation.judged_metrics import ANSWER_DEPTHS, DEPTH, MEASURES, holds_any, tokens
 from mixlingual.evaluation.protocol import BenchmarkScores
-from mixlingual.evaluation.search import search
+from mixlingual.evaluation.search import Hits, search
 from mixlingual.evaluation.shards import Shards, encode_corpus
 from mixlingual.evaluation.trec import read_run, write_qrels, write_run
 from mixlingual.records import DataError, JudgedBenchmark, JudgedTask
-
-DEPTH = 100
-"""Passages of a list."""
-
-
-def ndcg_at_10(ranked: Sequence[str], judged: Mapping[str, int]) -> float:
-    """trec_eval's ndcg_cut.10: gain is the relevance, discount log2(1 + rank), ideal over all judged; in [0, 1]."""
-
-    def gain(relevances: Sequence[int]) -> float:
-        return sum(max(rel, 0) / math.log2(1 + rank) for rank, rel in enumerate(relevances[:10], start=1))
-
-    ideal = gain(sorted(judged.values(), reverse=True))
-    return gain([judged.get(passage, 0) for passage in ranked]) / ideal if ideal else 0.0
-
-
-def recall_at_100(ranked: Sequence[str], judged: Mapping[str, int]) -> float:
-    """trec_eval's recall.100: the share of the relevant passages that are in the list; in [0, 1]."""
-    relevant = {passage for passage, rel in judged.items() if rel > 0}
-    return len(relevant.intersection(ranked[:DEPTH])) / len(relevant) if relevant else 0.0
-
-
-def reciprocal_rank_at_100(ranked: Sequence[str], judged: Mapping[str, int]) -> float:
-    """trec_eval's recip_rank with -M 100: 1 / the rank of the first relevant passage, 0 if there is none."""
-    ranks = (rank for rank, passage in enumerate(ranked[:DEPTH], start=1) if judged.get(passage, 0) > 0)
-    return 1 / next(ranks, math.inf)
-
-
-MEASURES = {"ndcg@10": ndcg_at_10, "r@100": recall_at_100, "mrr@100": reciprocal_rank_at_100}
-"""Name in results -> measure of one query."""
-
-ANSWER_DEPTHS = {"answer_recall@20": 20, "answer_recall@100": 100}
-"""Name in results -> passages in which an answer is looked for."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +79,7 @@ def score_judged(
         DataError: passages cannot be read, or an id comes twice in a list.
         MixlingualError: `config.embeddings` holds the passages of another encoder.
     """
-    rows = []
+    rows, recalls = [], []
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary if config.embeddings is None else config.embeddings)
         for name, tasks in groupby(sorted(benchmark.tasks, key=lambda t: t.corpus.name), lambda t: t.corpus.name):
@@ -124,19 +93,25 @@ def score_judged(
                 parts=share.parts,
             )
             if share.part == 0:
-                for task, lists in zip(on_corpus, _search(on_corpus, shards, embed, config, device)):
+                found, recall = _search(on_corpus, shards, embed, config, device)
+                recalls.append(recall)
+                for task, lists in zip(on_corpus, found):
                     rows.append(_rows(benchmark, task, _values(benchmark, task, lists)))
                     if config.runs is not None:
                         _export(Path(config.runs, benchmark.name), task, lists)
-    return _scores(benchmark, pd.concat(rows, ignore_index=True)) if rows else None
+    if not rows:
+        return None
+    how = {"search": config.search, "search_recall@100": float(np.mean(recalls))}
+    return _scores(benchmark, pd.concat(rows, ignore_index=True), how)
 
 
-def _scores(benchmark: JudgedBenchmark, table: pd.DataFrame) -> BenchmarkScores:
+def _scores(benchmark: JudgedBenchmark, table: pd.DataFrame, how: dict[str, Any]) -> BenchmarkScores:
     metrics = {
         "fingerprint": benchmark.fingerprint,
         "languages": list(benchmark.languages),
         "complete": benchmark.complete,
         "queries": len(table),
+        **how,
         **({"note": benchmark.note} if benchmark.note else {}),
         **_sections(table, benchmark.measures),
     }
@@ -145,21 +120,38 @@ def _scores(benchmark: JudgedBenchmark, table: pd.DataFrame) -> BenchmarkScores:
 
 def _search(
     tasks: Sequence[JudgedTask], shards: Shards, embed: Embed, config: EvaluationConfig, device: torch.device
-) -> Iterator[Lists]:
-    """The lists of each task, from one pass over the corpus."""
+) -> tuple[list[Lists], float]:
+    """The lists of each task, from one pass over the corpus, and the recall of the search: 1 if it is exact."""
     query_QD = np.concatenate(
         [embed([query.text for query in task.queries], "query", f"{task.language} queries for") for task in tasks]
     )
-    hits = search(query_QD, shards, DEPTH, memory_mib=config.search_memory, device=device)
-    ids = shards.ids(hits.position_QK.ravel())
-    depth, start = hits.position_QK.shape[1], 0
-    for task in tasks:
-        rows = range(start, start := start + len(task.queries))
-        found = [ids[row * depth : (row + 1) * depth] for row in rows]
-        for query, listed in zip(task.queries, found):
-            if len(set(listed)) < len(listed):
-                raise DataError(f"{task.corpus.name}: a passage id comes twice among the results of query {query.id}")
-        yield Lists(found, hits.score_QK[rows].tolist(), hits.position_QK[rows])
+    if config.search == "exact":
+        hits, recall = search(query_QD, shards, DEPTH, memory_mib=config.search_memory, device=device), 1.0
+    else:
+        hits, recall = approximate_search(
+            query_QD,
+            shards,
+            DEPTH,
+            kind=config.search,
+            probes=config.probes,
+            memory_mib=config.search_memory,
+            device=device,
+        )
+    ends = np.cumsum([len(task.queries) for task in tasks])
+    lists = [_lists(task, shards, hits, slice(end - len(task.queries), end)) for task, end in zip(tasks, ends)]
+    return lists, recall
+
+
+def _lists(task: JudgedTask, shards: Shards, hits: Hits, rows: slice) -> Lists:
+    """The lists of one task; an approximate search may leave places empty at the end."""
+    ids, scores = [], []
+    for query, score_K, position_K in zip(task.queries, hits.score_QK[rows], hits.position_QK[rows]):
+        listed = shards.ids(position_K[position_K >= 0])
+        if len(set(listed)) < len(listed):
+            raise DataError(f"{task.corpus.name}: a passage id comes twice among the results of query {query.id}")
+        ids.append(listed)
+        scores.append(score_K[position_K >= 0].tolist())
+    return Lists(ids, scores, hits.position_QK[rows])
 
 
 def score_runs(benchmark: JudgedBenchmark, folder: Path) -> BenchmarkScores:
@@ -176,7 +168,7 @@ def score_runs(benchmark: JudgedBenchmark, folder: Path) -> BenchmarkScores:
         run = read_run(path if path.is_file() else path.with_name(f"{path.name}.gz"))
         ranked = {query: [passage for passage, _ in hits] for query, hits in run.items()}
         rows.append(_rows(benchmark, task, _judged(task, ranked, benchmark.measures)))
-    return _scores(benchmark, pd.concat(rows, ignore_index=True))
+    return _scores(benchmark, pd.concat(rows, ignore_index=True), {"search": "runs of another system"})
 
 
 def _rows(benchmark: JudgedBenchmark, task: JudgedTask, values: dict[str, dict[str, float]]) -> pd.DataFrame:
@@ -233,29 +225,10 @@ def _answered(task: JudgedTask, lists: Lists) -> dict[str, dict[str, float]]:
     values = {}
     for query, position_K in zip(task.queries, lists.positions.tolist()):
         answers = [tokens(answer) for answer in task.answers[query.id]]
-        holds = (rank for rank, p in enumerate(position_K, start=1) if any(_holds(texts[p], a) for a in answers))
+        holds = (rank for rank, p in enumerate(position_K, start=1) if p >= 0 and holds_any(texts[p], answers))
         first = next(holds, math.inf)
         values[query.id] = {name: float(first <= depth) for name, depth in ANSWER_DEPTHS.items()}
     return values
-
-
-def tokens(text: str) -> str:
-    """The words of a text in lower case, decomposed (NFD), with a space on either side of each.
-
-    A word is a run of letters, numbers and marks; any other visible character is one, as in DPR's tokenizer.
-    """
-    decomposed = unicodedata.normalize("NFD", text).lower()
-    words = []
-    for kind, run in groupby(decomposed, lambda c: "w" if (k := unicodedata.category(c)[0]) in "LNM" else k):
-        if kind == "w":
-            words.append("".join(run))
-        elif kind not in "ZC":
-            words += list(run)
-    return f" {' '.join(words)} "
-
-
-def _holds(text: str, answer: str) -> bool:
-    return bool(answer.strip()) and answer in text
 
 
 def _sections(table: pd.DataFrame, measures: Sequence[str]) -> dict[str, Any]:

@@ -1,0 +1,77 @@
+"""Approximate search: its recall is that of its own results, and goes to 1 as every list is looked into."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("faiss", reason="needs faiss")
+
+from mixlingual.config import EvaluationConfig
+from mixlingual.evaluation.approximate import _parts, approximate_search
+from mixlingual.evaluation.judged import score_judged
+from mixlingual.evaluation.search import search
+from mixlingual.evaluation.shards import encode_corpus
+from mixlingual.records import Candidate, Corpus, JudgedBenchmark, JudgedTask, MixlingualError, Query
+
+CPU = torch.device("cpu")
+EMBEDDINGS = np.random.default_rng(0).standard_normal((3000, 16)).astype(np.float32)
+CORPUS = Corpus("made", "sw", lambda: (Candidate(f"d{n:04}", "sw", str(n)) for n in range(3000)), "f")
+
+
+def embed(texts, side="passage", label=""):
+    return EMBEDDINGS[[int(text) for text in texts]]
+
+
+@pytest.fixture
+def shards(tmp_path):
+    return encode_corpus(CORPUS, embed, tmp_path, "e", shard_passages=700)
+
+
+@pytest.mark.parametrize("kind", ["ivf", "ivf_pq"])
+def test_recall_is_that_of_the_results_and_grows_with_the_probes(shards, kind):
+    query_QD = np.random.default_rng(1).standard_normal((60, 16)).astype(np.float32)
+    exact = search(query_QD, shards, 10, memory_mib=16, device=CPU)
+    recalls = []
+    for probes in (1, 1000):
+        hits, recall = approximate_search(query_QD, shards, 10, kind=kind, probes=probes, memory_mib=16, device=CPU)
+        counted = [len(set(a) & set(b)) / 10 for a, b in zip(exact.position_QK.tolist(), hits.position_QK.tolist())]
+        assert recall == pytest.approx(np.mean(counted))
+        recalls.append(recall)
+    assert 0 < recalls[0] < recalls[1]
+    assert kind == "ivf_pq" or recalls[1] == 1
+
+
+def test_results_say_how_they_were_searched():
+    queries = tuple(Query(f"q{n}", "sw", str(n), f"q{n}") for n in range(0, 3000, 100))
+    task = JudgedTask(queries, "sw", CORPUS, {query.id: {f"d{int(query.text):04}": 1} for query in queries})
+    benchmark = JudgedBenchmark("made", (task,), ("ndcg@10", "r@100"), "f")
+    found = {
+        how: score_judged(benchmark, embed, "e", EvaluationConfig(search=how, probes=1), CPU).metrics
+        for how in ("exact", "ivf")
+    }
+    assert (found["exact"]["search"], found["exact"]["search_recall@100"]) == ("exact", 1)
+    assert found["ivf"]["search"] == "ivf"
+    assert 0 < found["ivf"]["search_recall@100"] < 1
+    assert found["exact"]["mono"]["r@100"] == 1
+
+
+def test_places_that_stay_empty_are_left_out():
+    """One probe of many lists cannot fill 100 places: the scores are those of shorter lists."""
+    small = Corpus("small", "sw", lambda: (Candidate(f"d{n:04}", "sw", str(n)) for n in range(640)), "f")
+    task = JudgedTask((Query("q", "sw", "5", "q"),), "sw", small, {"q": {"d0005": 1}})
+    benchmark = JudgedBenchmark("made", (task,), ("ndcg@10",), "f")
+    metrics = score_judged(benchmark, embed, "e", EvaluationConfig(search="ivf", probes=1), CPU).metrics
+    assert metrics["mono"]["ndcg@10"] == 1
+    assert metrics["search_recall@100"] < 1
+
+
+def test_parts_divide_the_width():
+    assert [_parts(width) for width in (384, 1024, 16, 30, 7)] == [48, 128, 2, 3, 1]
+
+
+def test_without_faiss_the_message_says_what_to_do(shards, monkeypatch):
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(MixlingualError, match=r"evaluation\.search=ivf needs faiss; install the extra cpu or gpu"):
+        approximate_search(EMBEDDINGS[:3], shards, 5, kind="ivf", probes=1, memory_mib=1, device=CPU)

@@ -6,10 +6,16 @@ import torch
 
 pytest.importorskip("mteb", reason="needs the package mteb")
 
+import mteb
+from datasets import Dataset
+from mteb.abstasks.retrieval import AbsTaskRetrieval
+from mteb.abstasks.task_metadata import TaskMetadata
+
 from mixlingual.config import ModelConfig, ScratchConfig
-from mixlingual.data.sources.atlas import atlas_corpus
+from mixlingual.data.sources.atlas import atlas_benchmark, atlas_corpus
 from mixlingual.evaluation.encode import encode
 from mixlingual.evaluation.mteb_bridge import MtebEncoder
+from mixlingual.evaluation.protocol import score_benchmark
 from mixlingual.model.load import load_encoder
 from mixlingual.run import corpus_texts
 
@@ -42,3 +48,53 @@ def test_sides_have_their_prefixes():
         )  # fmt: skip
         np.testing.assert_allclose(found, expected, atol=1e-6)
     np.testing.assert_allclose(bridge.similarity(found, found).diagonal(), bridge.similarity_pairwise(found, found))
+
+
+def test_mteb_evaluates_a_task_with_our_encoder(tmp_path):
+    """MTEB's nDCG@10 of held-out facts is that of our own protocol, and its file carries our identity."""
+    benchmark = atlas_benchmark(["en"])
+    encoder, tokenizer = loaded(0)
+    bridge = MtebEncoder(encoder, tokenizer, "mixlingual/run")
+    result = mteb.evaluate(bridge, Facts(benchmark), cache=mteb.ResultCache(tmp_path), show_progress_bar=False)
+    query_QD, candidate_ND = (
+        bridge.encode(
+            [{"text": [r.text for r in records]}], task_metadata=Metadata, hf_split="", hf_subset="", prompt_type=side
+        )
+        for records, side in ((benchmark.queries, "query"), (benchmark.candidates, "document"))
+    )
+    ours = score_benchmark(benchmark, query_QD, candidate_ND).metrics["mono"]["ndcg@10"]
+    assert 0 < ours < 1
+    assert result.task_results[0].scores["test"][0]["ndcg_at_10"] == pytest.approx(ours, abs=1e-4)
+    revision = bridge.mteb_model_meta.revision
+    assert [path.parent.name for path in tmp_path.rglob("Facts.json")] == [revision]
+
+
+class Facts(AbsTaskRetrieval):
+    """The held-out facts of the atlas in one language."""
+
+    metadata = TaskMetadata(
+        name="Facts", description="Facts of the atlas.", reference="https://cldr.unicode.org", type="Retrieval",
+        category="t2t", modalities=["text"], eval_splits=["test"], eval_langs=["eng-Latn"], main_score="ndcg_at_10",
+        dataset={"path": "none", "revision": "none"},
+    )  # fmt: skip
+
+    def __init__(self, benchmark):
+        super().__init__()
+        self.benchmark = benchmark
+
+    def load_data(self, **_):
+        rows = [{"id": c.id, "title": "", "text": c.text} for c in self.benchmark.candidates]
+        self.dataset = {
+            "default": {
+                "test": {
+                    "corpus": Dataset.from_list(rows),
+                    "queries": Dataset.from_list([{"id": q.id, "text": q.text} for q in self.benchmark.queries]),
+                    "relevant_docs": {
+                        question: {self.benchmark.candidates[gold].id: 1}
+                        for (question, _), gold in self.benchmark.gold.items()
+                    },
+                    "top_ranked": None,
+                }
+            }
+        }
+        self.data_loaded = True

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from mteb.models import ModelMeta
+from mteb.models.model_meta import ScoringFunction
 from numpy.typing import NDArray
 
 from mixlingual.evaluation.encode import encode, encoder_fingerprint
@@ -56,7 +57,7 @@ class MtebEncoder:
                 "n_parameters": parameter_counts(encoder)["total"],
                 "max_tokens": max(tokenizer.max_length.values()),
                 "embed_dim": encoder.dimension,
-                "similarity_fn_name": "cosine" if encoder.normalize else "dot",
+                "similarity_fn_name": ScoringFunction.from_str("cosine" if encoder.normalize else "dot"),
                 "framework": ["PyTorch"],
             }
         )

@@ -221,7 +221,7 @@ def _published(pin: Pin, root: Path | None) -> tuple[bytes, Path]:
     except FileNotFoundError:
         raise DataError(
             f"{plain} is missing, and so is {compressed.name}. Download {pin.url} to that place, "
-            "or set evaluation.root=null to let it be fetched"
+            "set evaluation.root=null to let it be fetched, or leave the language out with evaluation.languages"
         ) from None
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read ({error}). Replace it by {pin.url}") from error

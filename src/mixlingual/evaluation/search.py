@@ -49,7 +49,7 @@ def search(query_QD: NDArray[np.float32], shards: Shards, k: int, *, memory_mib:
     ]
     with tqdm(total=len(shards), desc="search", unit="passage", disable=None) as progress:
         for first, embedding_CD in shards.blocks(_BLOCK_PASSAGES):
-            passage_CD = torch.from_numpy(np.array(embedding_CD)).to(device).float()
+            passage_CD = torch.from_numpy(embedding_CD).to(device).float()
             for part in parts:
                 part.add(first, passage_CD)
             progress.update(len(embedding_CD))

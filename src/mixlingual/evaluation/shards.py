@@ -32,8 +32,9 @@ class Shards:
     """The encoded passages of a corpus, in its order; position p is the p-th passage."""
 
     def __init__(self, folder: Path) -> None:
-        self._embeddings = [np.load(path, mmap_mode="r") for path in _files(folder)]
-        self._ids = [np.load(path.with_suffix(".ids.npy"), mmap_mode="r") for path in _files(folder)]
+        self._paths = _files(folder)
+        self._embeddings = [np.load(path, mmap_mode="r") for path in self._paths]
+        self._ids = [np.load(path.with_suffix(".ids.npy"), mmap_mode="r") for path in self._paths]
         self._starts = np.cumsum([0, *(len(embedding_ND) for embedding_ND in self._embeddings)])
 
     def __len__(self) -> int:
@@ -45,10 +46,18 @@ class Shards:
         return int(self._embeddings[0].shape[1])
 
     def blocks(self, rows: int) -> Iterator[tuple[int, NDArray[np.float16]]]:
-        """(position of the first, [n, D] embeddings) of at most `rows` passages at a time; none spans two shards."""
-        for start, embedding_ND in zip(self._starts, self._embeddings):
-            for row in range(0, len(embedding_ND), rows):
-                yield int(start) + row, embedding_ND[row : row + rows]
+        """(position of the first, [n, D] embeddings) of at most `rows` passages at a time; none spans two shards.
+
+        Blocks are read rather than mapped: pages of a map stay in the process until memory is short, and would make
+        it look as large as the corpus.
+        """
+        for start, path, mapped_ND in zip(self._starts, self._paths, self._embeddings):
+            size, width = mapped_ND.shape
+            for row in range(0, size, rows):
+                count = min(rows, size - row)
+                offset = mapped_ND.offset + row * width * mapped_ND.itemsize
+                block = np.fromfile(path, mapped_ND.dtype, count * width, offset=offset)
+                yield int(start) + row, block.reshape(count, width)
 
     def ids(self, position_N: NDArray[np.int64]) -> list[str]:
         """Ids of the passages at these positions."""

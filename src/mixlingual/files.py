@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import fcntl
+import logging
 import os
+import shutil
+import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
+
+log = logging.getLogger(__name__)
+
+DAMAGED = (OSError, EOFError, ValueError, KeyError, TypeError)
+"""What reading a damaged cache raises."""
+
+Built = TypeVar("Built")
 
 
 def cache_dir() -> Path:
@@ -21,10 +33,11 @@ def written_whole(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` to write to, which replaces `path` if the block succeeds.
 
     Data reach the disk before the name changes; after an exception `path` is as it was. The
-    temporary name keeps the suffix of `path`, since writers choose formats by it.
+    temporary name keeps the suffix of `path`, since writers choose formats by it, and names the host, since containers
+    that share a folder number their processes alike.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{socket.gethostname()}.{os.getpid()}.tmp{path.suffix}")
     try:
         yield temporary
         with temporary.open("rb+") as file:
@@ -41,23 +54,69 @@ def check_writable(folder: Path) -> None:
     tempfile.TemporaryFile(dir=folder).close()
 
 
-@contextmanager
-def folder_written_once(folder: Path) -> Iterator[Path]:
-    """A temporary folder that becomes `folder` if the block succeeds.
+def built_once(folder: Path, write: Callable[[Path], None], read: Callable[[Path], Built]) -> Built:
+    """What `read` makes of a cached folder that every process would fill alike; the first one fills it.
 
-    For cached data that any process would make alike: if another one was first, its folder stays.
+    Others that want it meanwhile wait. The folder appears whole or not at all; what a killed process
+    began is cleared away by the next. A folder that `read` refuses is built anew, with a warning.
+
+    Args:
+        folder: named by the content of what it is made from.
+        write: fills the empty folder that it is given.
+        read: raises one of `DAMAGED` where the folder is not as written.
+
+    Raises:
+        OSError: the folder cannot be written.
     """
+    if folder.is_dir():
+        with suppress(*DAMAGED):
+            return read(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder.parent) as temporary:
-        written = Path(temporary, folder.name)
-        written.mkdir()
-        yield written
-        for path in written.rglob("*"):
-            if path.is_file():
-                with path.open("rb") as file:
-                    os.fsync(file.fileno())
+    with _locked(folder.with_name(f".{folder.name}.lock"), folder):
+        if folder.is_dir():
+            try:
+                return read(folder)
+            except DAMAGED as error:
+                log.warning("%s is damaged (%s); building it anew", folder, error)
+                shutil.rmtree(folder)
+        _fill(folder, write)
+    return read(folder)
+
+
+@contextmanager
+def _locked(lock: Path, folder: Path) -> Iterator[None]:
+    """Holds the lock, which ends with the process that holds it, however that ends."""
+    with lock.open("w") as file:
         try:
-            written.rename(folder)
-        except OSError:
-            if not folder.is_dir():
-                raise
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.info("waiting for another process that builds %s", folder)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _fill(folder: Path, write: Callable[[Path], None]) -> None:
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        temporary.mkdir()
+        write(temporary)
+        for path in (*temporary.rglob("*"), temporary):
+            _sync(path)
+        temporary.rename(folder)
+        _sync(folder.parent)
+    except OSError as error:
+        raise OSError(
+            f"cannot write {folder}: {error}; make room there, or set MIXLINGUAL_CACHE to another folder"
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    """Returns when a file's content, or a folder's list of names, has reached the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

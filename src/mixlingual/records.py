@@ -26,13 +26,15 @@ class DataError(MixlingualError):
 class ParallelItem:
     """One question (or title) and its passage, each in several languages.
 
-    `query` and `passage` map a language code to the text; they need not hold the same languages.
+    `query`, `passage` and each hard negative (a passage that looks like an answer and is none) map a
+    language code to the text; they need not hold the same languages.
     """
 
     id: str
     source: str
     query: dict[str, str]
     passage: dict[str, str]
+    negatives: tuple[dict[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,8 @@ class RunResult:
     """benchmark -> mono | cross | multi -> metrics; see `evaluation.protocol`."""
     timings: dict[str, float]
     """Seconds of `train` and of each `evaluate/<benchmark>`."""
+    probes: dict[str, float | None] = field(default_factory=dict)
+    """How the gradients of the two kinds agreed, where that was measured; see `training.probes`."""
     schema: int = field(default=RESULT_SCHEMA)
 
 

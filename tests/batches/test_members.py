@@ -1,4 +1,4 @@
-"""Members of pools equal those found item by item, are cached by content, and survive concurrent builders."""
+"""Members of pools equal those found item by item, and are cached by content."""
 
 import numpy as np
 import pytest
@@ -63,16 +63,3 @@ def test_a_damaged_cache_is_built_anew(file, content, caplog):
         path.write_bytes(content)
     assert {key: items.tolist() for key, items in pool_members(corpus, LANGUAGES).items()} == whole
     assert "is damaged" in caplog.text
-
-
-def test_a_builder_that_comes_second_keeps_the_first_ones_work(monkeypatch):
-    corpus = corpus_of([("s", ["aa"], ["aa"])] * 3)
-    original = members_module._build
-
-    def overtaken(*arguments):
-        monkeypatch.setattr(members_module, "_build", original)
-        pool_members(corpus, LANGUAGES)
-        return original(*arguments)
-
-    monkeypatch.setattr(members_module, "_build", overtaken)
-    assert pool_members(corpus, LANGUAGES)["s", "aa", "aa"].tolist() == [0, 1, 2]

@@ -102,6 +102,24 @@ def test_mixed_kinds_draw_a_pool_for_each_pair():
     assert pools_of == {True: 1, False: 6}
 
 
+@pytest.mark.parametrize("options", [{}, {"groups": 4}, {"mixed": list(Kind)}, {"stratified": True}])
+def test_a_kind_that_is_asked_for_draws_as_one_that_is_drawn(options):
+    agreed = set()
+    for step in range(40):
+        drawn = plan(**options).at(step)
+        for kind in Kind:
+            asked = plan(**options).at(step, kind)
+            monolingual = kind is Kind.MONOLINGUAL
+            assert same(asked, plan(float(monolingual), **options).at(step)), "as if the ratio were pure"
+            here = drawn.monolingual_B == monolingual
+            assert (asked.pool_B[here] == drawn.pool_B[here]).all()
+            assert (asked.position_B[here] == drawn.position_B[here]).all()
+            if here.all():
+                assert same(asked, drawn)
+                agreed.add(kind)
+    assert agreed == set(Kind) or options == {"groups": 4}
+
+
 def test_single_pairs_mix_kinds_in_a_batch():
     drawn = plan(0.5, batch_size=64, groups=64, stratified=True).at(0)
     assert abs(int(drawn.monolingual_B.sum()) - 32) <= 1

@@ -149,7 +149,7 @@ EVERY_OPTION = {
 
 def test_every_option_is_listed():
     fields = {field.name for field in dataclasses.fields(BatchingConfig)}
-    assert set(EVERY_OPTION) == fields - {"name"}
+    assert set(EVERY_OPTION) == fields - {"name", "hard_negatives"}, "hard negatives have their own tests"
 
 
 @pytest.mark.parametrize("option", EVERY_OPTION)
@@ -167,3 +167,8 @@ def test_every_option_changes_the_batches(option):
 
     assert drawn({}) == drawn({})
     assert drawn(change) != drawn({})
+
+
+def test_wanted_hard_negatives_must_be_in_the_data():
+    with pytest.raises(DataError, match=r"batching\.hard_negatives=2, but no item of test has negatives; add them"):
+        sampler([("s", "a", "a")] * 8, monolingual_ratio=1.0, hard_negatives=2)

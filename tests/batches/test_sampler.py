@@ -82,22 +82,6 @@ def test_pools_of_equal_size_have_different_orders():
     assert orders[0] != orders[1]
 
 
-@pytest.mark.parametrize("world", [1, 2, 3, 4])
-@pytest.mark.parametrize("parts", [1, 2, 4])
-def test_micro_batches_and_ranks_share_one_batch(world, parts):
-    sampler = make(0.5, mixed=[Kind.CROSSLINGUAL], batch_size=24)
-    for step in range(10):
-        whole = sampler.batch(step)
-        dealt = np.empty(24, np.int64)
-        for part in range(parts):
-            stretch = dealt[part * 24 // parts : (part + 1) * 24 // parts]
-            for rank in range(world):
-                stretch[rank::world] = sampler.micro_batch(
-                    step * parts + part, parts=parts, rank=rank, world=world
-                ).item_B
-        assert dealt.tolist() == whole.item_B.tolist()
-
-
 def test_members_turn_positions_into_item_numbers():
     members = [np.arange(pool.size, dtype=np.int32) * 10 + 3 for pool in make().plan.pools]
     plain, mapped = make(), make(members=members)

@@ -7,7 +7,7 @@ import pytest
 
 from mixlingual.config import DataConfig, SourceConfig
 from mixlingual.data.sources.parallel import load_parallel
-from mixlingual.records import DataError, ParallelItem
+from mixlingual.records import DataError, ParallelItem, fingerprint
 
 
 def line(identifier, query="en de", passage="en de", **other):
@@ -94,6 +94,12 @@ def test_languages_restrict_texts_and_drop_items_that_lack_a_side(corpus, caplog
     assert "1 of 5 items have no (query, passage) in the chosen languages: left out" in caplog.text
 
 
+def test_negatives_are_read_and_restricted_with_the_languages(tmp_path):
+    write(tmp_path, line("1", negatives=[{"en": "x", "de": "y"}, {"de": "z"}]) + line("2", negatives=[]) + line("3"))
+    assert [item.negatives for item in load(tmp_path).items] == [({"en": "x", "de": "y"}, {"de": "z"}), (), ()]
+    assert [item.negatives for item in load(tmp_path, languages=["en"]).items] == [({"en": "x"},), (), ()]
+
+
 def test_a_source_that_the_languages_empty_loses_its_weight(corpus, caplog):
     sources = {"c": SourceConfig(files=["gamma-1"], weight=2.0), "a": SourceConfig(files=["alpha"])}
     assert load(corpus, sources=sources, languages=["en"]).source_weights == {"a": 2.0}
@@ -116,6 +122,19 @@ def test_fingerprint_follows_texts_ids_and_order_but_not_the_order_of_languages(
     assert base not in fingerprints
 
 
+def test_fingerprint_covers_negatives_and_stays_as_it_was_without(tmp_path):
+    def of(name, **other):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name, line("1", **other), "x.jsonl")
+        return load(tmp_path / name).fingerprint
+
+    query, passage = ({x: f"{side} 1 {x}" for x in ("de", "en")} for side in ("query", "passage"))
+    assert of("none") == of("empty", negatives=[]) == fingerprint([json.dumps(["1", query, passage])])
+    changed = [[{"en": "x"}], [{"en": "y"}], [{"de": "x"}], [{"en": "x"}, {"de": "x"}], [{"de": "x"}, {"en": "x"}]]
+    fingerprints = {of(f"{i}", negatives=negatives) for i, negatives in enumerate(changed)}
+    assert len(fingerprints | {of("again")}) == 6
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -134,6 +153,10 @@ def test_fingerprint_follows_texts_ids_and_order_but_not_the_order_of_languages(
         ('{"id": "x", "query": {"en": null}, "passage": {"en": "p"}}', "query.en is missing or null; give it a text"),
         ('{"id": "x", "query": {"en": [1]}, "passage": {"en": "p"}}', r"query.en is \[1\]; give it a text"),
         ('{"id": "x", "query": {"en": "q"}, "passage": {"de": " \\t"}}', "passage.de is .*or leave the language out"),
+        (line("x", negatives={"en": "n"}), r"negatives is {.*}; give it a list of passages"),
+        (line("x", negatives=None), "negatives is missing or null; give it a list .* or leave it out"),
+        (line("x", negatives=[{"en": "n"}, {}]), r"negatives\[1\] is {}; give it a text in at least one language"),
+        (line("x", negatives=[{"en": " "}]), r'negatives\[0\].en is " "; give it a text'),
         (b'{"id": "\xff"}', "not valid Unicode .*write the file again as UTF-8"),
         ('{"id": "x", "query": {"en": "\\ud800"}, "passage": {"en": "p"}}', "not valid Unicode"),
         (line("a/1"), r"the id 'a/1' is taken by .*alpha.jsonl.gz, line 1; ids are unique"),

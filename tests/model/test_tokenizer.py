@@ -14,7 +14,7 @@ from mixlingual.model.tokenizer import TextTokenizer, pad, train_tokenizer
 
 def cached():
     folder = cache_dir() / "tokenizers"
-    return {path.name for path in folder.iterdir()} if folder.exists() else set()
+    return {path.name for path in folder.iterdir() if path.suffix != ".lock"} if folder.exists() else set()
 
 
 @pytest.fixture
@@ -46,6 +46,27 @@ def test_sides_do_not_disturb_each_other(tokenizer_hf, sentences):
     tokenizer.encode([sentences["en"]], "query")
     assert tokenizer.encode([sentences["en"]], "passage") == first
     assert len(first[0]) == 9
+
+
+def test_identity_follows_all_that_decides_the_ids(tokenizer_hf, sentences):
+    def identity(hf=tokenizer_hf, **options):
+        return TextTokenizer(hf, ModelConfig(**options)).identity()
+
+    base = identity()
+    options = [{"query_prefix": "q"}, {"passage_prefix": "q"}, {"max_query_length": 9}, {"max_passage_length": 9}]
+    others = {identity(**option) for option in options} | {identity(train_tokenizer(sentences.values(), 401))}
+    assert len(others - {base}) == 5
+    used = TextTokenizer(tokenizer_hf, ModelConfig())
+    used.encode(["8 8 8 8"], "query")
+    assert used.identity() == base, "truncation left behind by an earlier call does not count"
+    assert identity(train_tokenizer([text for text in sentences.values() for _ in range(3)], 400)) == base
+
+
+def test_ids_are_below_the_vocabulary(tokenizer_hf):
+    assert TextTokenizer(tokenizer_hf, ModelConfig()).vocabulary == len(tokenizer_hf)
+    tokenizer_hf.add_tokens(["one more"])
+    tokenizer = TextTokenizer(tokenizer_hf, ModelConfig())
+    assert max(tokenizer.encode(["one more"], "query")[0]) == tokenizer.vocabulary - 1
 
 
 def test_pad_keeps_a_real_token_that_equals_the_padding():
@@ -123,19 +144,6 @@ def test_a_failed_write_leaves_nothing(own_cache, monkeypatch):
             train_tokenizer(["a text"], 300)
     assert cached() == set()
     assert len(train_tokenizer(["a text"], 300)) > 260
-
-
-def test_a_run_that_comes_second_uses_what_the_first_wrote(own_cache, monkeypatch):
-    train = module._train_bpe
-
-    def overtaken(texts, vocabulary):
-        monkeypatch.setattr(module, "_train_bpe", train)
-        train_tokenizer(texts, vocabulary)
-        return train(texts, vocabulary)
-
-    monkeypatch.setattr(module, "_train_bpe", overtaken)
-    assert len(train_tokenizer(["a text"], 300)) > 260
-    assert len(cached()) == 1
 
 
 def test_saved_tokenizer_loads_with_the_library(tokenizer_hf, sentences, tmp_path):

@@ -172,8 +172,9 @@ def _read_result(path: Path) -> RunResult:
         ValueError: it is of another layout or incomplete.
     """
     document = _read_object(path)
-    names = [part.name for part in dataclasses.fields(RunResult)]
-    absent = [name for name in names if name not in document]
+    parts = dataclasses.fields(RunResult)
+    needed = [part.name for part in parts if part.default_factory is dataclasses.MISSING]
+    absent = [name for name in needed if name not in document]
     if absent:
         raise ValueError(f"result.json lacks {', '.join(absent)}")
     for name in ("config", "versions", "data", "parameters", "training", "benchmarks", "timings"):
@@ -181,7 +182,7 @@ def _read_result(path: Path) -> RunResult:
             raise ValueError(f"result.json: {name} is no object")  # noqa: TRY004
     if not is_number(document["parameters"].get("non_embedding")):
         raise ValueError("result.json: parameters.non_embedding is no number")
-    return RunResult(**{name: document[name] for name in names})
+    return RunResult(**{part.name: document[part.name] for part in parts if part.name in document})
 
 
 def _read_object(path: Path) -> dict[str, Any]:

@@ -1,104 +1,220 @@
-"""Joins corpus, sampler and tokenizer into the batches that Lightning trains on.
+"""Joins sampler and tokens into the steps that a run trains on.
 
-Shape suffixes: B pairs of a batch, T tokens.
+Shape suffixes: N pairs of a step over all processes, B those of this one, C hard negatives that pairs
+could bring along, M those that they do, H those of this process, U distinct texts, T tokens,
+V distinct token ids.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
-from typing import Literal, Protocol
+from collections.abc import Iterator
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from mixlingual.batches.sampler import HybridBatchSampler
+from mixlingual.batches.permutation import derive_key, uniforms
+from mixlingual.batches.plan import Kind
+from mixlingual.batches.sampler import Batch, HybridBatchSampler
+from mixlingual.batches.tokens import TokenStore
 from mixlingual.records import ParallelCorpus
 
-
-class Tokens(Protocol):
-    """What a batch needs of a tokenizer."""
-
-    def encode(self, texts: Sequence[str], side: Literal["query", "passage"]) -> list[list[int]]:
-        """Token ids of each text, special tokens included."""
-
-    def pad(self, token_ids: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-        """Right-padded (input_ids_BT, attention_mask_BT)."""
+Ints = NDArray[np.int64]
 
 
-class MicroBatches(Dataset[dict[str, Tensor]]):
-    """Every micro-batch of a run, addressed by its number: any order and any worker give the same ones."""
+class StepBatches(Dataset[dict[str, Tensor]]):
+    """Every optimiser step of a run, addressed by its number: any order and any worker give the same ones."""
 
     def __init__(
-        self, corpus: ParallelCorpus, sampler: HybridBatchSampler, tokenizer: Tokens, *, steps: int, accumulate: int
+        self,
+        corpus: ParallelCorpus,
+        sampler: HybridBatchSampler,
+        store: TokenStore,
+        *,
+        steps: int,
+        accumulate: int,
+        hard_negatives: int,
+        seed: int,
     ) -> None:
-        """Args: steps of the run, each of `accumulate` micro-batches."""
-        self._corpus = corpus
+        """Joins what belongs to one corpus.
+
+        Args:
+            corpus: the items, whose languages are the columns of the store.
+            sampler: names the pairs of each step.
+            store: token ids of the corpus.
+            steps: length of the run.
+            accumulate: parts of a step, which are equal stretches of it in every process.
+            hard_negatives: largest number of its item's own negatives that a pair brings along.
+            seed: names the draw among more negatives than that.
+        """
         self._sampler = sampler
-        self._tokenizer = tokenizer
+        self._store = store
         self._steps = steps
         self._accumulate = accumulate
+        self._hard_negatives = hard_negatives
+        self._seed = seed
         self._rank, self._world = 0, 1
+        column = {language: number for number, language in enumerate(corpus.languages)}
+        self._query_column = np.array([column[pool.query_language] for pool in sampler.plan.pools])
+        self._passage_column = np.array([column[pool.passage_language] for pool in sampler.plan.pools])
 
-    def dealt(self, rank: int, world: int) -> MicroBatches:
-        """The same micro-batches, of which only the pairs of `rank` among `world` processes are read."""
+    def dealt(self, rank: int, world: int) -> StepBatches:
+        """The same steps, of which only the pairs of `rank` among `world` processes are handed out."""
+        parts = self._accumulate * world
+        assert self._sampler.plan.batch_size % parts == 0, "TrainConfig.problems refuses shares that are not whole"
         mine = copy.copy(self)
         mine._rank, mine._world = rank, world
         return mine
 
     def __len__(self) -> int:
-        return self._steps * self._accumulate
+        return self._steps
 
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """Token tensors of both sides (`query_ids`, `query_mask`, `passage_ids`, `passage_mask`: B x T),
-        `item` numbers and `monolingual` flags (B), and the micro-batch's own `index`.
+    def __getitem__(self, step: int) -> dict[str, Tensor]:
+        """This process's share of a step: pairs rank, rank + world, rank + 2 world ... of it.
+
+        Returns:
+            The texts, each distinct one once, longest first and equally long ones by row of the store:
+            `token_ids` (T, int32; one text after the other) and `lengths` (U, int32; tokens of each).
+            The pairs: `query` and `passage` (B; position of each one's text in U), `item` (B; number in
+            the corpus), `monolingual` (B, bool), `tokens` (B; of query and passage together) and
+            `negative_count` (B; hard negatives that each brings along).
+            The hard negatives, in the order of their pairs: `negative` (H; position in U).
+            Of the whole step, over all processes: `vocabulary` (V; the distinct token ids, ascending)
+            and `step`. All int64 where nothing else is said.
         """
-        batch = self._sampler.micro_batch(index, parts=self._accumulate, rank=self._rank, world=self._world)
-        items = [self._corpus.items[number] for number in batch.item_B]
-        pools = [self._sampler.plan.pools[number] for number in batch.pool_B]
-        queries = [item.query[pool.query_language] for item, pool in zip(items, pools)]
-        passages = [item.passage[pool.passage_language] for item, pool in zip(items, pools)]
-        query_ids_BT, query_mask_BT = self._tokenizer.pad(self._tokenizer.encode(queries, "query"))
-        passage_ids_BT, passage_mask_BT = self._tokenizer.pad(self._tokenizer.encode(passages, "passage"))
-        return {
-            "query_ids": query_ids_BT,
-            "query_mask": query_mask_BT,
-            "passage_ids": passage_ids_BT,
-            "passage_mask": passage_mask_BT,
-            "item": torch.from_numpy(batch.item_B),
-            "monolingual": torch.from_numpy(batch.monolingual_B),
-            "index": torch.tensor(index),
+        return self._assembled(self._sampler.batch(step), step)
+
+    def items(self, step: int) -> list[int]:
+        """Numbers of the items of a step, in its order, over all processes."""
+        numbers: list[int] = self._sampler.batch(step).item_B.tolist()
+        return numbers
+
+    def probe(self, step: int) -> dict[Kind, list[dict[str, Tensor]]]:
+        """What the step would hold if it were of the one kind or of the other, each as two halves.
+
+        Kinds that the run does not draw are left out. Each half has a `step` of its own, which names its
+        dropout masks and its draw of hard negatives: a negative one, so that no step of training has it.
+        """
+        parts = 2 * self._accumulate * self._world
+        assert self._sampler.plan.batch_size % parts == 0, "TrainConfig.problems refuses halves that do not divide"
+        size = self._sampler.plan.batch_size // 2
+        halves: dict[Kind, list[dict[str, Tensor]]] = {}
+        drawn = {pool.kind for pool in self._sampler.plan.pools}
+        for number, kind in enumerate(Kind):
+            if kind in drawn:
+                batch = self._sampler.batch(step, kind)
+                pair = batch.part(slice(0, size)), batch.part(slice(size, 2 * size))
+                first = 4 * step + 2 * number
+                halves[kind] = [self._assembled(half, ~(first + turn)) for turn, half in enumerate(pair)]
+        return halves
+
+    def _assembled(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        query_N = self._store.query_IL[batch.item_B, self._query_column[batch.pool_B]]
+        passage_N = self._store.passage_IL[batch.item_B, self._passage_column[batch.pool_B]]
+        pair_M, negative_M = self._negatives(step, batch.item_B, self._passage_column[batch.pool_B])
+        new_M = self._are_new(pair_M, negative_M, passage_N)
+        pair_M, negative_M = pair_M[new_M], negative_M[new_M]
+        mine = slice(self._rank, None, self._world)
+        query_B, passage_B = query_N[mine], passage_N[mine]
+        negative_H = negative_M[pair_M % self._world == self._rank]
+        row_U, place = self._longest_first(np.concatenate([query_B, passage_B, negative_H]))
+        query, passage, negative = np.split(place, [len(query_B), 2 * len(query_B)])
+        arrays = {
+            "token_ids": self._store.tokens(row_U),
+            "lengths": self._store.lengths(row_U).astype(np.int32),
+            "query": query,
+            "passage": passage,
+            "negative": negative,
+            "negative_count": np.bincount(pair_M, minlength=len(query_N))[mine],
+            "item": batch.item_B[mine],
+            "monolingual": batch.monolingual_B[mine],
+            "tokens": self._store.lengths(query_B) + self._store.lengths(passage_B),
+            "vocabulary": self._vocabulary(np.concatenate([query_N, passage_N, negative_M])),
+            "step": np.array(step),
         }
+        return {name: torch.from_numpy(values).contiguous() for name, values in arrays.items()}
+
+    def _negatives(self, step: int, item_N: Ints, column_N: Ints) -> tuple[Ints, NDArray[np.int32]]:
+        """Pair and row of each hard negative that pairs bring along, by pair and then as in the data.
+
+        Of more than wanted, a pair takes those with the smallest of numbers that are drawn for (seed,
+        step, pair, place among the item's negatives).
+        """
+        start_N = self._store.negative_start[item_N]
+        count_N = self._store.negative_start[item_N + 1] - start_N
+        pair_C, place_C = _ragged(count_N if self._hard_negatives else np.zeros_like(count_N))
+        row_C = self._store.negative_NL[start_N[pair_C] + place_C, column_N[pair_C]]
+        pair_C, place_C, row_C = (values[row_C >= 0] for values in (pair_C, place_C, row_C))
+        drawn_C = uniforms(derive_key(self._seed, "negatives", step), pair_C << 32 | place_C)
+        order_C = np.lexsort((drawn_C, pair_C))
+        _, turn_C = _ragged(np.bincount(pair_C, minlength=len(item_N)))
+        taken = np.sort(order_C[turn_C < self._hard_negatives])
+        return pair_C[taken], row_C[taken]
+
+    def _are_new(self, pair_M: Ints, negative_M: NDArray[np.int32], passage_N: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """Which negatives are texts that their part of the step does not hold yet.
+
+        Another one would count twice and, if it is the passage of a pair, stand against that pair's answer.
+        """
+        size = len(passage_N) // self._accumulate
+        held_N = np.arange(len(passage_N)) // size << 32 | passage_N.astype(np.int64)
+        brought_M = pair_M // size << 32 | negative_M.astype(np.int64)
+        is_first_M = np.zeros(len(brought_M), bool)
+        is_first_M[np.unique(brought_M, return_index=True)[1]] = True
+        return is_first_M & ~np.isin(brought_M, held_N)
+
+    def _longest_first(self, row: NDArray[np.int32]) -> tuple[NDArray[np.int32], Ints]:
+        """The distinct rows, longest first and then by number, [U]; and where among them each given row is."""
+        distinct_U, place = np.unique(row, return_inverse=True)
+        order_U = np.argsort(-self._store.lengths(distinct_U), kind="stable")
+        moved_U = np.empty_like(order_U)
+        moved_U[order_U] = np.arange(len(order_U))
+        return distinct_U[order_U], moved_U[place]
+
+    def _vocabulary(self, row: NDArray[np.int32]) -> Ints:
+        token_T = self._store.tokens(np.unique(row))
+        seen = np.zeros(token_T.max() + 1, bool)
+        seen[token_T] = True
+        return np.flatnonzero(seen)
+
+
+def _ragged(count_N: Ints) -> tuple[Ints, Ints]:
+    """For each of the sum(count_N) members of N groups in turn: its group, and its place in it from 0."""
+    group = np.repeat(np.arange(len(count_N)), count_N)
+    return group, np.arange(len(group)) - (np.cumsum(count_N) - count_N)[group]
 
 
 class ResumableLoader(DataLoader[dict[str, Tensor]]):
-    """Hands out micro-batches in order and knows how many it has handed out.
+    """Hands out the steps of a run in order and knows how many it has handed out.
 
-    Lightning saves and restores that number with its checkpoints. It counts where batches leave the
+    Lightning saves and restores that number with its checkpoints. It counts where steps leave the
     loader, so that those which workers prepared ahead are not taken for trained ones.
     """
 
-    def __init__(self, batches: MicroBatches, *, workers: int) -> None:
-        """Args: all micro-batches of the run; workers that load them beside the training process."""
+    def __init__(self, batches: StepBatches, *, workers: int) -> None:
+        """Args: all steps of the run; workers that load them beside the training process."""
         self._order = _FromPosition(len(batches))
         super().__init__(
             batches, batch_size=None, sampler=self._order, num_workers=workers, pin_memory=torch.cuda.is_available()
         )
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:  # type: ignore[override]
-        """The micro-batches from the current position on."""
+        """The steps from the current position on."""
         for batch in super().__iter__():
             self._order.position += 1
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """The number of micro-batches handed out."""
+        """The number of steps handed out."""
         return {"position": self._order.position}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Goes on after the micro-batches that were handed out before."""
+        """Goes on after the steps that were handed out before."""
         self._order.position = state["position"]
 
 
@@ -119,14 +235,29 @@ class _FromPosition(Sampler[int]):
 class HybridDataModule(LightningDataModule):
     """Training batches of one run."""
 
-    def __init__(self, batches: MicroBatches, *, workers: int) -> None:
-        """Args: all micro-batches; workers that load them beside the training process."""
+    def __init__(self, batches: StepBatches, corpus: ParallelCorpus, *, workers: int) -> None:
+        """Args: all steps of the run, what they are drawn from; workers that load them beside the training process."""
         super().__init__()
         self._batches = batches
+        self._corpus = corpus
         self._workers = workers
 
     def train_dataloader(self) -> ResumableLoader:
-        """One pass over this process's pairs of all micro-batches of the run."""
+        """One pass over this process's pairs of all steps of the run."""
+        return ResumableLoader(self._mine(), workers=self._workers)
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Leaves the batch on the CPU: a training step moves what it needs."""
+        return batch
+
+    def item_ids(self, step: int) -> list[str]:
+        """Ids of the items of a step, in its order, over all processes."""
+        return [self._corpus.items[number].id for number in self._batches.items(step)]
+
+    def probe(self, step: int) -> dict[Kind, list[dict[str, Tensor]]]:
+        """This process's share of `StepBatches.probe`."""
+        return self._mine().probe(step)
+
+    def _mine(self) -> StepBatches:
         assert self.trainer is not None
-        mine = self._batches.dealt(self.trainer.global_rank, self.trainer.world_size)
-        return ResumableLoader(mine, workers=self._workers)
+        return self._batches.dealt(self.trainer.global_rank, self.trainer.world_size)

@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import itertools
 import json
-import logging
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mixlingual.files import cache_dir, folder_written_once
+from mixlingual.files import built_once, cache_dir
 from mixlingual.records import ParallelCorpus, fingerprint
-
-log = logging.getLogger(__name__)
 
 _RECIPE = "pools-1"
 """Names the way members are found and stored; a change of either changes the name."""
@@ -37,15 +33,7 @@ def pool_members(corpus: ParallelCorpus, languages: Sequence[str]) -> dict[Key, 
     sources = (item.source for item in corpus.items)
     name = fingerprint((_RECIPE, corpus.fingerprint, *languages, "sources", *sources))
     folder = cache_dir() / "pools" / name
-    if folder.is_dir():
-        try:
-            return _read(folder)
-        except (OSError, ValueError, EOFError) as error:
-            log.warning("%s is damaged (%s); building it anew", folder, error)
-            shutil.rmtree(folder)
-    with folder_written_once(folder) as written:
-        _write(written, _build(corpus, languages))
-    return _read(folder)
+    return built_once(folder, lambda written: _write(written, _build(corpus, languages)), _read)
 
 
 def _read(folder: Path) -> dict[Key, NDArray[np.int32]]:

@@ -168,18 +168,21 @@ class Plan:
         due = [math.floor(self._groups * self.ratio.total(edge / self._groups) + self._phase) for edge in edges]
         return np.diff(due) > 0
 
-    def at(self, step: int) -> Drawn:
-        """Kinds, pools and stream positions of the pairs of a step, counted from 0."""
+    def at(self, step: int, kind: Kind | None = None) -> Drawn:
+        """Kinds, pools and stream positions of the pairs of a step, counted from 0.
+
+        With `kind`, those it would have if all of its kinds had been drawn so; the plan must hold pools of the kind.
+        """
         groups, size = self._groups, self.batch_size // self._groups
-        monolingual_G = self.monolingual(step)
+        monolingual_G = self.monolingual(step) if kind is None else np.full(groups, kind is Kind.MONOLINGUAL)
         pool_GS, position_GS = np.empty((2, groups, size), np.int64)
-        for kind, wanted_G in ((Kind.MONOLINGUAL, monolingual_G), (Kind.CROSSLINGUAL, ~monolingual_G)):
+        for drawn, wanted_G in ((Kind.MONOLINGUAL, monolingual_G), (Kind.CROSSLINGUAL, ~monolingual_G)):
             if wanted_G.any():
-                draws = self._draws[kind]
-                pool, occurrence = self._urn[kind].draw(step * groups * draws, groups * draws)
+                draws = self._draws[drawn]
+                pool, occurrence = self._urn[drawn].draw(step * groups * draws, groups * draws)
                 each = size // draws
                 position = (occurrence[:, None] * each + np.arange(each)).reshape(groups, size)
-                pool_GS[wanted_G] = np.repeat(pool + self._first[kind], each).reshape(groups, size)[wanted_G]
+                pool_GS[wanted_G] = np.repeat(pool + self._first[drawn], each).reshape(groups, size)[wanted_G]
                 position_GS[wanted_G] = position[wanted_G]
         return Drawn(np.repeat(monolingual_G, size), pool_GS.ravel(), position_GS.ravel())
 

@@ -28,9 +28,14 @@ def make_sampler(
         accumulate: micro-batches of a step; they divide the batch.
 
     Raises:
-        DataError: a language is unknown, a drawn kind has no pool, or a pool is smaller than what
-            one batch takes from it; every such pool is named.
+        DataError: a language is unknown, a drawn kind has no pool, a pool is smaller than what one
+            batch takes from it (every such pool is named), or wanted hard negatives are missing.
     """
+    if config.hard_negatives and not any(item.negatives for item in corpus.items):
+        raise DataError(
+            f"batching.hard_negatives={config.hard_negatives}, but no item of {corpus.name} has negatives; add them to "
+            "the items, or set it to 0"
+        )
     ratio = _schedule(config, steps)
     groups = {"batch": 1, "micro_batch": accumulate, "example": config.batch_size}[config.granularity]
     mixed = {kind for kind, is_mixed in _mixed(config).items() if is_mixed}

@@ -1,4 +1,4 @@
-"""HybridBatchSampler: the item numbers and languages of any global batch, and each rank's slice."""
+"""HybridBatchSampler: the item numbers and languages of any global batch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mixlingual.batches.plan import Kind, Plan
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The query-passage pairs of one step or of a part of it, B in number.
+    """The query-passage pairs of one step, B in number.
 
     `item_B` are item numbers of the corpus, `pool_B` positions in `Plan.pools`, which know the two
     languages, `monolingual_B` the kinds.
@@ -34,8 +34,7 @@ class HybridBatchSampler:
     """Batches as a pure function of the step: the only state is the step that the caller holds.
 
     Each pool is a stream: a shuffled pass over its items, then another pass in another order, and so
-    on. The plan gives each pair its place in a stream, so that no item comes twice in a pass. All
-    ranks evaluate the same global batch and take their parts of it.
+    on. The plan gives each pair its place in a stream, so that no item comes twice in a pass.
     """
 
     def __init__(self, plan: Plan, members: Sequence[NDArray[np.integer] | None], *, seed: int) -> None:
@@ -44,30 +43,14 @@ class HybridBatchSampler:
         self._members = members
         self._keys = [derive_key(seed, "items", pool.label) for pool in plan.pools]
 
-    def batch(self, step: int) -> Batch:
-        """The whole batch of a step, over all micro-batches and ranks."""
-        drawn = self.plan.at(step)
+    def batch(self, step: int, kind: Kind | None = None) -> Batch:
+        """The whole batch of a step, over all micro-batches and ranks; with `kind`, as `Plan.at` says."""
+        drawn = self.plan.at(step, kind)
         item_B = np.empty_like(drawn.position_B)
         for number in np.flatnonzero(np.bincount(drawn.pool_B)).tolist():
             here = drawn.pool_B == number
             item_B[here] = self._items(number, drawn.position_B[here])
         return Batch(item_B, drawn.pool_B, drawn.monolingual_B)
-
-    def micro_batch(self, index: int, *, parts: int = 1, rank: int = 0, world: int = 1) -> Batch:
-        """What `rank` of `world` processes trains on in one forward pass.
-
-        A step is cut into `parts` consecutive micro-batches (gradient accumulation), and each of those
-        is dealt to the ranks in turn.
-
-        Args:
-            index: micro-batches since the start of the run, all steps counted.
-            parts: micro-batches of a step; they divide the batch.
-            rank: number of this process, from 0.
-            world: number of processes.
-        """
-        step, part = divmod(index, parts)
-        size = self.plan.batch_size // parts
-        return self.batch(step).part(slice(part * size + rank, (part + 1) * size, world))
 
     def _items(self, number: int, position: NDArray[np.int64]) -> NDArray[np.int64]:
         """Item numbers at positions of a pool's stream."""

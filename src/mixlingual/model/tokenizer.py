@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
+import tokenizers
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor
@@ -20,7 +21,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerFast
 
 from mixlingual.config import ModelConfig
-from mixlingual.files import cache_dir, folder_written_once
+from mixlingual.files import built_once, cache_dir
 from mixlingual.records import fingerprint
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,19 @@ class TextTokenizer:
         """Token id of padding."""
         return int(self.hf.pad_token_id)
 
+    @property
+    def vocabulary(self) -> int:
+        """Token ids are below this number."""
+        return max(self.hf.get_vocab().values()) + 1
+
+    def identity(self) -> str:
+        """Hash of all that decides the ids which `encode` gives."""
+        backend = self.hf.backend_tokenizer
+        backend.no_truncation()
+        backend.no_padding()
+        sides = json.dumps([self.prefix, self.max_length], sort_keys=True)
+        return fingerprint((tokenizers.__version__, backend.to_str(), sides))
+
     def encode(self, texts: Sequence[str], side: Side) -> list[list[int]]:
         """Token ids of each text, special tokens included, cut to the side's limit and not padded."""
         if not texts:
@@ -62,10 +76,6 @@ class TextTokenizer:
         )
         ids: list[list[int]] = encoded["input_ids"]
         return ids
-
-    def pad(self, token_ids: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-        """Rows of token ids as right-padded input_ids_BT and attention_mask_BT: see `pad`."""
-        return pad(token_ids, self.pad_id)
 
     def save(self, folder: Path) -> None:
         """Write the tokenizer's files, with the longer of the two limits as `model_max_length`."""
@@ -101,10 +111,12 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenize
     """
     texts = list(texts)
     folder = cache_dir() / "tokenizers" / fingerprint((_RECIPE, str(vocabulary), *texts))
-    if not folder.is_dir():
+
+    def write(written: Path) -> None:
         log.info("training a tokenizer of %d pieces on %d texts", vocabulary, len(texts))
-        _publish(_with_bytes(_train_bpe(texts, vocabulary)), folder)
-    hf: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(folder)
+        _for_transformers(_with_bytes(_train_bpe(texts, vocabulary))).save_pretrained(written)
+
+    hf: PreTrainedTokenizerFast = built_once(folder, write, PreTrainedTokenizerFast.from_pretrained)
     return hf
 
 
@@ -158,13 +170,10 @@ def _with_bytes(tokenizer: Tokenizer) -> Tokenizer:
     return complete
 
 
-def _publish(tokenizer: Tokenizer, folder: Path) -> None:
-    """Wraps the tokenizer for transformers and puts its folder in place."""
+def _for_transformers(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
     bos, pad_token, eos, unk = _SPECIAL
-    hf = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
         bos_token=bos, cls_token=bos, pad_token=pad_token, eos_token=eos, sep_token=eos, unk_token=unk,
         model_input_names=["input_ids", "attention_mask"],
     )  # fmt: skip
-    with folder_written_once(folder) as written:
-        hf.save_pretrained(written)

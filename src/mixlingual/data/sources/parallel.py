@@ -1,7 +1,8 @@
 """`data=parallel`: a folder of JSON lines, one multi-way parallel (query, passage) item a line.
 
 A line is `{"id": "faq/7", "query": {"en": "...", "de": "..."}, "passage": {"en": "...", "el": "..."}}`.
-Each item has its own languages, and its query and passage need not share them. Other keys are
+Each item has its own languages, and its query and passage need not share them. An item may bring hard
+negatives, `"negatives": [{"en": "...", "de": "..."}, ...]`: passages that do not answer. Other keys are
 allowed and ignored: corpora carry provenance there, and a misspelt `query` or `passage` still fails
 as a missing one.
 
@@ -165,8 +166,21 @@ def _parse(line: bytes, source: str, where: str) -> ParallelItem:
     if not isinstance(identifier, str) or not identifier:
         raise DataError(f"{where}: id is {_described(identifier)}; give each item a non-empty string, as in {_SHAPE}")
     return ParallelItem(
-        identifier, source, _texts(record.get("query"), "query", where), _texts(record.get("passage"), "passage", where)
+        identifier,
+        source,
+        _texts(record.get("query"), "query", where),
+        _texts(record.get("passage"), "passage", where),
+        _negatives(record.get("negatives", []), where),
     )
+
+
+def _negatives(negatives: object, where: str) -> tuple[dict[str, str], ...]:
+    if not isinstance(negatives, list):
+        raise DataError(
+            f'{where}: negatives is {_described(negatives)}; give it a list of passages, as in [{{"en": "..."}}], '
+            "or leave it out"
+        )
+    return tuple(_texts(texts, f"negatives[{number}]", where) for number, texts in enumerate(negatives))
 
 
 def _texts(texts: object, side: str, where: str) -> dict[str, str]:
@@ -199,12 +213,17 @@ def _restrict(items: Sequence[ParallelItem], languages: Sequence[str]) -> tuple[
     """The items with texts in `languages` only, without those that then lack a side."""
     if not languages:
         raise DataError("data.languages is empty; list language codes, or set it to null for all")
+
+    def only(texts: dict[str, str]) -> dict[str, str]:
+        return {language: text for language, text in texts.items() if language in languages}
+
     restricted = (
         ParallelItem(
             item.id,
             item.source,
-            {language: text for language, text in item.query.items() if language in languages},
-            {language: text for language, text in item.passage.items() if language in languages},
+            only(item.query),
+            only(item.passage),
+            tuple(negative for negative in map(only, item.negatives) if negative),
         )
         for item in items
     )
@@ -244,4 +263,4 @@ def _source_weights(config: DataConfig, sources: Iterable[str], items: Sequence[
 def _parts(items: Iterable[ParallelItem]) -> Iterator[str]:
     """What the fingerprint covers, independent of the order of languages in a line."""
     for item in items:
-        yield json.dumps([item.id, item.query, item.passage], ensure_ascii=False, sort_keys=True)
+        yield json.dumps([item.id, item.query, item.passage, *item.negatives], ensure_ascii=False, sort_keys=True)

@@ -1,10 +1,11 @@
-"""Learning rate over the steps, and which weights decay."""
+"""Learning rate over the steps."""
 
 import pytest
 import torch
 
 from mixlingual.config import OptimConfig
-from mixlingual.training.schedule import budget_steps, make_optimizer, make_scheduler, rate_factor
+from mixlingual.training.optimizer import make_optimizer
+from mixlingual.training.schedule import budget_steps, make_scheduler, rate_factor
 
 
 @pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
@@ -21,14 +22,6 @@ def test_shapes_after_the_warm_up():
     assert [rate_factor(s, 12, 0.25, "linear") for s in (0, 1, 2, 3, 9, 12)] == [0.25, 0.5, 0.75, 1.0, 1 / 3, 0.0]
     assert rate_factor(5, 10, 0.0, "cosine") == pytest.approx(0.5)
     assert rate_factor(9, 10, 0.0, "constant") == 1.0
-
-
-def test_only_matrices_decay():
-    layer, frozen = torch.nn.Linear(3, 3), torch.nn.Linear(2, 2)
-    frozen.requires_grad_(requires_grad=False)
-    optimizer = make_optimizer([*layer.parameters(), *frozen.parameters()], OptimConfig(weight_decay=0.3))
-    assert [(len(g["params"]), g["weight_decay"]) for g in optimizer.param_groups] == [(1, 0.3), (1, 0.0)]
-    assert optimizer.param_groups[0]["params"][0] is layer.weight
 
 
 def test_the_scheduler_follows_the_factor():

@@ -1,26 +1,13 @@
-"""AdamW and its learning rate over the steps of a fixed budget."""
+"""The learning rate over the steps of a fixed budget."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
-from torch.nn import Parameter
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 from mixlingual.config import OptimConfig
-
-
-def make_optimizer(parameters: Iterable[Parameter], config: OptimConfig) -> AdamW:
-    """AdamW that decays matrices only: biases, norms and the temperature are left alone."""
-    trained = [parameter for parameter in parameters if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    beta1, beta2 = config.betas
-    return AdamW(groups, lr=config.learning_rate, betas=(beta1, beta2), eps=config.eps, fused=True)
 
 
 def make_scheduler(optimizer: AdamW, config: OptimConfig, steps: int) -> LambdaLR:

@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test kill-test lint format clean
+.PHONY: help demo test slow-test kill-test lint format clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ demo: $(VENV)/core  ## Train and evaluate a small size x ratio grid; prints the 
 
 test: $(VENV)/dev  ## Run the tests. MIXLINGUAL_DATA=FOLDER adds those that need the real data.
 	$(BIN)/python -m pytest -q
+
+slow-test: $(VENV)/dev  ## Run the tests that `make test` leaves out because they take minutes.
+	$(BIN)/python -m pytest -q -m slow
 
 kill-test: $(VENV)/core  ## Kill 100 runs at random moments and count those that end with the same bits.
 	$(BIN)/python -m benchmarks.kill_test --runs 100

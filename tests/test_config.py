@@ -23,6 +23,7 @@ from mixlingual.config import (
 from mixlingual.options import describe
 
 GROUPS = ("model", "data", "batching", "optim", "trainer", "evaluation", "tracking", "experiment", "sweep")
+NEED_DATA = ("parallel", "paper", "xlmr_xl_sharded")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -30,6 +31,9 @@ def _hydra():
     register()
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         yield
+
+
+SHARDED = ["trainer.strategy=shard", "trainer.devices=2", "optim.embeddings=dense"]
 
 
 def choices(group):
@@ -44,7 +48,7 @@ def test_every_group_has_choices():
 @pytest.mark.parametrize(("group", "choice"), [(group, choice) for group in GROUPS for choice in choices(group)])
 def test_every_choice_composes(group, choice, monkeypatch):
     monkeypatch.setenv("MIXLINGUAL_DATA", "somewhere")
-    overrides = [f"{group}={choice}"] + (["data.root=x"] if choice in ("parallel", "paper") else [])
+    overrides = [f"{group}={choice}"] + (["data.root=x"] if choice in NEED_DATA else [])
     config = to_config(TrainConfig, compose("train", overrides=overrides))
     if group in ("model", "batching"):
         assert getattr(config, group).name == choice
@@ -106,14 +110,33 @@ def test_all_mistakes_at_once():
         (["optim.gradient_clip=0"], "optim.gradient_clip: got 0.0; the smallest allowed is 1e-06"),
         (["optim.betas=[0.9,1.0]"], r"optim.betas\[1\]: got 1.0; the largest allowed is"),
         (["batching.batch_size=9", "trainer.accumulate=2"], "batching.batch_size: got 9, which trainer.accumulate=2"),
+        (
+            ["batching.batch_size=6", "trainer.accumulate=2", "trainer.probe_every=5"],
+            "trainer.probe_every: probes halve the batch of 6, and trainer.accumulate=2 times trainer.devices=1 does",
+        ),
+        (
+            ["trainer.strategy=shard", "trainer.devices=2", "trainer.probe_every=5"],
+            "trainer.probe_every: 5 cannot go together with trainer.strategy=shard; set it to null",
+        ),
         (["batching.final_ratio=0.1"], "batching.final_ratio: a constant ratio has no other end"),
         (["data.root=${oc.env:NOWHERE_SET}"], "data.root: .*NOWHERE_SET"),
         (["batching.batch_size=0"], "batching.batch_size: got 0; the smallest allowed is 2"),
+        ([*SHARDED, "trainer.devices=1"], "trainer.strategy: got shard with one device; set trainer.devices"),
+        ([*SHARDED, "optim.embeddings=rows"], "optim.embeddings: rows cannot go together with trainer.strategy=shard"),
+        ([*SHARDED, "optim.average=ewa"], "optim.average: ewa cannot go together"),
+        ([*SHARDED, "model.learn_temperature=true"], "model.learn_temperature: true cannot go together"),
+        ([*SHARDED, "trainer.probe_every=5"], "trainer.probe_every: 5 cannot go together"),
+        ([*SHARDED, "trainer.compile=true"], "trainer.compile: true cannot go together"),
     ],
 )
 def test_each_contradiction_has_its_message(overrides, message):
     with pytest.raises(ConfigError, match=message):
         to_config(TrainConfig, compose("train", overrides=overrides))
+
+
+@pytest.mark.parametrize("frozen", ["model.train_embeddings=false", "model.lora.rank=4"])
+def test_a_frozen_table_has_no_rows_to_shard(frozen):
+    to_config(TrainConfig, compose("train", overrides=[*SHARDED, "optim.embeddings=rows", frozen]))
 
 
 def test_run_names_write_numbers_alike():
@@ -135,9 +158,10 @@ def test_the_hash_names_what_a_run_computes():
         "trainer.workers=2",
         "trainer.log_every=1",
         "trainer.threads=1",
+        "loss.score_rows=9",
     ]
     assert {hashed(override) for override in same} == {hashed()}
-    other = ["seed=1", "batching.monolingual_ratio=0.25", "model=scratch_m", "trainer.steps=7", "optim.eps=1e-6"]
+    other = ["seed=1", "batching.monolingual_ratio=0.25", "model=scratch_m", "trainer.steps=7", "loss.margin=0.1"]
     assert len({hashed(override) for override in other} | {hashed()}) == 6
 
 

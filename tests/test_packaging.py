@@ -30,7 +30,7 @@ def test_conda_and_pip_name_the_same_versions():
     config = setup_cfg()
     extras = config["options.extras_require"]
     wanted = requirements(config["options"]["install_requires"]) | requirements(
-        extras["wandb"] + extras["slurm"] + extras["gpu"]
+        extras["wandb"] + extras["slurm"] + extras["lora"] + extras["gpu"]
     )
     entries = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     pip = next(entry for entry in entries if isinstance(entry, dict))["pip"]

@@ -73,9 +73,9 @@ def test_a_sweep_outlives_a_failing_run_and_does_what_is_missing(train, tmp_path
     assert [run["run_name"] for run in read(sweep, "sweep.json")["runs"]] == names
     states = [read(sweep / name, "status.json") for name in names]
     assert [status["state"] for status in states] == ["done", "done", "failed", "failed"]
-    assert "the loss is nan at step" in states[2]["reason"]
+    assert "the loss is not a finite number at step" in states[2]["reason"]
     assert "training_step" in states[2]["traceback"]
-    assert "lr1e+38_s1: MixlingualError: the loss is nan at step" in first.stderr
+    assert "lr1e+38_s1: MixlingualError: the loss is not a finite number at step" in first.stderr
     assert "2 of 4 runs done" in first.stderr
 
     written = {name: (sweep / name / "result.json").stat().st_mtime_ns for name in names[:2]}
@@ -124,11 +124,15 @@ def test_a_missing_benchmark_stops_the_run_before_training(train, tmp_path):
 
 def test_the_same_run_gives_the_same_numbers(train, tmp_path):
     for sweep in ("one", "two"):
-        assert train(*TINY, f"sweep_name={sweep}", "trainer.log_every=1").returncode == 0
+        options = (f"sweep_name={sweep}", "trainer.log_every=1", "trainer.probe_every=2", "optim.average=ewa")
+        assert train(*TINY, *options).returncode == 0
     one, two = (tmp_path / f"multirun/{sweep}/scratch_xs_hybrid_r0.5_s0" for sweep in ("one", "two"))
     losses = [pd.read_csv(folder / "curves.csv").loss.tolist() for folder in (one, two)]
     assert losses[0] == losses[1]
     assert read(one)["benchmarks"] == read(two)["benchmarks"]
+    assert read(one)["probes"] == read(two)["probes"]
+    assert read(one)["probes"]["probes"] == len(pd.read_csv(one / "probes.csv")) == 2
+    assert read(one)["probes"]["norm_cross"] > 0
 
 
 def test_wrong_words_on_the_command_line(train):

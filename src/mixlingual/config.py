@@ -39,8 +39,9 @@ UNITS = ("sentence", "sentence_in_context", "paragraph")
 NOT_COMPUTED = (
     "tracking", "sweep_name", "run_name", "evaluation.batch_tokens", "evaluation.embeddings",
     "evaluation.search_memory", "evaluation.runs", "trainer.accelerator", "trainer.threads",
-    "trainer.workers", "trainer.log_every", "trainer.checkpoint_steps",
+    "trainer.workers", "trainer.log_every", "trainer.activation_gib", "trainer.checkpoint_steps",
     "trainer.checkpoint_minutes", "trainer.keep_checkpoints", "trainer.save_model",
+    "loss.score_rows",
 )  # fmt: skip
 """Options that change where or how a run is shown or kept, but none of its numbers beyond rounding."""
 
@@ -87,6 +88,23 @@ class ScratchConfig:
 
 
 @dataclass
+class LoraConfig:
+    """Low-rank adapters in place of training the encoder's own weights (Hu et al. 2021, arXiv 2106.09685)."""
+
+    rank: int = option(
+        0,
+        "Rank of the updates; 0 trains all weights instead. Above 0 the encoder's own weights stay as they are, the "
+        "token table too, and the package peft is needed.",
+        low=0,
+    )
+    alpha: int = option(16, "Updates are scaled by alpha / rank.", low=1)
+    dropout: float = option(0.0, "Dropout probability of what enters an adapter.", low=0.0, high=0.9)
+    modules: list[str] | None = option(
+        None, "Ends of the names of the adapted layers, as in [query, value]. Null: every linear layer."
+    )
+
+
+@dataclass
 class ModelConfig:
     """A dual encoder with shared weights over any Hugging Face encoder."""
 
@@ -115,6 +133,14 @@ class ModelConfig:
     )
     learn_temperature: bool = option(False, "Train log(temperature) with the weights.")
     train_embeddings: bool = option(True, "Train the token embedding table; false freezes it.")
+    attention_dropout: float | None = option(
+        None,
+        "Dropout probability of attention weights in training. Null: the checkpoint's. At 0 a GPU attends without "
+        "padding by PyTorch alone; otherwise that needs the package flash-attn.",
+        low=0.0,
+        high=0.9,
+    )
+    lora: LoraConfig = field(default_factory=LoraConfig)
 
 
 @dataclass
@@ -192,6 +218,32 @@ class BatchingConfig:
     language_weights: dict[str, float] = option(
         {}, "Factors on the draw of a language; of a pair, the product of its two. Missing languages: 1.", low=0.0
     )
+    hard_negatives: int = option(
+        0,
+        "Largest number of its item's own negatives that a pair brings along, in the passage's language; of more, "
+        "each step draws anew.",
+        low=0,
+    )
+
+
+@dataclass
+class LossConfig:
+    """InfoNCE over the passages of a step; docs/losses.md has the formulas."""
+
+    symmetric: bool = option(False, "Mean of query -> passages and passage -> queries. False: the first alone.")
+    margin: float | None = option(
+        None,
+        "A passage whose similarity to the query is above that of the positive by more than this is left out as a "
+        "suspected false negative, in units of the similarity (cosine if model.normalize). Null: none is suspected.",
+    )
+    matryoshka: list[int] = option(
+        [],
+        "Widths of prefixes of the embedding that are trained too, with equal weights. Empty: the whole alone.",
+        low=1,
+    )
+    score_rows: int | None = option(
+        None, "Rows of the score matrix that exist at a time. Null: as many as fit in 64 MiB.", low=1
+    )
 
 
 @dataclass
@@ -209,6 +261,24 @@ class OptimConfig:
         choices=("constant", "linear", "cosine"),
     )
     gradient_clip: float | None = option(1.0, "Largest gradient norm. Null: no clipping.", low=1e-6)
+    embeddings: str = option(
+        "rows",
+        "How the token table is updated, to the same numbers but for rounding: rows moves those that a step needs, "
+        "and the others when they are next needed; dense moves all at every step.",
+        choices=("rows", "dense"),
+    )
+    average: str = option(
+        "none",
+        "Weights to evaluate and keep: none takes the last ones, ewa their exponential average over the steps.",
+        choices=("none", "ewa"),
+    )
+    average_decay: float | None = option(
+        None,
+        "Weight that the average keeps at a step. Null: by batch size, .9995 up to 512 pairs, then .999 (1024), "
+        ".998 (2048), .995 (4096), .99 (arXiv 2410.21676).",
+        low=0.0,
+        high=1 - 1e-9,
+    )
 
 
 @dataclass
@@ -219,6 +289,33 @@ class TrainerConfig:
     pairs: int | None = option(None, "Query-passage pairs to train on, rounded up to whole batches.", low=0)
     accumulate: int = option(
         1, "Micro-batches of an optimiser step; negatives come from the own micro-batch. Divides batch_size.", low=1
+    )
+    pass_tokens: int | None = option(
+        None,
+        "Tokens of a forward pass, padding included; a step takes as many passes as it needs. Null: 2048 on a CPU, "
+        "32768 on a GPU.",
+        low=64,
+    )
+    activation_gib: float | None = option(
+        None,
+        "Memory in GiB that the passes of a step may hold for their backward pass; passes beyond it are computed "
+        "twice (gradient caching). Null: half of what is free at the first step.",
+        low=0.0,
+    )
+    gradient_checkpointing: bool = option(
+        False, "Keep only the inputs of each layer for the backward pass, and compute the layer again."
+    )
+    compile: bool = option(False, "Compile the encoder with torch.compile, which takes minutes and needs a compiler.")
+    strategy: str = option(
+        "replicate",
+        "How several devices hold the weights: each a copy, or each a part of every layer (FSDP).",
+        choices=("replicate", "shard"),
+    )
+    probe_every: int | None = option(
+        None,
+        "Steps between two measurements of how the gradients of the two kinds agree, each as dear as two steps; the "
+        "run trains as without, but for rounding with optim.embeddings=rows. Null: none.",
+        low=1,
     )
     accelerator: str = option("auto", "Where to run; auto takes a GPU if there is one.", choices=("auto", "cpu", "gpu"))
     devices: int = option(
@@ -262,7 +359,9 @@ class EvaluationConfig:
     precision: str = option(
         "fp32", "Number format of the encoder; scores are always fp32.", choices=("fp32", "bf16", "fp16")
     )
-    batch_tokens: int = option(16384, "Tokens of an encoding batch, padding included.", low=64)
+    batch_tokens: int | None = option(
+        None, "Tokens of an encoding batch, padding included. Null: 2048 on a CPU, 32768 on a GPU.", low=64
+    )
     embeddings: str | None = option(
         None,
         "Folder that keeps encoded passages of judged benchmarks, so that a killed encode goes on and several "
@@ -320,6 +419,7 @@ class TrainConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     batching: BatchingConfig = field(default_factory=BatchingConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
@@ -335,18 +435,44 @@ class TrainConfig:
         if self.data.name == "parallel" and self.data.root is None:
             yield "data.root", "data=parallel needs the folder of its JSON lines; set data.root=FOLDER"
         parts = self.trainer.accumulate * self.trainer.devices
+        shares = f"trainer.accumulate={self.trainer.accumulate} times trainer.devices={self.trainer.devices}"
         if self.batching.batch_size % parts:
-            shares = f"trainer.accumulate={self.trainer.accumulate} times trainer.devices={self.trainer.devices}"
             yield "batching.batch_size", f"got {self.batching.batch_size}, which {shares} does not divide"
+        elif self.trainer.probe_every is not None and self.batching.batch_size % (2 * parts):
+            message = f"probes halve the batch of {self.batching.batch_size}, and {shares} does not divide the halves"
+            yield "trainer.probe_every", f"{message}; change batching.batch_size, or set it to null"
+        yield from self._sharding_problems()
         if self.batching.final_ratio is not None and self.batching.ratio_schedule == "constant":
             yield "batching.final_ratio", "a constant ratio has no other end; set batching.ratio_schedule or null"
         if len(self.optim.betas) != 2:
             yield "optim.betas", f"got {len(self.optim.betas)} numbers; AdamW takes two, as in [0.9, 0.999]"
+        elif self.optim.embeddings == "rows" and self.optim.betas[0] >= math.sqrt(self.optim.betas[1]):
+            message = (
+                "rows of the token table need the first below the root of the second, or they would drift for ever"
+            )
+            yield "optim.betas", f"got {self.optim.betas}; {message}: raise the second, or set optim.embeddings=dense"
         for name in ("sweep_name", "run_name"):
             value = getattr(self, name)
             if value in ("", ".", "..") or "/" in value or "\\" in value or len(value.encode()) > 200:
                 yield name, f"got {value!r}; it names a folder: 1 to 200 bytes, no slashes"
         yield from _model_problems(self.model)
+
+    def _sharding_problems(self) -> Iterator[tuple[str, str]]:
+        if self.trainer.strategy != "shard":
+            return
+        reason = "cannot go together with trainer.strategy=shard"
+        if self.trainer.devices == 1:
+            yield "trainer.strategy", "got shard with one device; set trainer.devices, or trainer.strategy=replicate"
+        if self.optim.embeddings == "rows" and self.model.train_embeddings and not self.model.lora.rank:
+            yield "optim.embeddings", f"rows {reason}; set it to dense, or model.train_embeddings=false"
+        if self.optim.average != "none":
+            yield "optim.average", f"{self.optim.average} {reason}; set it to none"
+        if self.model.learn_temperature:
+            yield "model.learn_temperature", f"true {reason}; set it to false"
+        if self.trainer.probe_every is not None:
+            yield "trainer.probe_every", f"{self.trainer.probe_every} {reason}; set it to null"
+        if self.trainer.compile:
+            yield "trainer.compile", f"true {reason}; set it to false"
 
 
 @dataclass
@@ -376,6 +502,14 @@ class EvaluateConfig:
             yield "score_runs", "embeddings or runs can be scored, not both; set precomputed or score_runs to null"
         if self.post_hoc.methods and (self.precomputed is not None or self.score_runs is not None):
             yield "post_hoc.methods", "corrections need an encoder; set precomputed and score_runs to null"
+        if self.post_hoc.methods and set(self.evaluation.benchmarks) <= set(JUDGED_BENCHMARKS):
+            yield (
+                "post_hoc.methods",
+                (
+                    "corrections are scored on parallel benchmarks only; add one to evaluation.benchmarks, or set "
+                    "post_hoc.methods=[]"
+                ),
+            )
         for name, value, judged in (("precomputed", self.precomputed, True), ("score_runs", self.score_runs, False)):
             unfit = [known for known in self.evaluation.benchmarks if (known in JUDGED_BENCHMARKS) == judged]
             if value is not None and unfit:

@@ -78,7 +78,8 @@ class Preflight:
         pairs = steps * run.batching.batch_size
         weights = size.parameters["non_embedding"]
         self.cost.pairs += pairs
-        self.cost.train_flops += TRAIN_FLOPS * weights * pairs * (size.query_tokens + size.passage_tokens)
+        passages = 1 + run.batching.hard_negatives
+        self.cost.train_flops += TRAIN_FLOPS * weights * pairs * (size.query_tokens + passages * size.passage_tokens)
         self.cost.disk += 4 * size.parameters["total"] if run.trainer.save_model else 0
         if run.trainer.checkpoint_steps or run.trainer.checkpoint_minutes:
             kept = (run.trainer.keep_checkpoints + 1) * CHECKPOINT_BYTES * size.parameters["total"]

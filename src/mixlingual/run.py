@@ -13,9 +13,10 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from mixlingual.batches.datamodule import HybridDataModule, MicroBatches
+from mixlingual.batches.datamodule import HybridDataModule, StepBatches
 from mixlingual.batches.pools import make_sampler
 from mixlingual.batches.sampler import HybridBatchSampler, exposure
+from mixlingual.batches.tokens import TokenStore
 from mixlingual.config import TrainConfig, config_hash, to_plain
 from mixlingual.data.registry import load_corpus
 from mixlingual.evaluation.suite import evaluate_encoder, load_benchmarks
@@ -24,7 +25,7 @@ from mixlingual.model.export import save_encoder
 from mixlingual.model.load import load_encoder
 from mixlingual.records import ParallelCorpus, RunResult
 from mixlingual.training.device import check_precision, check_processes, device_of
-from mixlingual.training.fit import fit
+from mixlingual.training.fit import Trained, fit
 from mixlingual.training.gather import global_rank
 from mixlingual.training.schedule import budget_steps
 from mixlingual.training.tracking import Tracker
@@ -62,17 +63,26 @@ def run(config: TrainConfig, folder: Path) -> tuple[RunResult, pd.DataFrame] | N
     parameters = parameter_counts(encoder)
     log.info("%s", _outset(config, corpus, sampler, parameters, steps))
     with Tracker.open(config, folder, parameters) if global_rank() == 0 else Tracker(None) as tracker:
-        batches = MicroBatches(corpus, sampler, tokenizer, steps=steps, accumulate=accumulate)
-        data = HybridDataModule(batches, workers=config.trainer.workers)
-        trained = fit(
-            encoder,
-            data,
-            config,
-            steps=steps,
-            data_fingerprint=corpus.fingerprint,
-            folder=folder,
-            logger=tracker.logger,
-        )
+        trained = Trained()
+        if steps:
+            batches = StepBatches(
+                corpus,
+                sampler,
+                TokenStore.open(corpus, tokenizer),
+                steps=steps,
+                accumulate=accumulate,
+                hard_negatives=config.batching.hard_negatives,
+                seed=config.seed,
+            )
+            trained = fit(
+                encoder,
+                HybridDataModule(batches, corpus, workers=config.trainer.workers),
+                config,
+                steps=steps,
+                data_fingerprint=corpus.fingerprint,
+                folder=folder,
+                logger=tracker.logger,
+            )
         if global_rank() > 0:
             return None
         if config.trainer.save_model:
@@ -91,6 +101,7 @@ def run(config: TrainConfig, folder: Path) -> tuple[RunResult, pd.DataFrame] | N
             training=trained.summary() | {"temperature": float(encoder.temperature)},
             benchmarks=scores.benchmarks,
             timings={"train": trained.seconds} | scores.timings,
+            probes=trained.probes,
         )
         tracker.log_result(result)
     return result, scores.per_query
@@ -110,7 +121,9 @@ def _outset(
 def corpus_texts(corpus: ParallelCorpus) -> Iterator[str]:
     """Every training text, for a tokenizer made from them."""
     for item in corpus.items:
-        yield from itertools.chain(item.query.values(), item.passage.values())
+        yield from itertools.chain.from_iterable(
+            texts.values() for texts in (item.query, item.passage, *item.negatives)
+        )
 
 
 def _commit() -> str | None:

@@ -1,16 +1,21 @@
 """Loading: pretrained folders, layer subsets, random weights, and one clear message for every mistake."""
 
 import copy
+import dataclasses
 import json
 
 import huggingface_hub
 import pytest
 import torch
 from torch import nn
-from transformers import AutoModel
+from transformers import AutoModel, FNetConfig
 
 from mixlingual.config import ModelConfig, ScratchConfig
+from mixlingual.model import attention
+from mixlingual.model.attention import NAME
 from mixlingual.model.encoder import parameter_counts
+from mixlingual.model.export import save_encoder
+from mixlingual.model.hub import set_attention_dropout
 from mixlingual.model.load import keep_layers, load_encoder
 from mixlingual.records import MixlingualError
 
@@ -72,7 +77,7 @@ def test_pretrained_weights_are_read_as_float32_without_pooler(checkpoint, tiny_
     encoder, tokenizer = load_encoder(ModelConfig(checkpoint=str(folder)), None, seed=0)
     assert {parameter.dtype for parameter in encoder.parameters()} == {torch.float32}
     assert not [name for name, _ in encoder.named_parameters() if "pooler" in name]
-    assert encoder.backbone.config._attn_implementation == "sdpa"
+    assert encoder.backbone.config._attn_implementation == NAME
     assert encoder.training, "Lightning keeps the mode it is given, and dropout must act"
     assert encoder.backbone.training
     assert tokenizer.hf.padding_side == "right"
@@ -94,6 +99,66 @@ def test_token_embeddings_can_be_frozen(checkpoint):
         encoder, _ = load_encoder(ModelConfig(checkpoint=folder, train_embeddings=train), None, seed=0)
         frozen = [name for name, parameter in encoder.named_parameters() if not parameter.requires_grad]
         assert frozen == ([] if train else ["backbone.embeddings.word_embeddings.weight"])
+
+
+ATTENTION_DROPOUT = {
+    "bert": "attention_probs_dropout_prob",
+    "xlm_roberta": "attention_probs_dropout_prob",
+    "xlm_roberta_xl": "attention_probs_dropout_prob",
+    "modernbert": "attention_dropout",
+    "distilbert": "attention_dropout",
+}
+
+
+@pytest.fixture
+def attention_dropouts(monkeypatch):
+    """Probabilities with which attention weights were dropped, in the order of the layers."""
+    used = []
+    original = attention.attend
+
+    def recording(*states, dropout=0.0, **extra):
+        used.append(dropout)
+        return original(*states, dropout=dropout, **extra)
+
+    attention.AttentionInterface.register(NAME, recording)
+    yield used
+    attention.AttentionInterface.register(NAME, original)
+
+
+@pytest.mark.parametrize(("wanted", "expected"), [(None, 0.25), (0.0, 0.0), (0.5, 0.5)])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_attention_dropout_is_the_one_that_layers_use(
+    checkpoint, attention_dropouts, tmp_path, architecture, wanted, expected
+):
+    folder = checkpoint(architecture)
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**settings, ATTENTION_DROPOUT[architecture]: 0.25}))
+    encoder, tokenizer = load_encoder(ModelConfig(checkpoint=str(folder), attention_dropout=wanted), None, seed=0)
+    encoder(INPUT_IDS_BT, torch.ones_like(INPUT_IDS_BT))
+    assert attention_dropouts == [expected] * 4
+    attention_dropouts.clear()
+    encoder.eval()(INPUT_IDS_BT, torch.ones_like(INPUT_IDS_BT))
+    assert attention_dropouts == [0.0] * 4
+    save_encoder(encoder, tokenizer, tmp_path / "saved")
+    saved = json.loads((tmp_path / "saved" / "config.json").read_text())
+    assert saved[ATTENTION_DROPOUT[architecture]] == expected
+
+
+def test_attention_dropout_from_scratch(attention_dropouts):
+    scratch = dataclasses.replace(SCRATCH, dropout=0.25)
+    for wanted, expected in ((None, 0.25), (0.0, 0.0)):
+        config = ModelConfig(scratch=scratch, attention_dropout=wanted)
+        encoder, _ = load_encoder(config, lambda: ["a b c"] * 5, seed=0)
+        encoder(INPUT_IDS_BT % 100, torch.ones_like(INPUT_IDS_BT))
+        assert attention_dropouts == [expected] * 2
+        assert encoder.backbone.config.hidden_dropout_prob == 0.25
+        attention_dropouts.clear()
+
+
+def test_attention_dropout_of_an_encoder_that_has_none():
+    expected = r"^model\.attention_dropout: fnet encoders have no dropout of attention weights\. Set it to null"
+    with pytest.raises(MixlingualError, match=expected):
+        set_attention_dropout(FNetConfig(), 0.1)
 
 
 def test_no_such_folder():

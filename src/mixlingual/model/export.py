@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import transformers
 
+from mixlingual.model.adapters import merged
 from mixlingual.model.encoder import DualEncoder
 from mixlingual.model.hub import SAVED_OPTIONS, quiet
 from mixlingual.model.tokenizer import TextTokenizer
@@ -24,7 +25,7 @@ def save_encoder(encoder: DualEncoder, tokenizer: TextTokenizer, folder: Path) -
     folder.parent.mkdir(parents=True, exist_ok=True)
     with quiet(), tempfile.TemporaryDirectory(prefix=".saving-", dir=folder.parent) as temporary:
         written = Path(temporary, "written")
-        encoder.backbone.save_pretrained(written)
+        merged(encoder.backbone).save_pretrained(written)
         tokenizer.save(written)
         files = _sentence_transformers_files(encoder, tokenizer) | {SAVED_OPTIONS: _own_options(encoder, tokenizer)}
         for name, content in files.items():

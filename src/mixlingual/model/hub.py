@@ -85,7 +85,11 @@ def read_pretrained(config: ModelConfig) -> tuple[PreTrainedModel, PreTrainedTok
     log.info("loading the encoder %s", config.checkpoint)
     with _readable(config.checkpoint):
         backbone, info = AutoModel.from_pretrained(
-            **_source(config), dtype=torch.float32, use_safetensors=True, output_loading_info=True
+            **_source(config),
+            config=_architecture(config),
+            dtype=torch.float32,
+            use_safetensors=True,
+            output_loading_info=True,
         )
         hf = AutoTokenizer.from_pretrained(**_source(config))
     _check_weights(config.checkpoint, info["missing_keys"])
@@ -100,10 +104,33 @@ def read_architecture(config: ModelConfig) -> tuple[PreTrainedConfig, PreTrained
     """
     assert config.checkpoint is not None
     with _readable(config.checkpoint):
-        architecture: PreTrainedConfig = AutoConfig.from_pretrained(**_source(config))
+        architecture = _architecture(config)
         _check_weight_files(config)
         hf = AutoTokenizer.from_pretrained(**_source(config))
     return architecture, _checked_tokenizer(config.checkpoint, hf)
+
+
+def _architecture(config: ModelConfig) -> PreTrainedConfig:
+    """That of the checkpoint, with the dropout of attention weights that `config` asks for."""
+    architecture: PreTrainedConfig = AutoConfig.from_pretrained(**_source(config))
+    if config.attention_dropout is not None:
+        set_attention_dropout(architecture, config.attention_dropout)
+    return architecture
+
+
+def set_attention_dropout(architecture: PreTrainedConfig, probability: float) -> None:
+    """Sets the dropout of attention weights, which architectures name differently.
+
+    Raises:
+        MixlingualError: the architecture has no such setting.
+    """
+    names = [name for name in ("attention_probs_dropout_prob", "attention_dropout") if hasattr(architecture, name)]
+    if not names:
+        raise MixlingualError(
+            f"model.attention_dropout: {architecture.model_type} encoders have no dropout of attention weights. Set "
+            "it to null."
+        )
+    setattr(architecture, names[0], probability)
 
 
 def _check_weight_files(config: ModelConfig) -> None:

@@ -10,7 +10,10 @@ from torch import nn
 from transformers import BertConfig, BertModel, PreTrainedModel, PreTrainedTokenizerFast
 
 from mixlingual.config import ModelConfig
-from mixlingual.model.encoder import DualEncoder
+from mixlingual.model.adapters import add_adapters
+from mixlingual.model.attention import use_attention
+from mixlingual.model.dropout import use_cheap_dropout
+from mixlingual.model.encoder import DualEncoder, first_position
 from mixlingual.model.hub import as_saved, quiet, read_pretrained
 from mixlingual.model.tokenizer import TextTokenizer, train_tokenizer
 from mixlingual.records import MixlingualError
@@ -41,9 +44,13 @@ def load_encoder(
             backbone, hf = _from_scratch(config, training_texts)
         if config.layers is not None:
             backbone = keep_layers(backbone, config.layers)
-    drop_pooler(backbone)
-    check_positions(backbone, config)
-    backbone.get_input_embeddings().requires_grad_(config.train_embeddings)
+        drop_pooler(backbone)
+        check_positions(backbone, config)
+        backbone.get_input_embeddings().requires_grad_(config.train_embeddings)
+        if config.lora.rank:
+            add_adapters(backbone, config.lora)
+    use_attention(backbone)
+    use_cheap_dropout(backbone)
     encoder = DualEncoder(
         backbone,
         pooling=config.pooling,
@@ -63,7 +70,7 @@ def keep_layers(backbone: PreTrainedModel, kept: list[int]) -> PreTrainedModel:
     Raises:
         MixlingualError: a position is out of range, or the layers cannot be found.
     """
-    name, layers = _encoder_layers(backbone)
+    name, layers = encoder_layers(backbone)
     check_layers(kept, len(layers))
     config = copy.deepcopy(backbone.config)
     config.num_hidden_layers = len(kept)
@@ -85,7 +92,7 @@ def check_layers(kept: list[int] | None, layers: int) -> None:
         )
 
 
-def _encoder_layers(backbone: PreTrainedModel) -> tuple[str, nn.ModuleList]:
+def encoder_layers(backbone: PreTrainedModel) -> tuple[str, nn.ModuleList]:
     """Dotted name and list of the encoder layers: the outermost list of as many modules as there are layers."""
     for name, module in backbone.named_modules():
         if isinstance(module, nn.ModuleList) and len(module) == backbone.config.num_hidden_layers:
@@ -112,6 +119,7 @@ def _from_scratch(
 def scratch_geometry(config: ModelConfig, hf: PreTrainedTokenizerFast) -> BertConfig:
     """The BERT configuration of `config.scratch`, with as many positions as the length limits need."""
     scratch = config.scratch
+    attention_dropout = scratch.dropout if config.attention_dropout is None else config.attention_dropout
     return BertConfig(
         vocab_size=len(hf),
         hidden_size=scratch.hidden,
@@ -119,7 +127,7 @@ def scratch_geometry(config: ModelConfig, hf: PreTrainedTokenizerFast) -> BertCo
         num_attention_heads=scratch.heads,
         intermediate_size=scratch.intermediate,
         hidden_dropout_prob=scratch.dropout,
-        attention_probs_dropout_prob=scratch.dropout,
+        attention_probs_dropout_prob=attention_dropout,
         max_position_embeddings=max(config.max_query_length, config.max_passage_length),
         type_vocab_size=1,
         pad_token_id=hf.pad_token_id,
@@ -135,13 +143,10 @@ def drop_pooler(backbone: PreTrainedModel) -> None:
 
 
 def check_positions(backbone: PreTrainedModel, config: ModelConfig) -> None:
-    """Refuse length limits beyond the table of position embeddings; rotary encoders have none.
-
-    Encoders of the RoBERTa kind count positions from the padding index + 1, so that much of the table is unused.
-    """
+    """Refuse length limits beyond the table of position embeddings; rotary encoders have none."""
     for name, table in backbone.named_modules():
         if name.endswith("position_embeddings") and isinstance(table, nn.Embedding):
-            usable = table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
+            usable = table.num_embeddings - first_position(table)
             for option in ("max_query_length", "max_passage_length"):
                 if getattr(config, option) > usable:
                     raise MixlingualError(

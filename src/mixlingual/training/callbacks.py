@@ -9,11 +9,11 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-COLUMNS = ("step", "loss", "loss_mono", "loss_cross", "learning_rate", "pairs_per_second")
+COLUMNS = ("step", "loss", "loss_mono", "loss_cross", "gradient_norm", "learning_rate", "pairs_per_second")
 
 
 class CurveRecorder(Callback):
-    """Writes the mean losses since the last point to curves.csv, and to the trainer's logger if it has one.
+    """Writes curves.csv, and to the trainer's logger if it has one: mean losses and the gradient norm.
 
     A resumed run goes on with what the interrupted one had recorded.
 
@@ -23,19 +23,17 @@ class CurveRecorder(Callback):
         tokens: kind -> tokens trained on, prefix and special tokens included, padding not.
     """
 
-    def __init__(self, path: Path, *, every: int, batch_size: int) -> None:
-        """Args: path of the CSV file; steps between points; pairs of a step."""
+    def __init__(self, path: Path, *, every: int) -> None:
+        """Args: path of the CSV file; steps between points."""
         self.losses: list[float] = []
         self.tokens = {"monolingual": 0, "crosslingual": 0}
         self._before = 0.0
         self._began = time.perf_counter()
         self._path = path
         self._every = every
-        self._batch_size = batch_size
-        self._in_step: list[tuple[float, bool]] = []
         self._since: list[tuple[float, bool]] = []
         self._started = 0.0
-        self._rate = 0.0
+        self._rate = self._norm = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts the file, or cuts it to the points before the step that the run goes on at."""
@@ -56,16 +54,13 @@ class CurveRecorder(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Keeps what the micro-batch gave; after the last of a step, writes a point when one is due."""
-        monolingual = outputs["monolingual_N"].tolist()
+        """Keeps what the step gave, and writes a point when one is due."""
+        losses, monolingual = outputs["loss_N"].tolist(), outputs["monolingual_N"].tolist()
         for is_monolingual, tokens in zip(monolingual, outputs["tokens_N"].tolist()):
             self.tokens["monolingual" if is_monolingual else "crosslingual"] += tokens
-        self._in_step += zip(outputs["loss_N"].tolist(), monolingual)
-        if len(self._in_step) < self._batch_size:
-            return
-        self.losses.append(sum(loss for loss, _ in self._in_step) / len(self._in_step))
-        self._since += self._in_step
-        self._in_step = []
+        self.losses.append(sum(losses) / len(losses))
+        self._since += zip(losses, monolingual)
+        self._norm = outputs["gradient_norm"]
         if trainer.global_step % self._every == 0 or trainer.is_last_batch:
             self._write_point(trainer)
 
@@ -96,6 +91,7 @@ class CurveRecorder(Callback):
             "loss": _mean([loss for loss, _ in self._since]),
             "loss_mono": _mean([loss for loss, monolingual in self._since if monolingual]),
             "loss_cross": _mean([loss for loss, monolingual in self._since if not monolingual]),
+            "gradient_norm": self._norm,
             "learning_rate": self._rate,
             "pairs_per_second": len(self._since) / (now - self._started),
         }

@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +72,8 @@ class CheckpointKeeper(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Saves if due. Only between optimiser steps: gradients in the making are not part of a checkpoint."""
-        between_steps = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        if between_steps and self._due(trainer):
+        """Saves if due."""
+        if self._due(trainer):
             self._save(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -98,11 +98,26 @@ class CheckpointKeeper(Callback):
 
 def newest_checkpoint(folder: Path) -> Path | None:
     """The newest whole checkpoint in the folder, or None; damaged ones are passed over with a warning."""
+    return next(_whole(folder), None)
+
+
+def last_good_checkpoint(folder: Path) -> Path | None:
+    """As `newest_checkpoint`, of those whose weights are all finite: the one before a run went wrong."""
+    return next((path for path in _whole(folder) if _is_finite(path)), None)
+
+
+def _whole(folder: Path) -> Iterator[Path]:
+    """The checkpoints whose content is what their name says, newest first."""
     for path in _newest_first(folder):
         if path.stem.endswith(f"-{_hash_of(path)}"):
-            return path
-        log.warning("%s is damaged; going back to the checkpoint before it", path)
-    return None
+            yield path
+        else:
+            log.warning("%s is damaged; going back to the checkpoint before it", path)
+
+
+def _is_finite(path: Path) -> bool:
+    weights = VerifiedCheckpointIO().load_checkpoint(path)["state_dict"].values()
+    return all(bool(torch.isfinite(weight).all()) for weight in weights)
 
 
 def _newest_first(folder: Path) -> list[Path]:

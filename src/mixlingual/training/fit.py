@@ -2,39 +2,64 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import logging
 import sys
 import warnings
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.strategies import DDPStrategy, Strategy
+from torch import distributed
+from torch._dynamo.exc import TorchDynamoException
+from torch.nn import Module
 
 from mixlingual.batches.datamodule import HybridDataModule
-from mixlingual.config import TrainConfig, config_hash
+from mixlingual.config import TrainConfig, TrainerConfig, config_hash
+from mixlingual.files import written_whole
 from mixlingual.model.encoder import DualEncoder
+from mixlingual.model.loss import check_matryoshka
+from mixlingual.records import MixlingualError
+from mixlingual.training.averaging import WeightAverage, decay_for
 from mixlingual.training.callbacks import CurveRecorder
-from mixlingual.training.checkpoint import CheckpointKeeper, VerifiedCheckpointIO, newest_checkpoint
-from mixlingual.training.device import check_processes
-from mixlingual.training.gather import global_rank
+from mixlingual.training.checkpoint import (
+    CheckpointKeeper,
+    VerifiedCheckpointIO,
+    last_good_checkpoint,
+    newest_checkpoint,
+)
+from mixlingual.training.device import check_processes, device_of
+from mixlingual.training.gather import global_rank, processes
 from mixlingual.training.module import RetrieverModule
+from mixlingual.training.probes import GradientProbe
+from mixlingual.training.sharding import sharding_strategy, whole_weights
 
 log = logging.getLogger(__name__)
+
+DIVERGED = "diverged.json"
+"""Where a run that came to nothing says on what: see `divergence`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What training did: `losses` of its steps (mean over the pairs of each), tokens by kind, and seconds.
+    """What training did: `losses` of its steps (mean over the pairs of each), tokens by kind, seconds, probes.
 
-    Seconds are those of all attempts, without what an interrupted one did after its last checkpoint.
+    Seconds are those of all attempts, without what an interrupted one did after its last checkpoint. The
+    default is that of no training.
     """
 
-    steps: int
-    pairs: int
-    losses: list[float]
-    tokens: dict[str, int]
-    seconds: float
+    steps: int = 0
+    pairs: int = 0
+    losses: list[float] = field(default_factory=list)
+    tokens: dict[str, int] = field(default_factory=lambda: {"monolingual": 0, "crosslingual": 0})
+    seconds: float = 0.0
+    probes: dict[str, float | None] = field(default_factory=dict)
+    """`GradientProbe.summary`; empty if there were none."""
 
     def summary(self) -> dict[str, float]:
         """`steps`, `pairs` and, after any step, `final_loss`: the mean over the last tenth of the steps."""
@@ -53,55 +78,169 @@ def fit(
     folder: Path,
     logger: Logger | None,
 ) -> Trained:
-    """Trains the encoder in place for `steps` steps.
+    """Trains the encoder in place for `steps` steps, at least one.
 
     An interrupted run goes on from its newest whole checkpoint in the folder and ends with the very
-    weights that it would have had otherwise. With several devices, every process calls this.
+    weights that it would have had otherwise. With several devices, every process calls this; where they
+    share the weights (`trainer.strategy=shard`), only the first has a whole encoder in the end.
 
     Args:
         data_fingerprint: that of the training items; checkpoints from other items are not used.
-        folder: receives curves.csv and checkpoints/.
+        folder: receives curves.csv, probes.csv and checkpoints/.
         logger: Lightning logger for the curves, or None.
 
     Raises:
-        MixlingualError: the loss became NaN or infinite, or there are not as many processes as devices.
+        MixlingualError: a loss, a gradient or the trained weights became NaN or infinite (see `divergence`), or
+            there are not as many processes as devices.
     """
     check_processes(config.trainer)
-    options = config.trainer
-    size = config.batching.batch_size
+    check_matryoshka(config.loss.matryoshka, encoder.dimension)
     checkpoints = folder / "checkpoints" / f"{config_hash(config)}-{data_fingerprint}"
-    recorder = CurveRecorder(folder / "curves.csv", every=options.log_every, batch_size=size)
-    keeper = CheckpointKeeper(
-        checkpoints,
-        steps=options.checkpoint_steps,
-        minutes=options.checkpoint_minutes,
-        keep=options.keep_checkpoints,
-    )
-    if steps:
-        _quiet_lightning()
-        trainer = Trainer(
-            accelerator=options.accelerator,
-            devices=options.devices,
-            strategy="ddp" if options.devices > 1 else "auto",
-            precision=options.precision,  # type: ignore[arg-type]
-            max_steps=steps,
-            accumulate_grad_batches=options.accumulate,
-            gradient_clip_val=config.optim.gradient_clip,
-            logger=logger or False,
-            callbacks=[recorder, keeper],
-            plugins=[VerifiedCheckpointIO()],
-            default_root_dir=folder,
-            use_distributed_sampler=False,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            enable_progress_bar=sys.stderr.isatty() and global_rank() == 0,
-        )
-        module = RetrieverModule(encoder, config.optim, steps=steps, seed=config.seed)
-        resumed = newest_checkpoint(checkpoints)
-        if resumed:
-            log.info("going on from %s", resumed)
+    recorder = CurveRecorder(folder / "curves.csv", every=config.trainer.log_every)
+    probe = _probe(config.trainer, data, folder)
+    average = _average(config)
+
+    def diverged(what: str, step: int) -> MixlingualError:
+        return divergence(what, step, data.item_ids(step), checkpoints, folder)
+
+    if global_rank() == 0:
+        (folder / DIVERGED).unlink(missing_ok=True)  # of a run with other options
+    sharded = config.trainer.strategy == "shard"
+    trained = copy.deepcopy(encoder) if sharded and global_rank() == 0 else encoder
+    module = RetrieverModule(trained, config, steps=steps, diverged=diverged)
+    watchers: list[Callback] = [
+        watcher for watcher in (probe, average, recorder, _keeper(config, checkpoints)) if watcher
+    ]
+    trainer = _trainer(config.trainer, steps, folder, logger, watchers)
+    if resumed := newest_checkpoint(checkpoints):
+        log.info("going on from %s", resumed)
+    with _prepared(trained, config.trainer):
         trainer.fit(module, datamodule=data, ckpt_path=resumed, weights_only=True)
-    return Trained(steps, steps * size, recorder.losses, recorder.tokens, recorder.seconds)
+    module.optimizer.finish()
+    module.check_weights()
+    if average:
+        average.take(module)
+    if sharded and (weights := whole_weights(trained)):
+        encoder.load_state_dict(weights)
+    return Trained(
+        steps,
+        steps * config.batching.batch_size,
+        recorder.losses,
+        recorder.tokens,
+        recorder.seconds,
+        probe.summary() if probe else {},
+    )
+
+
+def _probe(options: TrainerConfig, data: HybridDataModule, folder: Path) -> GradientProbe | None:
+    return GradientProbe(folder / "probes.csv", data, every=options.probe_every) if options.probe_every else None
+
+
+def _average(config: TrainConfig) -> WeightAverage | None:
+    if config.optim.average == "none":
+        return None
+    decay = config.optim.average_decay
+    return WeightAverage(decay_for(config.batching.batch_size) if decay is None else decay)
+
+
+def _keeper(config: TrainConfig, folder: Path) -> CheckpointKeeper:
+    options = config.trainer
+    return CheckpointKeeper(
+        folder, steps=options.checkpoint_steps, minutes=options.checkpoint_minutes, keep=options.keep_checkpoints
+    )
+
+
+def _trainer(
+    options: TrainerConfig, steps: int, folder: Path, logger: Logger | None, callbacks: list[Callback]
+) -> Trainer:
+    _quiet_lightning()
+    return Trainer(
+        accelerator=device_of(options.accelerator).type,
+        devices=options.devices,
+        strategy=_strategy(options),
+        max_steps=steps,
+        logger=logger or False,
+        callbacks=callbacks,
+        plugins=[VerifiedCheckpointIO()],
+        default_root_dir=folder,
+        use_distributed_sampler=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=sys.stderr.isatty() and global_rank() == 0,
+    )
+
+
+@contextmanager
+def _prepared(encoder: DualEncoder, options: TrainerConfig) -> Iterator[None]:
+    """While training: compiled, and with the inputs of layers kept alone (Chen et al. 2016, arXiv 1604.06174)."""
+    backbone = encoder.backbone
+    if options.gradient_checkpointing and not backbone.supports_gradient_checkpointing:
+        raise MixlingualError(
+            f"trainer.gradient_checkpointing: {type(backbone).__name__} cannot recompute its layers; set it to false"
+        )
+    try:
+        if options.compile:
+            backbone.compile(dynamic=True)
+        if options.gradient_checkpointing:
+            backbone.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[no-untyped-call]
+        yield
+    except TorchDynamoException as error:
+        raise MixlingualError(
+            f"trainer.compile: PyTorch cannot compile {type(backbone).__name__} here: {str(error).strip()}\n"
+            "It needs a C++ compiler on a CPU, triton on a GPU. Install it, or set trainer.compile=false."
+        ) from error
+    finally:
+        backbone._compiled_call_impl = None  # the library has no way back
+        if options.gradient_checkpointing:
+            backbone.gradient_checkpointing_disable()  # type: ignore[no-untyped-call]
+
+
+def _strategy(options: TrainerConfig) -> Strategy | str:
+    if options.devices == 1:
+        return "auto"
+    return sharding_strategy(options.devices) if options.strategy == "shard" else UnwrappedDDP()
+
+
+class UnwrappedDDP(DDPStrategy):
+    """Processes that share a batch, without the wrapper that exchanges gradients after every backward pass.
+
+    `ContrastiveStep` has many of them in a step, and adds the gradients up once.
+    """
+
+    def _setup_model(self, model: Module) -> Module:  # type: ignore[override]
+        return model
+
+    def _register_ddp_hooks(self) -> None:
+        """None: there is no wrapper to hook into."""
+
+
+def divergence(what: str, step: int, item_ids: list[str], checkpoints: Path, folder: Path) -> MixlingualError:
+    """The error of a run that came to something else than a finite number.
+
+    Every process calls this, and none goes on before the first has written diverged.json into the run's folder:
+    `step` (counted from 1, as in curves.csv), `what`, `items` (ids of the whole batch) and `checkpoint` (path of the
+    last good one, or null).
+
+    Args:
+        what: is not finite.
+        step: counted from 0.
+        item_ids: of its batch.
+        checkpoints: folder of the run's checkpoints.
+        folder: of the run.
+    """
+    good = last_good_checkpoint(checkpoints)
+    record = folder / DIVERGED
+    if global_rank() == 0:
+        content = {"step": step + 1, "what": what, "items": item_ids, "checkpoint": good and str(good)}
+        with written_whole(record) as path:
+            path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if processes() > 1:
+        distributed.barrier()
+    return MixlingualError(
+        f"{what} is not a finite number at step {step + 1}, on a batch of {len(item_ids)} items ({item_ids[0]}, ...; "
+        f"all are in {record}). {f'The last good checkpoint is {good}' if good else 'There is no good checkpoint'}. "
+        "Lower optim.learning_rate, raise model.temperature, or train with trainer.precision=32-true"
+    )
 
 
 def _quiet_lightning() -> None:

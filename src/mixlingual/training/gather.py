@@ -1,17 +1,19 @@
-"""What the processes of a run share of their micro-batches; with one process, nothing changes.
+"""What the processes of a run share of their batches; with one process, nothing changes.
 
-A micro-batch is dealt to the W processes in turn, so that pair i of process r is pair i * W + r of it.
+A batch is dealt to the W processes in turn, so that pair i of process r is pair i * W + r of it.
 
-Shape suffixes: B pairs of a process, N = W * B pairs of all.
+Shape suffixes: B rows of a process, N rows of all.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, distributed
 from torch.distributed.nn.functional import all_gather
+from torch.distributed.tensor import DTensor
 
 
 def global_rank() -> int:
@@ -19,27 +21,59 @@ def global_rank() -> int:
     return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")))
 
 
+def processes() -> int:
+    """How many connected processes the run has."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
 def own_first(local_B: Tensor) -> Tensor:
     """The rows of all processes, [N, ...], this one's first; gradients flow back to the processes they came from."""
-    if not _connected():
+    if processes() == 1:
         return local_B
-    gathered = _gathered(local_B, with_gradient=local_B.requires_grad)
+    gathered = _gathered(local_B)
     del gathered[distributed.get_rank()]
     return torch.cat([local_B, *gathered])
 
 
+def own_first_ragged(local_B: Tensor) -> Tensor | None:
+    """As `own_first`, for numbers of rows that differ between processes; None if nobody has any."""
+    counts = torch.stack(_gathered(torch.tensor(len(local_B), device=local_B.device))).tolist()
+    if not any(counts):
+        return None
+    padding = local_B.new_zeros(max(counts) - len(local_B), *local_B.shape[1:])
+    gathered = _gathered(torch.cat([local_B, padding]))
+    others = [rows[:count] for rank, (rows, count) in enumerate(zip(gathered, counts)) if rank != _rank()]
+    return torch.cat([local_B, *others])
+
+
 def in_order(local_B: Tensor) -> Tensor:
-    """The rows of all processes, [N, ...], in the order of the micro-batch; no gradient."""
-    return torch.stack(_gathered(local_B, with_gradient=False), dim=1).flatten(0, 1) if _connected() else local_B
+    """The rows of all processes, [N, ...], in the order of the batch; no gradient."""
+    return torch.stack(_gathered(local_B.detach()), dim=1).flatten(0, 1)
 
 
-def _connected() -> bool:
-    return distributed.is_initialized() and distributed.get_world_size() > 1
+def sum_gradients(parameters: Iterable[Tensor]) -> None:
+    """Adds up the gradients of all processes, in one exchange; those of sharded weights are summed already."""
+    if processes() == 1:
+        return
+    whole = [parameter for parameter in parameters if not isinstance(parameter, DTensor)]
+    gradients = [parameter.grad for parameter in whole if parameter.grad is not None]
+    if not gradients:
+        return
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    distributed.all_reduce(flat)
+    for gradient, total in zip(gradients, torch.split(flat, [gradient.numel() for gradient in gradients])):
+        gradient.copy_(total.view_as(gradient))
 
 
-def _gathered(local_B: Tensor, *, with_gradient: bool) -> list[Tensor]:
-    if with_gradient:
+def _rank() -> int:
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def _gathered(local_B: Tensor) -> list[Tensor]:
+    if processes() == 1:
+        return [local_B]
+    if local_B.requires_grad:
         return list(all_gather(local_B.contiguous()))  # type: ignore[no-untyped-call]
-    rows = [torch.empty_like(local_B) for _ in range(distributed.get_world_size())]
+    rows = [torch.empty_like(local_B) for _ in range(processes())]
     distributed.all_gather(rows, local_B.contiguous())
     return rows

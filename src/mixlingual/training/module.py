@@ -1,104 +1,157 @@
-"""The Lightning module: one contrastive step over a batch that the sampler composed.
+"""The Lightning module: one optimiser step over a batch that the sampler composed.
 
-Shape suffixes: B pairs of this process, N pairs of all processes, D embedding width.
+Shape suffixes: B pairs of this process, N pairs of all processes.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule
-from torch import Tensor, nn
+from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from mixlingual.batches.permutation import derive_key
-from mixlingual.config import OptimConfig
+from mixlingual.config import TrainConfig
 from mixlingual.model.encoder import DualEncoder
-from mixlingual.model.loss import info_nce
+from mixlingual.model.token_rows import TokenRows
 from mixlingual.records import MixlingualError
-from mixlingual.training.gather import in_order, own_first
-from mixlingual.training.schedule import make_optimizer, make_scheduler
-
-ROWS_TOGETHER = 16
-"""Texts of a forward pass on a CPU."""
+from mixlingual.training.gather import in_order, sum_gradients
+from mixlingual.training.optimizer import RowAdamW, make_optimizer
+from mixlingual.training.schedule import make_scheduler
+from mixlingual.training.sharding import ShardedStep, shard
+from mixlingual.training.step import Batch, ContrastiveStep
 
 
 class RetrieverModule(LightningModule):
-    """Trains a dual encoder with InfoNCE over the passages of its batch (arXiv 2408.10536, section 3)."""
+    """Trains a dual encoder with InfoNCE over the passages of its batch (arXiv 2408.10536, section 3).
 
-    def __init__(self, encoder: DualEncoder, optim: OptimConfig, *, steps: int, seed: int) -> None:
-        """Args: steps of the whole run, for the schedule; seed of dropout."""
+    The loop's automatic optimisation is off: `ContrastiveStep` computes gradients in many passes.
+    """
+
+    optimizer: RowAdamW
+
+    def __init__(
+        self, encoder: DualEncoder, config: TrainConfig, *, steps: int, diverged: Callable[[str, int], MixlingualError]
+    ) -> None:
+        """Names what is trained.
+
+        Args:
+            encoder: trained in place.
+            config: the run.
+            steps: of the whole run, for the schedule.
+            diverged: (what is not finite, step) -> the error that ends the run.
+        """
         super().__init__()
+        self.automatic_optimization = False
         self.encoder = encoder
-        self._optim = optim
+        self.step = make_step(encoder, config)
+        self._tables = _token_rows(encoder) if config.optim.embeddings == "rows" else []
+        self._config = config
         self._steps = steps
-        self._seed = seed
+        self._diverged = diverged
 
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Seeds dropout from (seed, micro-batch, rank), so that a step does not depend on those before it."""
-        torch.manual_seed(derive_key(self._seed, "dropout", int(batch["index"]), self.global_rank))
-
-    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
-        """One micro-batch: this process's queries against the passages of all processes.
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        """One optimiser step.
 
         Returns:
-            `loss`, the mean over this process's pairs, whose gradient DDP averages over the processes;
-            and of all pairs of the micro-batch, in their order: `loss_N`, `monolingual_N`, `tokens_N`.
+            Of all pairs of the step, in their order: `loss_N`, `monolingual_N`, `tokens_N`; and `gradient_norm`,
+            before clipping.
 
         Raises:
-            MixlingualError: the loss is not finite.
+            MixlingualError: a loss or the gradient is not finite; the weights are then those of the step before.
         """
-        query_BD = embed(self.encoder, batch["query_ids"], batch["query_mask"])
-        passage_BD = embed(self.encoder, batch["passage_ids"], batch["passage_mask"])
-        item_N = own_first(batch["item"])
-        loss_B = info_nce(query_BD, own_first(passage_BD), batch["item"], item_N, self.encoder.temperature)
-        loss = loss_B.mean()
-        if not torch.isfinite(loss):
-            raise MixlingualError(
-                f"the loss is {loss.item()} at step {self.global_step}; lower optim.learning_rate, raise "
-                "model.temperature, or train with trainer.precision=32-true"
-            )
-        tokens_B = batch["query_mask"].sum(1) + batch["passage_mask"].sum(1)
+        with self.gradient(batch) as loss_N:
+            if not torch.isfinite(loss_N).all():
+                raise self._diverged("the loss", self.global_step)
+            norm = self._clipped()
+            if not math.isfinite(norm):
+                raise self._diverged("the gradient", self.global_step)
+            self.optimizers().step()  # type: ignore[union-attr]
+        self.lr_schedulers().step()  # type: ignore[union-attr]
         return {
-            "loss": loss,
-            "loss_N": in_order(loss_B.detach()),
-            "monolingual_N": in_order(batch["monolingual"].int()),
-            "tokens_N": in_order(tokens_B),
+            "loss_N": loss_N,
+            "monolingual_N": in_order(batch["monolingual"].to(self.device).int()),
+            "tokens_N": in_order(batch["tokens"].to(self.device)),
+            "gradient_norm": norm,
         }
 
-    def configure_gradient_clipping(
-        self,
-        optimizer: Any,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clips the norm of all gradients together.
+    @contextmanager
+    def gradient(self, batch: Batch) -> Iterator[Tensor]:
+        """Yields loss_N; in the block, `.grad` of what is trained is that of the mean loss of all pairs."""
+        padding = torch.tensor([self.encoder.pad_id])
+        token_id_R = torch.unique(torch.cat([batch["vocabulary"], padding])).to(self.device)
+        for table in self._tables:
+            self.optimizer.bring_up_to_date(table, token_id_R)
+            table.open_rows(token_id_R)
+        try:
+            loss_N = in_order(self.step.gradient(batch, self.device))
+            sum_gradients(self.optimizer.tensors_with_gradients())
+            yield loss_N
+        finally:
+            for table in self._tables:
+                table.close_rows()
+            self.optimizer.zero_grad()
 
-        Lightning's own refuses fused optimisers under bf16-mixed (its issue 21435), where nothing is scaled.
-        """
-        if gradient_clip_val is not None:
-            torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+    def check_weights(self) -> None:
+        """Raises what `training_step` does, of the last step, if the norm of the trained weights is not finite."""
+        norm = get_total_norm([weight for weight in self.parameters() if weight.requires_grad])
+        if not math.isfinite(_whole(norm)):
+            raise self._diverged("the norm of the weights", self._steps - 1)
+
+    def _clipped(self) -> float:
+        """The norm of all gradients together, which are then scaled down to the largest norm allowed."""
+        trained = self.optimizer.tensors_with_gradients()
+        norm = get_total_norm([weight.grad for weight in trained if weight.grad is not None])
+        if self._config.optim.gradient_clip is not None:
+            clip_grads_with_norm_(trained, self._config.optim.gradient_clip, norm)
+        return _whole(norm)
+
+    def configure_model(self) -> None:
+        """Cuts the encoder into parts where the config says so, once the processes are connected."""
+        if self._config.trainer.strategy == "shard" and not isinstance(self.encoder.backbone, FSDPModule):
+            assert self.device_mesh is not None
+            shard(self.encoder, self.device_mesh)
 
     def configure_optimizers(self) -> Any:
         """AdamW, with the learning rate moved at every step."""
-        optimizer = make_optimizer(self.parameters(), self._optim)
-        scheduler = make_scheduler(optimizer, self._optim, self._steps)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        self.optimizer = make_optimizer(self.encoder.parameters(), self._config.optim, self._tables)
+        scheduler = make_scheduler(self.optimizer, self._config.optim, self._steps)
+        return {"optimizer": self.optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
-def embed(encoder: nn.Module, input_ids_BT: Tensor, attention_mask_BT: Tensor) -> Tensor:
-    """Embeddings [B, D] of right-padded texts.
+def _whole(norm: Tensor) -> float:
+    """A norm, of all parts where it is one of sharded weights."""
+    return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
 
-    On a CPU, where padding costs as much as text and small passes are no slower, texts of like length
-    go through the encoder together and are padded to the longest among them only.
-    """
-    if input_ids_BT.device.type != "cpu":
-        embedding_BD: Tensor = encoder(input_ids_BT, attention_mask_BT)
-        return embedding_BD
-    order_B = torch.argsort(attention_mask_BT.sum(1), stable=True)
-    parts = []
-    for rows in torch.split(order_B, ROWS_TOGETHER):
-        mask = attention_mask_BT[rows]
-        longest = int(mask.sum(1).max())
-        parts.append(encoder(input_ids_BT[rows, :longest], mask[:, :longest]))
-    return torch.cat(parts)[order_B.argsort()]
+
+def _token_rows(encoder: DualEncoder) -> list[TokenRows]:
+    """Makes the token table one of rows; empty if it is frozen."""
+    table = encoder.backbone.get_input_embeddings()
+    if not table.weight.requires_grad:
+        return []
+    if not isinstance(table, TokenRows):
+        table = TokenRows.from_embedding(table)
+        encoder.backbone.set_input_embeddings(table)
+    return [table]
+
+
+def make_step(encoder: DualEncoder, config: TrainConfig) -> ContrastiveStep:
+    """The gradient computation that the config describes."""
+    trainer = config.trainer
+    kept = trainer.activation_gib
+    kind = ShardedStep if trainer.strategy == "shard" else ContrastiveStep
+    return kind(
+        encoder,
+        config.loss,
+        parts=trainer.accumulate,
+        pass_tokens=trainer.pass_tokens,
+        kept_bytes=None if kept is None else kept * 2**30,
+        bf16=trainer.precision == "bf16-mixed",
+        seed=config.seed,
+    )

@@ -1,0 +1,96 @@
+"""Options that spend time for memory, or the other way round: same gradients, and nothing left behind."""
+
+import pytest
+import torch
+from training_fixture import prepare, train
+from transformers import BertConfig, BertModel, XLMRobertaConfig, XLMRobertaModel
+
+from mixlingual.model.attention import use_attention
+from mixlingual.model.dropout import use_cheap_dropout
+from mixlingual.model.encoder import DualEncoder
+from mixlingual.records import MixlingualError
+from mixlingual.training import fit
+from mixlingual.training.memory import activation_bytes
+
+SIZES = {
+    "vocab_size": 100, "hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2, "intermediate_size": 64,
+    "max_position_embeddings": 40, "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1, "pad_token_id": 1,
+}  # fmt: skip
+
+
+def encoder_of(architecture):
+    torch.manual_seed(0)
+    kinds = {"bert": (BertModel, BertConfig), "xlm_roberta": (XLMRobertaModel, XLMRobertaConfig)}
+    model, config = kinds[architecture]
+    backbone = model(config(**SIZES), add_pooling_layer=False)
+    use_attention(backbone)
+    use_cheap_dropout(backbone)
+    return DualEncoder(backbone, "mean", normalize=True, temperature=0.1, learn_temperature=False).train()
+
+
+def gradient(encoder):
+    """(gradient of all weights, bytes held for the backward pass) of one pass, with dropout."""
+    lengths = torch.tensor([20, 17, 9, 5])
+    token_ids = torch.randint(4, 100, (int(lengths.sum()),), generator=torch.Generator().manual_seed(1))
+    torch.manual_seed(2)
+    with activation_bytes(encoder) as held:
+        embedding_BD = encoder.embed(token_ids, lengths)
+    (embedding_BD @ embedding_BD.detach().T)[0].logsumexp(0).backward()
+    return torch.cat([weight.grad.flatten() for weight in encoder.parameters()]), held.total
+
+
+@pytest.mark.parametrize("architecture", ["bert", "xlm_roberta"])
+def test_layers_computed_again_give_the_same_bits_for_less_memory(architecture):
+    plain, again = encoder_of(architecture), encoder_of(architecture)
+    with fit._prepared(again, prepare(gradient_checkpointing=True)[3].trainer):
+        (expected, much), (computed, little) = gradient(plain), gradient(again)
+    assert torch.equal(computed, expected)
+    assert little < much / 3
+    assert not again.backbone.is_gradient_checkpointing
+
+
+def test_bytes_are_those_that_autograd_holds():
+    layer = torch.nn.Linear(8, 4)
+    inputs = torch.randn(5, 8, requires_grad=True)
+    with activation_bytes(layer) as held:
+        layer(layer(inputs)[:, :4].exp().repeat(1, 2))
+    assert held.total == 4 * (5 * 8 + 5 * 4 + 5 * 8), "the input, what exp gave, and what it was repeated to"
+
+
+def test_training_with_layers_computed_again_ends_with_the_same_bits(tmp_path):
+    ends = []
+    for again in (False, True):
+        encoder, data, _, config = prepare(gradient_checkpointing=again)
+        train(tmp_path / str(again), encoder, data, config)
+        ends.append(torch.cat([weight.flatten() for weight in encoder.parameters()]))
+        assert not encoder.backbone.is_gradient_checkpointing
+    assert torch.equal(*ends)
+
+
+def test_an_encoder_that_cannot_compute_its_layers_again(monkeypatch, tmp_path):
+    encoder, data, _, config = prepare(gradient_checkpointing=True)
+    monkeypatch.setattr(type(encoder.backbone), "supports_gradient_checkpointing", False)
+    with pytest.raises(MixlingualError, match=r"BertModel cannot recompute its layers; set it to false"):
+        train(tmp_path, encoder, data, config)
+
+
+@pytest.mark.slow
+def test_a_compiled_encoder_trains_as_one_that_is_not(tmp_path):
+    losses = []
+    for compiled in (False, True):
+        encoder, data, _, config = prepare(dropout=0.0, compile=compiled)
+        losses.append(train(tmp_path / str(compiled), encoder, data, config).losses)
+        assert encoder.backbone._compiled_call_impl is None
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+
+
+def test_compiling_without_a_compiler(tmp_path, monkeypatch):
+    from torch._inductor import config as inductor
+
+    monkeypatch.setattr(inductor.cpp, "cxx", ("no-such-compiler",))
+    monkeypatch.setattr(inductor, "force_disable_caches", True)
+    torch._dynamo.reset()
+    encoder, data, _, config = prepare(dropout=0.0, compile=True)
+    with pytest.raises(MixlingualError, match=r"^trainer\.compile: PyTorch cannot compile BertModel here: "):
+        train(tmp_path, encoder, data, config)
+    assert encoder.backbone._compiled_call_impl is None

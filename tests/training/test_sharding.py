@@ -1,0 +1,180 @@
+"""Encoders in parts over several processes: trained as by one, resumed, and whole in the end."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+import torch
+from torch.distributed.tensor import DTensor
+from training_fixture import prepare, train, weights
+from transformers import AutoModel, XLMRobertaXLConfig
+
+from mixlingual.batches.datamodule import StepBatches
+from mixlingual.config import LoraConfig, ScratchConfig
+from mixlingual.model.tokenizer import train_tokenizer
+from mixlingual.training import sharding
+from mixlingual.training.sharding import ShardedStep
+from mixlingual.training.step import ContrastiveStep
+
+HERE = [str(folder) for folder in Path(__file__).parents[:2]]
+"""Where a process of its own finds this module and its fixture."""
+
+SHARDED = """
+    import json, sys
+    sys.path[:0] = {here!r}
+    import test_sharding as t
+    from pathlib import Path
+    print(json.dumps([t.{call}]))
+"""
+
+
+def processes_of(tmp_path, call, world=2):
+    """What a call of a function of this module returns on each process, by rank."""
+    script = tmp_path / "script.py"
+    script.write_text(textwrap.dedent(SHARDED).format(here=HERE, call=call))
+    launched = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(world),
+         "--log-dir", str(tmp_path / "log"), "--redirects", "3", str(script)],
+        env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert launched.returncode == 0, "".join(path.read_text()[-3000:] for path in tmp_path.glob("log/**/stderr.log"))
+    logs = {int(path.parent.name): path.read_text() for path in tmp_path.glob("log/**/stdout.log")}
+    return [json.loads(logs[rank].splitlines()[-1])[0] for rank in range(world)]
+
+
+def sharded(dropout=0.0, *, world=2, rank=0, **options):
+    """(encoder, data, config) of a run whose encoder is cut over the processes, with LoRA where it has a rank."""
+    if world > 1:
+        options["strategy"] = "shard"
+    encoder, data, _, config = prepare(
+        dropout,
+        model={
+            "learn_temperature": False,
+            "lora": LoraConfig(rank=rank),
+            "scratch": ScratchConfig(2, 16, 2, 32, 400, dropout),
+        },
+        optim={"embeddings": "dense"},
+        devices=world,
+        **options,
+    )
+    return encoder, data, config
+
+
+def trained(folder, **options):
+    """(losses of all steps, weights of the encoder if it is whole, own passes of each step) of a run."""
+    encoder, data, config = sharded(**options)
+    counts = []
+    original = ContrastiveStep._passes
+
+    def counting(self, batch, pass_tokens):
+        own = list(original(self, batch, pass_tokens))
+        counts.append(len(own))
+        return iter(own)
+
+    ContrastiveStep._passes = counting
+    try:
+        losses = train(Path(folder), encoder, data, config).losses
+    finally:
+        ContrastiveStep._passes = original
+    whole = not any(isinstance(weight, DTensor) for weight in encoder.parameters())
+    return losses, weights(encoder).tolist() if whole else None, counts
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"activation_gib": 0.0}, {"gradient_checkpointing": True}, {"rank": 4}],
+    ids=["passes kept", "passes computed twice", "layers computed again", "adapters"],
+)
+def test_a_cut_encoder_trains_as_a_whole_one_does(tmp_path, options):
+    losses, end, _ = trained(tmp_path / "one", world=1, **options)
+    (tmp_path / "all").mkdir()
+    first, other = processes_of(tmp_path, f"trained({str(tmp_path / 'all')!r}, **{options!r})")
+    for seen, _, counts in (first, other):
+        assert seen == pytest.approx(losses, rel=1e-4)
+        assert max(counts) > 1
+    assert first[2] != other[2], "the processes cut their texts into different numbers of passes"
+    assert first[1] == pytest.approx(end, abs=1e-4)
+    assert other[1] is None
+
+
+class InterruptionError(Exception):
+    pass
+
+
+def interrupted_and_whole(folder):
+    """(losses, weights) of a run, and of one that stops at step 7 and goes on from its checkpoint."""
+    options = {"dropout": 0.1, "rank": 4}
+    whole = trained(f"{folder}/whole", **options)[:2]
+    original = StepBatches.__getitem__
+
+    def breaks(self, index):
+        if index == 7:
+            raise InterruptionError
+        return original(self, index)
+
+    StepBatches.__getitem__ = breaks
+    with pytest.raises(InterruptionError):
+        trained(f"{folder}/cut", checkpoint_steps=3, **options)
+    StepBatches.__getitem__ = original
+    return whole, trained(f"{folder}/cut", checkpoint_steps=3, **options)[:2]
+
+
+def test_an_interrupted_run_ends_where_a_whole_one_does(tmp_path):
+    first, other = processes_of(tmp_path, f"interrupted_and_whole({str(tmp_path)!r})")
+    (losses, end), (resumed_losses, resumed_end) = first
+    assert resumed_losses == losses
+    assert resumed_end == end
+    assert end is not None
+    assert other[0][0] == other[1][0] == losses
+
+
+@pytest.mark.parametrize("kept_bytes", [None, 0])
+def test_passes_that_fill_up_add_nothing(monkeypatch, kept_bytes):
+    monkeypatch.setattr(sharding, "_largest", lambda numbers: [*numbers, 64, 64])
+    monkeypatch.setattr(sharding, "_least", lambda number, _: number)
+    gradients = []
+    for kind in (ContrastiveStep, ShardedStep):
+        encoder, _, batches, config = prepare(dropout=0.1)
+        step = kind(encoder, config.loss, parts=1, pass_tokens=64, kept_bytes=kept_bytes, bf16=False, seed=0)
+        for batch in (batches[0], batches[1]):
+            step.gradient(batch, torch.device("cpu"))
+        gradients.append(torch.cat([weight.grad.flatten() for weight in encoder.parameters()]))
+    assert torch.equal(*gradients)
+
+
+def test_the_shipped_experiment_runs_on_a_tiny_encoder(tmp_path):
+    """Its own settings, but for the device, the budget, and the data: train, save and evaluate."""
+    tokenizer = train_tokenizer(
+        ["Which city is the capital of the country?", "Die Hauptstadt ist eine Stadt."] * 3, 300
+    )
+    geometry = XLMRobertaXLConfig(
+        vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=130, type_vocab_size=1, pad_token_id=1,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    AutoModel.from_config(geometry).save_pretrained(tmp_path / "tiny")
+    tokenizer.save_pretrained(tmp_path / "tiny")
+    launched = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+         "-m", "mixlingual.train", "experiment=xlmr_xl_sharded", "model.checkpoint=tiny", "data=atlas",
+         "evaluation=atlas", "data.languages=[de,en]", "evaluation.languages=[de,en]", "evaluation.precision=fp32",
+         "trainer.accelerator=cpu", "trainer.devices=2", "trainer.pairs=256", "trainer.workers=0",
+         "optim.learning_rate=1e-3", "sweep_name=dry", "run_name=run"],
+        cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert launched.returncode == 0, launched.stderr[-4000:]
+    result = json.loads((tmp_path / "multirun/dry/run/result.json").read_text())
+    assert result["training"]["steps"] == 256 // result["config"]["batching"]["batch_size"]
+    options = result["config"]["trainer"]
+    assert (options["strategy"], options["gradient_checkpointing"]) == ("shard", True)
+    assert 0 < result["benchmarks"]["atlas"]["cross"]["map"] < 1
+    start, end = (
+        AutoModel.from_pretrained(tmp_path / folder, add_pooling_layer=False)
+        for folder in ("tiny", "multirun/dry/run/model")
+    )
+    moved = [name for (name, old), new in zip(start.named_parameters(), end.parameters()) if not torch.equal(old, new)]
+    assert {name.partition(".")[0] for name in moved} == {"embeddings", "encoder"}

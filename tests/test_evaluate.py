@@ -47,6 +47,7 @@ def test_parallel_benchmarks_with_corrections(checkpoint, tmp_path):
     result = json.loads(output.read_text())
     atlas = result["benchmarks"]["atlas"]
     assert (atlas["languages"], atlas["complete"], atlas["unit"]) == (["de", "en"], False, "sentence")
+    assert (result["model"]["query_prefix"], result["model"]["max_passage_length"]) == ("q: ", 50), "as it was saved"
     assert 0 < atlas["multi"]["map"] < 1
     assert atlas["bias"]["geometry"]["language_probe"] > 0.5
     assert list(result["post_hoc"]) == ["centering", "lir", "shift"]
@@ -138,3 +139,12 @@ def test_contradictions_are_reported_together():
         "score_runs", "post_hoc.methods", "evaluation.benchmarks", "evaluation.benchmarks"
     ]  # fmt: skip
     assert [path for path, _ in EvaluateConfig().problems()] == ["model.checkpoint"]
+
+
+@pytest.mark.parametrize(("benchmarks", "refused"), [(["miracl", "mkqa"], True), (["miracl", "atlas"], False)])
+def test_corrections_need_a_parallel_benchmark(benchmarks, refused):
+    config = EvaluateConfig(
+        model=ModelConfig(checkpoint="x"), evaluation=EvaluationConfig(benchmarks=benchmarks),
+        post_hoc=PostHocConfig(methods=["lir"]),
+    )  # fmt: skip
+    assert [path for path, _ in config.problems()] == ["post_hoc.methods"] * refused

@@ -23,6 +23,7 @@ from mixlingual.evaluation.sentence_transformer import as_published
 from mixlingual.evaluation.suite import SuiteScores, evaluate_encoder, load_benchmarks, score_foreign
 from mixlingual.files import check_writable, written_whole
 from mixlingual.model.encoder import parameter_counts
+from mixlingual.model.hub import as_saved
 from mixlingual.model.load import load_encoder
 from mixlingual.records import Benchmark, JudgedBenchmark, MixlingualError
 from mixlingual.training.device import check_precision, device_of
@@ -51,7 +52,7 @@ def world_size() -> int:
 def evaluate(config: EvaluateConfig) -> None:
     """Writes the metrics of the encoder to `config.output`, and each query's scores beside it.
 
-    The file holds `model` (its config) and `parameters`, or the `source` of embeddings or runs; `benchmarks`
+    The file holds `model` (the options used) and `parameters`, or the `source` of embeddings or runs; `benchmarks`
     (benchmark -> setting -> metrics), `post_hoc` (correction -> benchmark -> setting -> metrics) and `timings` in
     seconds. The scores of each query are in a Parquet file of the same name.
 
@@ -95,7 +96,7 @@ def _encode(
     share = Share(global_rank(), world_size())
     if share.parts > 1 and config.evaluation.embeddings is None:
         raise MixlingualError("several processes share encoded passages in a folder; set evaluation.embeddings=FOLDER")
-    model = as_published(config.model)
+    model = as_saved(as_published(config.model))
     encoder, tokenizer = load_encoder(model, None, seed=0)
     scores = evaluate_encoder(encoder, tokenizer, benchmarks, config.evaluation, device, config.post_hoc, share)
     if share.part > 0:

@@ -99,6 +99,7 @@ def test_fingerprints_see_judgements_and_texts(root):
         ("miracl", QRELS, "1 Q0 1 yes\n", r"relevance 'yes' is no whole number"),
         ("miracl", QRELS, "1 Q0 1 1\n1 Q0 1 0\n", r"judges passage 1 twice"),
         ("mkqa", "mkqa/de.jsonl", '{"id": 1}\n', r"every line needs id, question and answers"),
+        ("mkqa", "mkqa/de.jsonl", '{"id": 1, "question": "q", "answers": "8"}\n', r"answers of question 1 are no list"),
         ("mkqa", "mkqa/de.jsonl", '{"id": 1\n', r"de.jsonl, near line 1: cannot be read"),
         ("belebele", "belebele/data/eng_Latn.jsonl", '{"link": 1}\n', r"line 1: is not a question of Belebele"),
     ],
@@ -162,5 +163,7 @@ def test_fields_are_split_at_tabs_or_spaces(tmp_path):
     path = tmp_path / "f"
     path.write_text("a\tb c\nd e\n")
     assert list(tab_separated(path, 2)) == [["a", "b c"], ["d", "e"]]
+    path.write_bytes("a\tb\u2028c\x85d\x0be\r\nf\tg".encode())
+    assert list(tab_separated(path, 2)) == [["a", "b\u2028c\x85d\x0be"], ["f", "g"]], "a line ends at a line feed only"
     path.write_text("1 0 x#1 2\n1 0 y 0\n")
     assert read_qrels(path) == {"1": {"x#1": 2, "y": 0}}

@@ -68,7 +68,16 @@ def test_places_that_stay_empty_are_left_out():
 
 
 def test_parts_divide_the_width():
-    assert [_parts(width) for width in (384, 1024, 16, 30, 7)] == [48, 128, 2, 3, 1]
+    assert [_parts(width) for width in (384, 768, 1024, 1000, 16, 30, 7)] == [48, 64, 64, 50, 2, 3, 1]
+
+
+def test_a_corpus_too_small_for_faiss_says_what_to_do(tmp_path):
+    small = Corpus("small", "sw", lambda: (Candidate(f"d{n}", "sw", str(n)) for n in range(100)), "f")
+    shards = encode_corpus(small, embed, tmp_path, "e")
+    with pytest.raises(
+        MixlingualError, match=r"search 100 passages by evaluation\.search=ivf_pq .* set .*=ivf or exact"
+    ):
+        approximate_search(EMBEDDINGS[:3], shards, 5, kind="ivf_pq", probes=1, memory_mib=1, device=CPU)
 
 
 def test_without_faiss_the_message_says_what_to_do(shards, monkeypatch):

@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from mixlingual.config import ModelConfig, ScratchConfig
 from mixlingual.evaluation.encode import encode, encoder_fingerprint, token_batches
+from mixlingual.model.export import save_encoder
+from mixlingual.model.load import load_encoder
+from mixlingual.model.tokenizer import TextTokenizer, train_tokenizer
 from mixlingual.records import MixlingualError
 
 CPU = torch.device("cpu")
@@ -14,14 +18,12 @@ TEXTS = ["a long text with many letters in it", "short", "", "short", "middle of
 class LetterTokenizer:
     """Each letter is a token, after one token that tells the side."""
 
-    pad_id = 0
-
     def encode(self, texts, side):
         return [[1 if side == "query" else 2, *(3 + ord(letter) % 50 for letter in text)] for text in texts]
 
 
 class RandomEncoder(torch.nn.Module):
-    """Mean of a random layer over the real tokens; notes the shape of every batch."""
+    """Mean of a random layer over the tokens of a text; notes the shape of every batch."""
 
     def __init__(self):
         super().__init__()
@@ -30,12 +32,11 @@ class RandomEncoder(torch.nn.Module):
         self.layer = torch.nn.Linear(16, 8)
         self.shapes = []
 
-    def forward(self, input_ids_BT, attention_mask_BT):
+    def embed(self, token_id_S, length_B):
         assert torch.is_inference_mode_enabled()
-        self.shapes.append(tuple(input_ids_BT.shape))
-        mask_BT1 = attention_mask_BT[..., None].float()
-        state_BTD = torch.tanh(self.layer(self.table(input_ids_BT)))
-        return (state_BTD * mask_BT1).sum(dim=1) / mask_BT1.sum(dim=1)
+        self.shapes.append((len(length_B), int(length_B.max())))
+        state_SD = torch.tanh(self.layer(self.table(token_id_S)))
+        return torch.stack([state_TD.mean(dim=0) for state_TD in state_SD.split(length_B.tolist())])
 
 
 def run(encoder, texts, side="query", precision="fp32", batch_tokens=64):
@@ -103,27 +104,31 @@ def test_embeddings_that_are_not_finite_are_refused():
         run(encoder, TEXTS)
 
 
-class Options:
-    """What a fingerprint reads of a tokenizer."""
-
-    def __init__(self, prefix="query: "):
-        self.prefix, self.max_length = {"query": prefix, "passage": ""}, {"query": 8, "passage": 8}
+SENTENCES = ["Der Fluss fließt durch die Stadt.", "The river flows through the city."]
+SCRATCH = ScratchConfig(layers=1, hidden=32, heads=2, intermediate=64, vocabulary=400)
 
 
-def test_the_fingerprint_of_an_encoder_sees_weights_and_options():
-    def made(pooling="mean"):
-        encoder = RandomEncoder()
-        encoder.pooling, encoder.normalize = pooling, True
-        return encoder
+def loaded(**options):
+    return load_encoder(ModelConfig(scratch=SCRATCH, **options), lambda: SENTENCES, seed=0)
 
-    changed = made()
+
+def test_the_fingerprint_sees_all_that_decides_an_embedding():
+    encoder, tokenizer = loaded()
+    base = encoder_fingerprint(encoder, tokenizer)
+    assert encoder_fingerprint(*loaded()) == base
+    options = ({"pooling": "cls"}, {"normalize": False}, {"query_prefix": "q: "}, {"max_query_length": 9})
+    prints = [encoder_fingerprint(*loaded(**option)) for option in options]
+    prints.append(encoder_fingerprint(encoder, TextTokenizer(train_tokenizer(SENTENCES[:1], 400), ModelConfig())))
+    encoder.backbone.config.layer_norm_eps *= 10
+    prints.append(encoder_fingerprint(encoder, tokenizer))
     with torch.no_grad():
-        changed.layer.bias[3] += 1e-6
-    prints = {
-        encoder_fingerprint(made(), Options()),
-        encoder_fingerprint(changed, Options()),
-        encoder_fingerprint(made("cls"), Options()),
-        encoder_fingerprint(made(), Options("")),
-    }
-    assert len(prints) == 4
-    assert encoder_fingerprint(made(), Options()) in prints
+        next(encoder.parameters())[0, 0] += 1e-6
+    prints.append(encoder_fingerprint(encoder, tokenizer))
+    assert len({base, *prints}) == 8
+
+
+def test_the_fingerprint_of_a_copy_is_that_of_the_original(tmp_path):
+    encoder, tokenizer = loaded()
+    save_encoder(encoder, tokenizer, tmp_path / "copy")
+    copy = load_encoder(ModelConfig(checkpoint=str(tmp_path / "copy")), None, seed=1)
+    assert encoder_fingerprint(*copy) == encoder_fingerprint(encoder, tokenizer)

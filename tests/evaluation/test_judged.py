@@ -38,15 +38,14 @@ def score(tasks, measures=MEASURES, **options):
 
 
 def test_scores_equal_a_trec_evaluator(tmp_path):
-    """The whole ranking, ties and all, goes to ir-measures, which must cut at 100 and order as trec_eval."""
+    """The whole ranking, ties and all, goes to ir-measures, which orders it as trec_eval; its RR alone has no cut."""
     task, listed = made(np.random.default_rng(0))
     table = score([task]).per_query.set_index("query")
     run, passage_ND = [], embed([passage.text for passage in listed], "passage", "")
     for query in task.queries:
         scores = passage_ND @ embed([query.text], "query", "")[0]
-        order = sorted(range(len(listed)), key=lambda n: (scores[n], listed[n].id), reverse=True)[:100]
-        run += [ir_measures.ScoredDoc(query.id, listed[n].id, float(scores[n])) for n in order]
-        assert len(set(scores[order].tolist())) < 50, "the test needs ties"
+        run += [ir_measures.ScoredDoc(query.id, passage.id, float(score)) for passage, score in zip(listed, scores)]
+        assert len(set(scores.tolist())) < 50, "the test needs ties"
     qrels = [ir_measures.Qrel(q, d, rel) for q, row in task.qrels.items() for d, rel in row.items()]
     names = {"ndcg@10": nDCG @ 10, "r@100": R @ 100, "mrr@100": RR}
     found = {(str(m.measure), m.query_id): m.value for m in ir_measures.iter_calc(names.values(), qrels, run)}
@@ -54,6 +53,8 @@ def test_scores_equal_a_trec_evaluator(tmp_path):
     for column, measure in names.items():
         for query in task.qrels:
             expected = found.get((str(measure), query), 0.0)
+            if measure is RR and expected < 1 / 100:
+                expected = 0.0
             assert table.loc[query, column] == pytest.approx(expected, abs=1e-7), (column, query)
         assert table[column].nunique() > 3
 
@@ -172,4 +173,4 @@ def test_answers_count_as_whole_words_within_a_depth():
 
 def test_words_are_decomposed_and_lower_case():
     assert tokens("Zürich, (U.S.)  x2") == " zu\u0308rich , ( u . s . ) x2 "
-    assert tokens("คำถาม") == " คำถาม ".replace("ำ", "ำ")
+    assert tokens("คำถาม") == " คำถาม "

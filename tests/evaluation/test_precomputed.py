@@ -33,6 +33,11 @@ def test_rows_are_put_in_order(folder):
     assert score_benchmark(BENCHMARK, query_QD, candidate_ND).metrics["mono"]["languages"]["en"]["mrr"] == 0.5
 
 
+def test_ids_end_at_line_feeds_only(folder):
+    (folder / "toy.candidates.txt").write_bytes("en/1\r\nother\u2028\x85one\r\nen/0\r\nde/0\r\n".encode())
+    np.testing.assert_array_equal(read_embeddings(BENCHMARK, folder)[1], [[1, 0], [2, 0], [3, 0]])
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

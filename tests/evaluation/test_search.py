@@ -85,3 +85,21 @@ def test_what_waits_is_sorted_in_before_it_outgrows_the_results(tmp_path, monkey
     np.testing.assert_array_equal(hits.position_QK, [[399, 398, 397, 396, 395]] * 3)
     assert max(longest) <= 3 * 5 + 3 * 10
     assert len(longest) > 10
+
+
+def test_a_collapsed_encoder_takes_no_more_memory(tmp_path, monkeypatch):
+    """One query scores all passages alike, the others all but the last ones: no more waits than five lists each."""
+    waiting = []
+    plain = search_module._Best.merge
+    monkeypatch.setattr(search_module._Best, "merge", lambda self: waiting.append(self._waiting) or plain(self))
+    embedding_ND = np.ones((400, 2), np.float32)
+    embedding_ND[-5:, 1] = [2, 3, 5, 4, 6]
+    ids = [f"d{name}" for name in np.random.default_rng(0).permutation(4000)[:400]]
+    corpus = Corpus("collapsed", "sw", lambda: (Candidate(name, "sw", str(n)) for n, name in enumerate(ids)), "f")
+    shards = encode_corpus(corpus, lambda texts: embedding_ND[[int(text) for text in texts]], tmp_path, "e")
+    query_QD = np.array([[1, 0], [1, 1], [0, 2]], np.float32)
+    hits = search(query_QD, shards, 3, memory_mib=1, device=CPU)
+    scores, positions = reference(query_QD, embedding_ND, ids, 3)
+    np.testing.assert_array_equal(hits.score_QK, np.array(scores, np.float32))
+    np.testing.assert_array_equal(hits.position_QK, positions)
+    assert 3 * 3 < max(waiting) <= 5 * 3 * 3

@@ -7,9 +7,11 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 import torch
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from mixlingual.config import ModelConfig, ScratchConfig
 from mixlingual.data.sources.atlas import atlas_corpus
+from mixlingual.evaluation import sentence_transformer
 from mixlingual.evaluation.encode import encode
 from mixlingual.evaluation.sentence_transformer import as_published
 from mixlingual.model.export import save_encoder
@@ -55,7 +57,26 @@ def test_scores_prompts_and_what_stays(tmp_path, caplog):
     assert "model.query_prefix: 'q: ' of" in caplog.text
     assert as_published(write(tmp_path, similarity_fn_name="dot")).normalize is False
     assert as_published(write(tmp_path, [TRANSFORMER, POOLING, NORMALIZE], similarity_fn_name="dot")).normalize is True
-    assert as_published(write(tmp_path)).query_prefix == "mine: ", "without prompts the config's prefixes stay"
+
+
+@pytest.mark.parametrize(
+    ("prompts", "expected"),
+    [
+        ({"query": "", "document": ""}, ("", "")),
+        ({"query": "q: "}, ("q: ", "")),
+        ({"corpus": "c: "}, ("", "c: ")),
+        ({"document": "", "passage": "p: "}, ("", "")),
+    ],
+)
+def test_prompts_that_a_model_states_hold_even_if_empty(tmp_path, prompts, expected):
+    read = as_published(write(tmp_path, prompts=prompts))
+    assert (read.query_prefix, read.passage_prefix) == expected
+
+
+@pytest.mark.parametrize("settings", [{}, {"prompts": {"clustering": "cluster: "}}])
+def test_without_prompts_the_prefixes_of_the_config_stay_and_are_named(tmp_path, caplog, settings):
+    assert as_published(write(tmp_path, **settings)).query_prefix == "mine: "
+    assert "model.query_prefix='mine: ' and model.passage_prefix='' are put before its texts" in caplog.text
 
 
 def test_weights_may_lie_in_a_folder_of_their_own(tmp_path):
@@ -86,6 +107,47 @@ def test_other_folders_stay_as_they_are(tmp_path):
     write(tmp_path)
     (tmp_path / "mixlingual.json").write_text("{}")
     assert as_published(config) == config
+
+
+def hub(monkeypatch, folder):
+    """A hub whose one repository holds what is in the folder."""
+
+    def download(repository, name, revision):
+        assert (repository, revision) == ("owner/model", None)
+        if not (folder / name).is_file():
+            raise EntryNotFoundError(name)
+        return str(folder / name)
+
+    monkeypatch.setattr(sentence_transformer, "hf_hub_download", download)
+    return ModelConfig(checkpoint="owner/model", pooling="cls", query_prefix="mine: ")
+
+
+def test_our_own_model_on_the_hub_is_read_as_any_other(tmp_path, monkeypatch):
+    write(tmp_path, prompts={"query": "q: ", "document": "d: "})
+    (tmp_path / "mixlingual.json").write_text("{}")
+    read = as_published(hub(monkeypatch, tmp_path))
+    assert (read.checkpoint, read.pooling, read.query_prefix, read.passage_prefix) == (
+        "owner/model", "mean", "q: ", "d: "
+    )  # fmt: skip
+
+
+def test_a_model_of_the_hub_without_such_files_stays_as_it_is(tmp_path, monkeypatch):
+    config = hub(monkeypatch, tmp_path)
+    assert as_published(config) == config
+
+
+@pytest.mark.parametrize(
+    "error", [LocalEntryNotFoundError("offline\nsee the docs"), ConnectionError("offline"), ValueError("offline")]
+)
+def test_a_hub_that_cannot_be_asked_is_an_error(monkeypatch, error):
+    def download(*_, **__):
+        raise error
+
+    monkeypatch.setattr(sentence_transformer, "hf_hub_download", download)
+    with pytest.raises(
+        MixlingualError, match=r"for its modules.json \(offline\): .* set model.checkpoint to its folder"
+    ):
+        as_published(ModelConfig(checkpoint="owner/model"))
 
 
 @pytest.mark.skipif(find_spec("sentence_transformers") is None, reason="needs sentence-transformers")

@@ -1,6 +1,7 @@
 """Encoding to shards: what lies on disk, what a killed encode repeats, and whose shards are refused."""
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from mixlingual.evaluation import shards as shards_module
-from mixlingual.evaluation.shards import Shards, encode_corpus
+from mixlingual.evaluation.shards import encode_corpus
 from mixlingual.records import Candidate, Corpus, DataError, MixlingualError
 
 
@@ -42,6 +43,13 @@ sys.path.insert(0, {folder!r})
 from test_shards import corpus, encode_corpus, kill_at_23
 encode_corpus(corpus(40), kill_at_23, Path(sys.argv[1]), "e", shard_passages=10)
 """
+
+
+def polls_until(holds):
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.05)
 
 
 class Counting:
@@ -106,27 +114,31 @@ def test_a_killed_encode_goes_on_where_it_stopped(tmp_path):
     )
 
 
-def test_processes_share_the_shards(tmp_path, monkeypatch):
-    monkeypatch.setattr(shards_module, "_POLL_SECONDS", 0.01)
-    sides = [Counting(), Counting()]
-    parts = [
-        threading.Thread(
-            target=encode_corpus,
-            args=(corpus(45), side, tmp_path, "e"),
-            kwargs={"part": part, "parts": 2, "shard_passages": 10},
-            daemon=True,
-        )
-        for part, side in enumerate(sides)
-    ]
-    for thread in parts:
-        thread.start()
-        while not (tmp_path / "encoding.json").exists():
-            time.sleep(0.01)
-    for thread in parts:
-        thread.join(timeout=30)
-        assert not thread.is_alive()
+def test_processes_share_the_shards_and_only_the_first_waits(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(shards_module, "_POLL_SECONDS", 0.001)
+    caplog.set_level(logging.INFO)
+    sides, opened = [Counting(), Counting()], []
+
+    def first():
+        opened.append(encode_corpus(corpus(45), sides[0], tmp_path, "e", parts=2, shard_passages=10))
+
+    thread = threading.Thread(target=first, daemon=True)
+    thread.start()
+    polls_until(lambda: "waiting for 2 files" in caplog.text)
+    rest = encode_corpus(corpus(45), sides[1], tmp_path, "e", part=1, parts=2, shard_passages=10)
+    assert rest is None
+    thread.join(timeout=30)
+    assert not thread.is_alive()
     assert [{int(text) // 10 for text in side.seen} for side in sides] == [{0, 2, 4}, {1, 3}]
-    assert len(Shards(tmp_path)) == 45
+    assert len(opened[0]) == 45
+    waits = [record.getMessage() for record in caplog.records if "waiting" in record.getMessage()]
+    assert len(waits) == len(set(waits)) <= 2, "one message for each number of missing files"
+
+
+def test_a_part_returns_when_its_own_shards_are_written(tmp_path):
+    assert encode_corpus(corpus(45), embed, tmp_path, "e", part=1, parts=2, shard_passages=10) is None
+    assert sorted(path.name for path in tmp_path.glob("*[0-9].npy")) == ["00001.npy", "00003.npy"]
+    assert len(encode_corpus(corpus(45), embed, tmp_path, "e", parts=2, shard_passages=10)) == 45
 
 
 def test_shards_of_another_encoder_or_corpus_are_refused(tmp_path):

@@ -8,6 +8,7 @@ import torch
 
 from mixlingual.config import EvaluationConfig, PostHocConfig
 from mixlingual.evaluation import suite
+from mixlingual.evaluation.judged import Share
 from mixlingual.evaluation.protocol import PER_QUERY_COLUMNS
 from mixlingual.evaluation.suite import evaluate_encoder, load_benchmarks
 from mixlingual.records import Benchmark, Candidate, DataError, ParallelCorpus, ParallelItem, Query
@@ -18,8 +19,6 @@ LANGUAGES = ("de", "en")
 
 class NumberTokenizer:
     """The text is a number, and the number is its one token; counts the texts it sees."""
-
-    pad_id = 0
 
     def __init__(self):
         self.seen = []
@@ -38,9 +37,10 @@ class OneHotEncoder(torch.nn.Module):
         self.modes = []
         self.normalize = True
 
-    def forward(self, input_ids_BT, attention_mask_BT):
+    def embed(self, token_id_S, length_B):
         self.modes.append((self.training, self.weight.dtype))
-        return self.weight[input_ids_BT[:, 0]]
+        assert set(length_B.tolist()) == {1}
+        return self.weight[token_id_S]
 
 
 def parallel_benchmark(name, questions):
@@ -143,3 +143,12 @@ def test_corrections_are_scored_beside_the_encoder(loads, monkeypatch):
     assert scores.corrected["centering"]["atlas"].keys() == scores.benchmarks["atlas"].keys()
     assert scores.corrected["lir"] != scores.benchmarks
     assert tokenizer.seen.count(("query", 4)) == 1, "the benchmark is encoded once"
+
+
+def test_only_the_first_process_fits_corrections(loads, monkeypatch):
+    monkeypatch.setattr(suite, "load_corpus", lambda config: pytest.fail("read the training texts"))
+    tokenizer, config = NumberTokenizer(), EvaluationConfig(benchmarks=["atlas"])
+    scores = evaluate_encoder(
+        OneHotEncoder(), tokenizer, load_benchmarks(config), config, CPU, PostHocConfig(methods=["lir"]), Share(1, 2)
+    )
+    assert (scores.benchmarks, scores.corrected, tokenizer.seen) == ({}, {}, [])

@@ -5,11 +5,13 @@ import gzip
 import ir_measures
 import numpy as np
 import pytest
-from ir_measures import AP, nDCG
+from ir_measures import AP, RR, nDCG
 
 from mixlingual.data.sources.judged_files import read_qrels
+from mixlingual.evaluation.protocol import score_benchmark
+from mixlingual.evaluation.suite import export_lists
 from mixlingual.evaluation.trec import read_run, write_qrels, write_run
-from mixlingual.records import DataError
+from mixlingual.records import Benchmark, Candidate, DataError, Query
 
 
 def test_lists_come_back_as_they_were(tmp_path):
@@ -47,6 +49,34 @@ def test_the_order_is_by_score_and_id_whatever_the_ranks_say(tmp_path):
     path = tmp_path / "run.trec"
     path.write_text("q Q0 a 1 0.5 x\nq Q0 c 2 0.5 x\nq Q0 b 3 0.75 x\n")
     assert [passage for passage, _ in read_run(path)["q"]] == ["b", "c", "a"]
+
+
+def test_scores_that_fp32_does_not_tell_apart_are_tied_as_in_trec_eval(tmp_path):
+    path = tmp_path / "run.trec"
+    path.write_text("q Q0 a 1 40.000001 x\nq Q0 b 2 40.0 x\n")
+    assert [passage for passage, _ in read_run(path)["q"]] == ["b", "a"]
+    found = ir_measures.calc_aggregate(
+        [RR], [ir_measures.Qrel("q", "a", 1)], list(ir_measures.read_trec_run(str(path)))
+    )
+    assert found[RR] == 1 / 2
+
+
+def test_an_exported_run_is_the_ranking_that_was_scored(tmp_path):
+    """Candidates permute the same numbers: their scores differ by rounding only, which depends on the product."""
+    rng = np.random.default_rng(0)
+    number_D = rng.standard_normal(384).astype(np.float32)
+    candidate_ND = np.stack([rng.permutation(number_D) for _ in range(300)])
+    query_QD = np.full((40, 384), 0.1, np.float32)
+    candidates = tuple(Candidate(f"{n % 2}/{n:03}", ("de", "en")[n % 2], "") for n in range(300))
+    queries = tuple(Query(f"q{n}", ("de", "en")[n % 2], "", f"p{n}") for n in range(40))
+    gold = {(query.id, query.language): n for n, query in enumerate(queries)}
+    benchmark = Benchmark("made", ("de", "en"), queries, candidates, gold, "f")
+    scores = score_benchmark(benchmark, query_QD, candidate_ND)
+    export_lists(tmp_path, benchmark, scores)
+    run = read_run(tmp_path / "made.trec.gz")
+    assert len({score for _, score in run["de/q0"]}) > 3, "the test needs near ties"
+    for query, top_K in zip(queries, scores.top_QK):
+        assert [passage for passage, _ in run[f"{query.language}/{query.id}"]] == [candidates[n].id for n in top_K]
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 _BLOCK_PASSAGES = 65_536
 _TRAINING_PER_LIST = 64
 _RECALL_QUERIES = 200
+_MOST_PARTS = 64
 
 
 def approximate_search(
@@ -40,7 +41,7 @@ def approximate_search(
         query_QD: [Q, D] embeddings.
         shards: the corpus.
         k: results of a query; positions of missing ones are -1.
-        kind: ivf, which holds all passages in fp32, or ivf_pq, which holds D / 8 bytes of each.
+        kind: ivf, which holds all passages in fp32, or ivf_pq, which holds D / 8 bytes of each, at most 64.
         probes: inverted lists that a query looks into, of about 4 sqrt(N).
         memory_mib: MiB for the scores of the exact search that recall is measured with.
         device: where that runs; faiss takes every GPU that it finds.
@@ -49,11 +50,16 @@ def approximate_search(
         The hits, and the mean share of the k exact results that are among them, over 200 evenly spaced queries.
 
     Raises:
-        MixlingualError: faiss is not installed.
+        MixlingualError: faiss is not installed, or cannot search the corpus, as with too few passages for ivf_pq.
     """
     k = min(k, len(shards))
-    index = _built(shards, kind, probes)
-    score_QK, position_QK = index.search(query_QD, k)
+    try:
+        score_QK, position_QK = _built(shards, kind, probes).search(query_QD, k)
+    except RuntimeError as error:
+        raise MixlingualError(
+            f"faiss cannot search {len(shards)} passages by evaluation.search={kind} ({error}); set "
+            f"evaluation.search={'ivf or ' if kind == 'ivf_pq' else ''}exact"
+        ) from error
     rows = np.unique(np.linspace(0, len(query_QD) - 1, min(len(query_QD), _RECALL_QUERIES)).astype(int))
     exact = search(query_QD[rows], shards, k, memory_mib=memory_mib, device=device)
     found = [len(set(a) & set(b)) / k for a, b in zip(exact.position_QK.tolist(), position_QK[rows].tolist())]
@@ -85,5 +91,5 @@ def _built(shards: Shards, kind: str, probes: int) -> Any:
 
 
 def _parts(width: int) -> int:
-    """Sub-vectors of a product quantiser: one for eight dimensions where the width allows it."""
-    return next(parts for parts in range(max(1, width // 8), 0, -1) if width % parts == 0)
+    """Sub-vectors of a product quantiser: one for eight dimensions where the width allows it, at most 64."""
+    return next(parts for parts in range(min(_MOST_PARTS, max(1, width // 8)), 0, -1) if width % parts == 0)

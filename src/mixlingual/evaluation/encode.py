@@ -6,6 +6,7 @@ Shape suffixes: N texts, U distinct texts, B texts of a batch, T tokens, D width
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
@@ -14,11 +15,14 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from mixlingual.model.encoder import DualEncoder
-from mixlingual.model.tokenizer import Side, TextTokenizer, pad
+from mixlingual.model.encoder import PASS_TOKENS, DualEncoder
+from mixlingual.model.tokenizer import Side, TextTokenizer
 from mixlingual.records import MixlingualError, fingerprint
 
 _AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+_PROVENANCE = ("_name_or_path", "architectures", "dtype", "transformers_version")
+"""Entries of a backbone's config that say how it was saved, not what it computes."""
 
 
 class Embed(Protocol):
@@ -35,7 +39,7 @@ def encode(
     side: Side,
     *,
     precision: str,
-    batch_tokens: int,
+    batch_tokens: int | None,
     device: torch.device,
     description: str,
 ) -> NDArray[np.float32]:
@@ -47,7 +51,8 @@ def encode(
         texts: at least one.
         side: query or passage.
         precision: fp32, or bf16 or fp16 by autocast; the result is float32 in any case.
-        batch_tokens: most tokens of a batch, padding included; a longer text is a batch of its own.
+        batch_tokens: most tokens of a batch, padding included; a longer text is a batch of its own. None: as
+            `PASS_TOKENS`.
         device: where to compute.
         description: label of the progress bar, which counts distinct texts.
 
@@ -69,9 +74,9 @@ def encode(
         torch.autocast(device.type, dtype=dtype, enabled=dtype is not None),
         tqdm(total=len(token_ids), desc=description, unit="text", disable=None) as progress,
     ):
-        for batch in token_batches([len(ids) for ids in token_ids], batch_tokens):
-            input_ids_BT, attention_mask_BT = pad([token_ids[row] for row in batch], tokenizer.pad_id)
-            embedding_BD = encoder(input_ids_BT.to(device), attention_mask_BT.to(device))
+        for batch in token_batches([len(ids) for ids in token_ids], batch_tokens or PASS_TOKENS[device.type]):
+            token_id_S = torch.tensor([token for row in batch for token in token_ids[row]], device=device)
+            embedding_BD = encoder.embed(token_id_S, torch.tensor([len(token_ids[row]) for row in batch]))
             embeddings.append(embedding_BD.float().cpu().numpy())
             rows += batch
             progress.update(len(batch))
@@ -99,13 +104,17 @@ def token_batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[in
 
 
 def encoder_fingerprint(encoder: DualEncoder, tokenizer: TextTokenizer) -> str:
-    """Sixteen hex digits that change with any weight, with pooling, normalisation, prefixes and length limits."""
+    """Sixteen hex digits that change with any weight, the backbone's config, pooling, normalisation and the tokenizer.
+
+    Names, paths and the release that saved a checkpoint do not count, so that a copy has the same digits.
+    """
     digest = hashlib.sha256()
     for name, weight in sorted(encoder.state_dict().items()):
         digest.update(name.encode())
         digest.update(weight.detach().float().cpu().contiguous().numpy().tobytes())
-    options = (encoder.pooling, encoder.normalize, tokenizer.prefix, tokenizer.max_length)
-    return fingerprint((digest.hexdigest(), repr(options)))
+    config = {key: value for key, value in encoder.backbone.config.to_dict().items() if key not in _PROVENANCE}
+    options = (encoder.pooling, str(encoder.normalize), json.dumps(config, sort_keys=True), tokenizer.identity())
+    return fingerprint((digest.hexdigest(), *options))
 
 
 def _check_finite(embedding_ND: NDArray[np.float32], texts: Sequence[str], description: str) -> None:

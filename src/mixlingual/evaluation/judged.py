@@ -92,7 +92,7 @@ def score_judged(
                 part=share.part,
                 parts=share.parts,
             )
-            if share.part == 0:
+            if shards is not None:
                 found, recall = _search(on_corpus, shards, embed, config, device)
                 recalls.append(recall)
                 for task, lists in zip(on_corpus, found):

@@ -26,14 +26,14 @@ class MtebEncoder:
     """An encoder of MTEB's protocol.
 
     MTEB files results under a model's name and revision, and takes both from the base model where a checkpoint has
-    none: results of different runs would then be mixed up in its cache. Here the revision is the weights' fingerprint.
+    none: results of different runs would then be mixed up in its cache. Here the revision is `encoder_fingerprint`.
 
     Args:
         encoder: a trained encoder.
         tokenizer: its tokenizer; prefixes and limits are its own, MTEB's prompts are not used.
         name: OWNER/NAME to show.
         precision: fp32, bf16 or fp16.
-        batch_tokens: tokens of an encoding batch, padding included.
+        batch_tokens: tokens of an encoding batch, padding included; None: as `PASS_TOKENS`.
         device: where to encode.
     """
 
@@ -44,7 +44,7 @@ class MtebEncoder:
         name: str,
         *,
         precision: str = "fp32",
-        batch_tokens: int = 16_384,
+        batch_tokens: int | None = None,
         device: torch.device | None = None,
     ) -> None:
         self._encoder = encoder.eval().to(device or torch.device("cpu"))

@@ -37,7 +37,8 @@ def _ordered(path: Path, wanted: Sequence[str]) -> NDArray[np.float32]:
     ids_path = path.with_suffix(".txt")
     try:
         embedding_ND = np.load(path, mmap_mode="r", allow_pickle=False)
-        ids = ids_path.read_text(encoding="utf-8").splitlines()
+        with ids_path.open(encoding="utf-8", newline="\n") as file:
+            ids = [line.rstrip("\r\n") for line in file]
     except (OSError, ValueError) as error:
         raise DataError(f"{path} and {ids_path.name} are needed ({error}): an array and one id a line") from error
     if embedding_ND.ndim != 2 or embedding_ND.dtype.kind != "f" or len(ids) != len(embedding_ND):

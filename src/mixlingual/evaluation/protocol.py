@@ -49,6 +49,8 @@ class BenchmarkScores:
     per_query: pd.DataFrame
     top_QK: NDArray[np.int64] | None = None
     """Positions of the best candidates of the pool for each query, best first; None for judged benchmarks."""
+    top_score_QK: NDArray[np.float32] | None = None
+    """The scores that they were ranked by."""
 
 
 def score_benchmark(
@@ -86,9 +88,8 @@ def score_benchmark(
         **aggregate(table),
         **({"bias": profile.of_benchmark(query_QD, candidate_ND)} if several else {}),
     }
-    return BenchmarkScores(
-        metrics, table.astype(dict.fromkeys((*_METRICS, *QUERY_COLUMNS), np.float32)), rankings.top_QK
-    )
+    per_query = table.astype(dict.fromkeys((*_METRICS, *QUERY_COLUMNS), np.float32))
+    return BenchmarkScores(metrics, per_query, rankings.top_QK, rankings.top_score_QK)
 
 
 def _check(benchmark: Benchmark, query_QD: NDArray[np.float32], candidate_ND: NDArray[np.float32]) -> None:

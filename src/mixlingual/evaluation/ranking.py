@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,6 +44,8 @@ class Rankings:
     """The same, but the last rank of the candidates that score alike."""
     top_QK: NDArray[np.int64]
     """Positions of the best candidates of all languages, best first."""
+    top_score_QK: NDArray[np.float32]
+    """Their scores, as they were ranked by: another product of the embeddings may round otherwise."""
 
 
 def rank(
@@ -62,7 +65,7 @@ def rank(
     twins = _twins(candidate_ND)
     depth = min(depth, len(order_N))
 
-    def ranked(start: int) -> tuple[NDArray[np.int64], ...]:
+    def ranked(start: int) -> tuple[NDArray[Any], ...]:
         gold_BM = gold_QM[start : start + _BLOCK]
         score_BN = query_QD[start : start + _BLOCK] @ candidate_ND.T
         score_BN[:, twins[0]] = score_BN[:, twins[1]]
@@ -71,13 +74,14 @@ def rank(
         own_ahead_BM, own_last_BM = (np.diagonal(count_MBM, axis1=0, axis2=2) for count_MBM in (ahead, at_least))
         best = np.concatenate([sorted_BC[:, -depth:] for sorted_BC in by_language], axis=1)
         top_BK = best_first(score_BN, order_N, kth_best(best, depth), depth)
-        return own_ahead_BM + 1, own_last_BM, ahead.sum(axis=0) + 1, at_least.sum(axis=0), top_BK
+        top_score_BK = np.take_along_axis(score_BN, top_BK, axis=1)
+        return own_ahead_BM + 1, own_last_BM, ahead.sum(axis=0) + 1, at_least.sum(axis=0), top_BK, top_score_BK
 
     with ThreadPoolExecutor(torch.get_num_threads()) as threads:
         blocks = list(threads.map(ranked, range(0, len(gold_QM), _BLOCK)))
-    *tables, top_QK = (np.concatenate(parts) for parts in zip(*blocks))
+    *tables, top_QK, top_score_QK = (np.concatenate(parts) for parts in zip(*blocks))
     own_QM, own_last_QM, pooled_QM, pooled_last_QM = (np.where(gold_QM < 0, 0, rank_QM) for rank_QM in tables)
-    return Rankings(own_QM, own_last_QM, pooled_QM, pooled_last_QM, top_QK)
+    return Rankings(own_QM, own_last_QM, pooled_QM, pooled_last_QM, top_QK, top_score_QK)
 
 
 def gold_positions(benchmark: Benchmark) -> NDArray[np.int64]:

@@ -16,6 +16,8 @@ from tqdm import tqdm
 from mixlingual.evaluation.shards import Shards
 
 _BLOCK_PASSAGES = 8192
+_CROWDED = 4
+"""Scores of a block that may wait at once, as a multiple of the results; at least 2, so that halves hold k."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +74,24 @@ class _Best:
 
     def add(self, first: int, passage_CD: Tensor) -> None:
         """Score a block whose first passage is at position `first`."""
-        score_BC = self._query_BD @ passage_CD.T
+        self._keep(first, self._query_BD @ passage_CD.T)
+
+    def _keep(self, first: int, score_BC: Tensor) -> None:
+        """Let the scores wait that reach the k-th best; in halves where these are many, as when most are equal.
+
+        A query never lacks k scores that reach `_worst_B1`: halves are wider than k, and each sets it anew.
+        """
+        worst_B1 = self._worst_B1
         if self.score_BK.shape[1] < self._k <= score_BC.shape[1]:
-            self._worst_B1 = torch.maximum(self._worst_B1, score_BC.topk(self._k).values[:, -1:])
-        row, column = torch.nonzero(score_BC >= self._worst_B1, as_tuple=True)
+            worst_B1 = torch.maximum(worst_B1, score_BC.topk(self._k).values[:, -1:])
+        reaches_BC = score_BC >= worst_B1
+        if torch.count_nonzero(reaches_BC) > _CROWDED * len(score_BC) * self._k:
+            half = score_BC.shape[1] // 2
+            self._keep(first, score_BC[:, :half])
+            self._keep(first + half, score_BC[:, half:])
+            return
+        self._worst_B1 = worst_B1
+        row, column = torch.nonzero(reaches_BC, as_tuple=True)
         self._kept.append((row.cpu().numpy(), score_BC[row, column].cpu().numpy(), column.cpu().numpy() + first))
         self._waiting += len(row)
         if self._waiting > len(score_BC) * self._k:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from mixlingual.config import ModelConfig
 from mixlingual.model.hub import SAVED_OPTIONS
@@ -27,13 +27,14 @@ def as_published(config: ModelConfig) -> ModelConfig:
     """The config with what the files of a sentence-transformers model say in place of its own options.
 
     That is pooling, normalisation (also where scores are cosines), and the prompts named query and document or
-    passage. Length limits stay those of the config: they are a choice of the evaluation. A folder of ours, or one
-    without modules.json, leaves the config as it is.
+    passage; one that names none keeps the config's prefixes, with a warning. Length limits stay those of the config:
+    they are a choice of the evaluation. A local folder of ours, whose options `hub.as_saved` reads, or a model without
+    modules.json leaves the config as it is.
 
     Raises:
-        MixlingualError: the model has a part that we do not have.
+        MixlingualError: the model has a part that we do not have, or its files cannot be read.
     """
-    if config.checkpoint is None or _exists(config, SAVED_OPTIONS):
+    if config.checkpoint is None or Path(config.checkpoint, SAVED_OPTIONS).expanduser().is_file():
         return config
     modules = _json(config, "modules.json")
     if modules is None:
@@ -46,7 +47,7 @@ def as_published(config: ModelConfig) -> ModelConfig:
     options: dict[str, Any] = {
         "pooling": _pooling(config, paths, settings.get("prompts") or {}),
         "normalize": _normalizes(config, paths, settings),
-        **_prefixes(settings.get("prompts") or {}),
+        **_prefixes(config, settings.get("prompts") or {}),
     }
     for name, value in options.items():
         if value != getattr(config, name):
@@ -80,19 +81,24 @@ def _normalizes(config: ModelConfig, paths: dict[str, str], settings: dict[str, 
     return "Normalize" in paths or similarity == "cosine"
 
 
-def _prefixes(prompts: dict[str, str]) -> dict[str, str]:
-    """Options of the prompts that the model names; without any the config's prefixes stay."""
-    passage = next((prompts[name] for name in ("document", "passage", "corpus") if prompts.get(name)), "")
-    query = prompts.get("query") or ""
-    return {"query_prefix": query, "passage_prefix": passage} if query or passage else {}
+def _prefixes(config: ModelConfig, prompts: dict[str, str]) -> dict[str, str]:
+    """Options of the prompts that the model names, empty ones too; if it names none the config's prefixes stay."""
+    query = prompts.get("query")
+    passage = next((prompts[name] for name in ("document", "passage", "corpus") if name in prompts), None)
+    if query is None and passage is None:
+        log.warning(
+            "%s names no prompts for queries and passages: model.query_prefix=%r and model.passage_prefix=%r are put "
+            "before its texts",
+            config.checkpoint,
+            config.query_prefix,
+            config.passage_prefix,
+        )
+        return {}
+    return {"query_prefix": query or "", "passage_prefix": passage or ""}
 
 
 def _unsupported(config: ModelConfig, why: str) -> MixlingualError:
     return MixlingualError(f"model.checkpoint={config.checkpoint}: {why}, which we do not have; {_ALTERNATIVE}")
-
-
-def _exists(config: ModelConfig, name: str) -> bool:
-    return _path(config, name) is not None
 
 
 def _json(config: ModelConfig, name: str) -> Any:
@@ -106,12 +112,23 @@ def _json(config: ModelConfig, name: str) -> Any:
 
 
 def _path(config: ModelConfig, name: str) -> Path | None:
-    """A file of the checkpoint's folder or hub repository; None if it has none, or cannot be asked."""
+    """A file of the checkpoint's folder or hub repository; None if that has no such file.
+
+    Raises:
+        MixlingualError: the hub cannot be asked.
+    """
     assert config.checkpoint is not None
     folder = Path(config.checkpoint).expanduser()
     if folder.is_dir():
         return folder / name if (folder / name).is_file() else None
     try:
         return Path(hf_hub_download(config.checkpoint, name, revision=config.revision))
-    except (EntryNotFoundError, OSError, ValueError):
-        return None
+    except (EntryNotFoundError, OSError, ValueError) as error:
+        if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
+            return None
+        reason = str(error).partition("\n")[0]
+        raise MixlingualError(
+            f"model.checkpoint={config.checkpoint} is no folder; the hub cannot be asked for its {name} ({reason}): "
+            "pooling and prompts would be guessed. Run `hf download` for the whole repository where there "
+            "is network, and set model.checkpoint to its folder"
+        ) from error

@@ -75,17 +75,20 @@ def encode_corpus(
     part: int = 0,
     parts: int = 1,
     shard_passages: int = SHARD_PASSAGES,
-) -> Shards:
-    """Encode what is missing of a corpus, and open it.
+) -> Shards | None:
+    """Encode what is missing of a corpus; the first part waits for the others and opens it.
 
     Args:
         corpus: read as a stream; shards that exist are skipped without encoding.
         embed: texts to [N, D] embeddings.
         folder: of this corpus and encoder.
         encoding: names the encoder and its options; a folder of another one is refused.
-        part: encode the shards whose number is `part` modulo `parts`; then wait for the others.
+        part: encode the shards whose number is `part` modulo `parts`.
         parts: processes that share the folder, on any number of machines.
         shard_passages: passages of a shard.
+
+    Returns:
+        The whole corpus; None in every part but the first, as soon as its own shards are written.
 
     Raises:
         MixlingualError: the folder belongs to another encoder, corpus or shard size.
@@ -107,11 +110,11 @@ def encode_corpus(
                 _write_shard(path, chunk, embed, corpus.name)
         if count == 0:
             raise DataError(f"{corpus.name} holds no passages; see whether its files are whole")
-        _wait([folder / f"{number:05d}.npy" for number in range(count)] if part == 0 else [folder / "complete.json"])
         if part == 0:
+            _wait([folder / f"{number:05d}.npy" for number in range(count)])
             with written_whole(folder / "complete.json") as path:
                 path.write_text(json.dumps({"shards": count}) + "\n")
-    return Shards(folder)
+    return Shards(folder) if part == 0 else None
 
 
 def _claim(path: Path, wanted: dict[str, object]) -> None:
@@ -143,8 +146,11 @@ def _write_shard(
 
 def _wait(files: list[Path]) -> None:
     """Until the other processes have written these."""
+    told = 0
     while missing := [path for path in files if not path.exists()]:
-        log.info("waiting for %d files of other processes, the first is %s", len(missing), missing[0])
+        if len(missing) != told:
+            log.info("waiting for %d files of other processes, the first is %s", len(missing), missing[0])
+            told = len(missing)
         time.sleep(_POLL_SECONDS)
 
 

@@ -89,7 +89,7 @@ def evaluate_encoder(
     corrected: dict[str, dict[str, dict[str, Any]]] = {}
     timings = {}
     with _eval_mode(encoder):
-        corrections = _corrections(benchmarks, post_hoc, embed, normalize=encoder.normalize)
+        corrections = _corrections(benchmarks, post_hoc, embed, normalize=encoder.normalize) if share.part == 0 else {}
         for benchmark in benchmarks:
             start = time.perf_counter()
             if isinstance(benchmark, JudgedBenchmark):
@@ -169,24 +169,19 @@ def _parallel(
         corrected.setdefault(name, {})[benchmark.name] = metrics
     scores = _scored(benchmark, query_QD, candidate_ND, "")
     if config.runs is not None:
-        export_lists(Path(config.runs), benchmark, scores, query_QD, candidate_ND)
+        export_lists(Path(config.runs), benchmark, scores)
     return scores
 
 
-def export_lists(
-    folder: Path,
-    benchmark: Benchmark,
-    scores: BenchmarkScores,
-    query_QD: NDArray[np.float32],
-    candidate_ND: NDArray[np.float32],
-) -> None:
+def export_lists(folder: Path, benchmark: Benchmark, scores: BenchmarkScores) -> None:
     """BENCHMARK.trec.gz and BENCHMARK.qrels.gz of the pool of all languages; query ids are LANGUAGE/QUESTION."""
     assert scores.top_QK is not None
+    assert scores.top_score_QK is not None
     ids = [candidate.id for candidate in benchmark.candidates]
     names = [f"{query.language}/{query.id}" for query in benchmark.queries]
     listed = (
-        (name, [ids[n] for n in top_K], (candidate_ND[top_K] @ query_D).tolist())
-        for name, query_D, top_K in zip(names, query_QD, scores.top_QK)
+        (name, [ids[n] for n in top_K], score_K.tolist())
+        for name, top_K, score_K in zip(names, scores.top_QK, scores.top_score_QK)
     )
     write_run(folder / f"{benchmark.name}.trec.gz", listed)
     qrels: dict[str, dict[str, int]] = {}
@@ -214,7 +209,7 @@ def score_foreign(
             embeddings = read_embeddings(benchmark, folder)
             found[benchmark.name] = _scored(benchmark, *embeddings, "")
             if config.runs is not None:
-                export_lists(Path(config.runs), benchmark, found[benchmark.name], *embeddings)
+                export_lists(Path(config.runs), benchmark, found[benchmark.name])
         timings[f"evaluate/{benchmark.name}"] = time.perf_counter() - start
     return suite_scores(benchmarks, found, timings, {})
 

@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from mixlingual.files import written_whole
 from mixlingual.records import DataError
 
@@ -42,8 +44,10 @@ def write_qrels(path: Path, qrels: Mapping[str, Mapping[str, int]]) -> None:
 def read_run(path: Path) -> Run:
     """The lists of a run file, plain or gzip, in trec_eval's order: by score, then id, both descending; not by rank.
 
+    Scores are rounded to fp32, as trec_eval holds them: ones that differ by less are tied, and go by id.
+
     Raises:
-        DataError: the file is missing, or a line is malformed, has no finite score or repeats a passage.
+        DataError: the file is missing, or a line is malformed, has no finite fp32 score or repeats a passage.
     """
     run: dict[str, dict[str, float]] = {}
     for number, line in enumerate(_lines(path), start=1):
@@ -54,7 +58,7 @@ def read_run(path: Path) -> Run:
             )
         query, _, passage, _, text, _ = fields
         try:
-            score = float(text)
+            score = float(np.float32(text))
         except ValueError:
             score = math.nan
         if not math.isfinite(score):

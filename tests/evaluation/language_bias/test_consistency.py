@@ -57,8 +57,10 @@ def test_correlation_equals_spearman_over_the_union():
     np.testing.assert_allclose(list_correlation(left, right), expected, rtol=1e-9)
 
 
-def test_disjoint_lists_give_the_least_correlation():
-    for depth, least in ((1, -1), (500, -6 / 7)):
+def test_correlation_of_disjoint_and_of_reversed_lists():
+    """Disjoint lists come near -6/7 as they grow, and reversed ones are below them."""
+    for depth, disjoint in ((1, -1), (500, -6 / 7)):
         left = np.arange(depth)[None]
-        np.testing.assert_allclose(list_correlation(left, left + depth), [least], atol=0.005)
+        np.testing.assert_allclose(list_correlation(left, left + depth), [disjoint], atol=0.005)
+    np.testing.assert_allclose(list_correlation(left, left[:, ::-1]), [-1], rtol=1e-12)
     np.testing.assert_array_equal(list_correlation(np.array([[3]]), np.array([[3]])), [1])

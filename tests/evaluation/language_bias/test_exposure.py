@@ -81,3 +81,8 @@ def test_exposure_divergence_equals_scipy():
         ]
         expected.append(jensenshannon(exposure, wanted, base=2) ** 2)
     np.testing.assert_allclose(exposure_divergence(lists, target), expected, atol=1e-9)
+
+
+def test_no_list_exposes_more_languages_than_it_has_results():
+    """Eleven languages wanted alike, ten shown: even the fairest list diverges."""
+    assert exposure_divergence(np.arange(10)[None], np.full((1, 11), 1 / 11))[0] > 0.05

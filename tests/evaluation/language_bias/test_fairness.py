@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2, friedmanchisquare, kstest
 
-from mixlingual.evaluation.language_bias.fairness import concordance, equal_ranks, with_unretrieved
+from mixlingual.evaluation.language_bias.fairness import concordance, equal_ranks
 
 
 def random_ranks(rng, queries, pool, languages):
@@ -41,6 +41,7 @@ def test_missing_languages_by_hand():
     statistic = adjusted[:2] @ np.linalg.inv(covariance[:2, :2]) @ adjusted[:2]
     test = concordance(rank_QM)
     assert test.w == pytest.approx(statistic / (1 + 1 + 2))
+    assert test.w < 1, "though A, B, C is the order of every block"
     assert test.p_value == pytest.approx(chi2.sf(statistic, 2))
 
 
@@ -75,7 +76,14 @@ def test_equal_ranks_by_hand():
     """Ranks 1 2 of one language, 3 4 of another: H = 3 * 4 / 5."""
     test = equal_ranks(np.array([[1, 2, 3, 4, 0]]), np.array([[0, 0, 1, 1, 1]]), 3)
     np.testing.assert_allclose(test.p_Q, [chi2.sf(2.4, 1)], rtol=1e-12)
-    np.testing.assert_array_equal(test.degenerate_Q, [False])
+
+
+def test_a_list_in_one_language_is_untested():
+    """p is 1 for a list of one language and for an empty one; two languages are tested."""
+    test = equal_ranks(np.array([[1, 2, 0], [0, 0, 0], [1, 2, 3]]), np.array([[1, 1, 0], [0, 1, 2], [0, 0, 1]]), 3)
+    np.testing.assert_array_equal(test.untested_Q, [True, True, False])
+    np.testing.assert_array_equal(test.p_Q[:2], [1, 1])
+    assert test.p_Q[2] < 1
 
 
 def test_equal_ranks_equal_the_definition():
@@ -93,20 +101,10 @@ def test_equal_ranks_equal_the_definition():
 
 
 @pytest.mark.parametrize(("languages", "constant"), [(11, 0.4405), (7, 0.4232), (4, 0.3916)])
-def test_one_result_of_each_language_is_marked_as_a_constant(languages, constant):
+def test_one_result_of_each_language_gives_a_constant(languages, constant):
     rank_QS = random_ranks(np.random.default_rng(3), 20, 500, languages)
     column_QS = np.broadcast_to(np.arange(languages), rank_QS.shape)
-    test = equal_ranks(with_unretrieved(rank_QS, 100), column_QS, languages)
-    assert test.degenerate_Q.all()
-    expected = np.where((rank_QS > 100).all(axis=1), 1, constant)
-    np.testing.assert_allclose(test.p_Q, expected, atol=5e-5)
-
-
-def test_unretrieved_candidates_share_the_mean_of_the_ranks_that_follow():
-    np.testing.assert_array_equal(
-        with_unretrieved(np.array([[95, 101, 4000], [5, 0, 200], [101, 102, 103]]), 100),
-        [[95, 101.5, 101.5], [5, 0, 101], [102, 102, 102]],
-    )
+    np.testing.assert_allclose(equal_ranks(rank_QS, column_QS, languages).p_Q, constant, atol=5e-5)
 
 
 def test_p_of_random_lists_is_about_uniform():

@@ -68,21 +68,31 @@ def test_squared_distances_by_hand():
 def test_uniformity_equals_a_loop_over_pairs():
     rng = np.random.default_rng(4)
     unit_ND, language_N = unit(rng.standard_normal((12, 5)).astype(np.float32)), rng.integers(0, 3, 12)
+    cluster_N = rng.integers(0, 5, 12)
     pairs = {True: [], False: []}
     for i in range(12):
         for j in range(12):
-            if i != j:
+            if cluster_N[i] != cluster_N[j]:
                 gap = float(((unit_ND[i] - unit_ND[j]) ** 2).sum())
                 pairs[bool(language_N[i] == language_N[j])].append(math.exp(-2 * gap))
     expected = [math.log(sum(pairs[same]) / len(pairs[same])) for same in (True, False)]
-    assert uniformity(unit_ND, language_N) == pytest.approx(expected, rel=1e-5)
+    assert uniformity(unit_ND, language_N, cluster_N) == pytest.approx(expected, rel=1e-5)
 
 
 def test_uniformity_spans_collapse_and_random_directions():
     same = np.tile(np.array([[1, 0]], np.float32), (4, 1))
-    assert uniformity(same, np.array([0, 0, 1, 1])) == pytest.approx((0, 0))
+    assert uniformity(same, np.array([0, 0, 1, 1]), np.arange(4)) == pytest.approx((0, 0))
     spread = unit(np.random.default_rng(5).standard_normal((300, 500)).astype(np.float32))
-    within, across = uniformity(spread, np.arange(300) % 3)
+    within, across = uniformity(spread, np.arange(300) % 3, np.arange(300))
     assert within == pytest.approx(-4, abs=0.05)
     assert across == pytest.approx(-4, abs=0.05)
-    assert math.isnan(uniformity(spread[:2], np.array([0, 1]))[0])
+    assert math.isnan(uniformity(spread[:2], np.array([0, 1]), np.array([0, 1]))[0])
+
+
+def test_embeddings_without_language_are_as_uniform_within_as_across():
+    """Three texts in ten languages: their translations coincide, and would make up a third of the pairs across."""
+    cluster_N, language_N = np.repeat(np.arange(3), 10), np.tile(np.arange(10), 3)
+    text_CD = unit(np.random.default_rng(6).standard_normal((3, 8)).astype(np.float32))
+    within, across = uniformity(text_CD[cluster_N], language_N, cluster_N)
+    assert within == pytest.approx(across)
+    assert within < -1

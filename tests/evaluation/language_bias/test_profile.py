@@ -172,11 +172,16 @@ def test_a_language_offset_shows_in_every_measure():
     assert geometry[1]["uniformity_within"] > geometry[1]["uniformity_across"]
 
 
-def test_peer_says_where_it_is_a_constant():
-    peer = score_benchmark(*made(5, coverage=1.0)).metrics["bias"]["peer@100"]
-    assert peer["relevant_degenerate"] == 1
-    assert "relevant" not in peer
-    assert 0 < peer["non_relevant"] < 1
+def test_peer_tells_lists_of_one_language_from_fair_ones():
+    """Languages far apart fill whole lists: p is 1 there, and only the share of such lists tells why."""
+    fair, apart = (
+        score_benchmark(*made(5, questions=200, coverage=1.0, shift=shift)).metrics["bias"]["peer@100"]
+        for shift in (0.0, 40.0)
+    )
+    assert fair["untested"] == 0
+    assert 0 < fair["non_relevant"] < 1
+    assert apart["untested"] > 0.5
+    assert apart["non_relevant"] > fair["non_relevant"]
 
 
 def test_measures_without_questions_are_left_out():

@@ -206,6 +206,8 @@ def _mkqa(root: Path | None, languages: list[str] | None) -> JudgedBenchmark:
         rows = list(json_lines(path))
         if any(not isinstance(row, dict) or not {"id", "question", "answers"} <= row.keys() for row in rows):
             raise DataError(f"{path}: every line needs id, question and answers; put the published file there")
+        if flat := [row["id"] for row in rows if not isinstance(row["answers"], list)]:
+            raise DataError(f"{path}: the answers of question {flat[0]} are no list; put the published file there")
         queries = [Query(str(row["id"]), code, row["question"], str(row["id"])) for row in rows]
         answers = {str(row["id"]): tuple(row["answers"]) for row in rows}
         tasks.append(JudgedTask(unique_queries(queries, path), code, corpus, {}, answers))

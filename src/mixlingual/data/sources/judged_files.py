@@ -83,7 +83,9 @@ def tab_separated(path: Path, columns: int) -> Iterator[list[str]]:
     """
     if not path.is_file():
         raise DataError(f"{path} is missing; see whether the data set is whole")
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    with path.open(encoding="utf-8", newline="\n") as file:
+        lines = [line.rstrip("\r\n") for line in file]
+    for number, line in enumerate(lines, start=1):
         fields = line.split("\t") if "\t" in line else line.split()
         if len(fields) != columns:
             raise DataError(

@@ -38,9 +38,10 @@ def rank_biased_overlap(left_QK: NDArray[np.int64], right_QK: NDArray[np.int64],
 def list_correlation(left_QK: NDArray[np.int64], right_QK: NDArray[np.int64]) -> Scores:
     """Spearman's rank correlation over the union of two lists, in [-1, 1].
 
-    A result that one list lacks is tied with the others that it lacks, behind its K. 1 for equal lists; disjoint ones
-    give the least value, -1 for K = 1 and -6/7 as K grows, and so do random ones from a large pool. Source: after
-    MRC@k of MultiEuP-v2 (arXiv:2509.06195), which correlates the rankings of parallel queries.
+    A result that one list lacks is tied with the others that it lacks, behind its K. 1 for equal lists and -1 for
+    reversed ones. Disjoint lists give -1 for K = 1 and -6/7 as K grows, and so do random ones from a large pool: the
+    value tells order apart only among results that both lists hold. Source: after MRC@k of MultiEuP-v2
+    (arXiv:2509.06195), which correlates the rankings of parallel queries.
 
     Returns:
         [Q] values.

@@ -66,8 +66,10 @@ def exposure_divergence(language_QK: NDArray[np.int64], target_QM: Scores) -> Sc
     """Jensen-Shannon divergence, in bits, of the languages' exposure in a list from a target distribution.
 
     A result at rank i exposes its language by 1 / log2(1 + i). In [0, 1]; 0 means exposure as the target, 1 that no
-    language of the target is shown. A random ranking depends on k and the pool: short lists cannot show many
-    languages. Source: 1 - AWRF of the TREC Fair Ranking track, with languages as groups.
+    language of the target is shown. No ranking reaches 0 in general, least of all where the target has more languages
+    than the list has results, and a random one has a value of its own on each benchmark, by k, pool and target:
+    compare encoders on one benchmark, not benchmarks. Source: 1 - AWRF of the TREC Fair Ranking track, with languages
+    as groups.
 
     Args:
         language_QK: [Q, K] languages of the top k.

@@ -19,7 +19,11 @@ class Concordance:
     """Whether queries agree in the order of languages."""
 
     w: float
-    """Kendall's W in [0, 1]: 0 no common order of languages, 1 the same order in every query."""
+    """Kendall's W in [0, 1]: 0 no common order of languages, 1 the same order in every query.
+
+    Where queries miss languages, W may stay below 1 even for one order throughout, by an amount that depends on which
+    are missing: compare encoders on one benchmark, not benchmarks.
+    """
     chance: float
     """What W is on average where languages do not matter."""
     p_value: float
@@ -63,21 +67,22 @@ class EqualRanks:
     """PEER's test of each query at one relevance level."""
 
     p_Q: Scores
-    """p-value of equal ranks over languages; 1 where fewer than two languages are ranked."""
-    degenerate_Q: NDArray[np.bool_]
-    """True where several languages are ranked and none twice: p then depends on their number only."""
+    """p-value of equal ranks over languages; 1 where there is nothing to test."""
+    untested_Q: NDArray[np.bool_]
+    """True where fewer than two languages are ranked: p is 1 and looks fair, whatever kept the others out."""
 
 
-def equal_ranks(rank_QS: Ranks | Scores, language_QS: NDArray[np.int64], languages: int) -> EqualRanks:
+def equal_ranks(rank_QS: Ranks, language_QS: NDArray[np.int64], languages: int) -> EqualRanks:
     """The Kruskal-Wallis test over the languages of the results of one relevance level, for each query.
 
     PEER (Yang et al. 2024, arXiv:2405.00978) is the weighted mean of these p-values over levels. In [0, 1], higher is
     fairer; for languages without influence p is about uniform, with mean 1/2. H is (n - 1) SS_between / SS_total of
-    the retrieval ranks as they are. With one result of each language SS_between = SS_total whatever the ranking, so
-    that p is a constant (0.4405 for 11 languages), or 1 where no result is retrieved: such queries are marked.
+    the retrieval ranks as they are. With one result of each language, as the relevant ones of a parallel benchmark,
+    SS_between = SS_total whatever the ranking, so that p is a constant (0.4405 for 11 languages): there `concordance`
+    is the test.
 
     Args:
-        rank_QS: [Q, S] ranks of the results of the level, 0 where a slot is empty; see `with_unretrieved`.
+        rank_QS: [Q, S] distinct ranks of the results of the level, 0 where a slot is empty.
         language_QS: [Q, S] columns of their languages.
         languages: M.
     """
@@ -92,21 +97,7 @@ def equal_ranks(rank_QS: Ranks | Scores, language_QS: NDArray[np.int64], languag
     between_Q = (sum_QM**2 / np.maximum(count_QM, 1)).sum(axis=1)
     within_total_Q = (deviation_QS**2).sum(axis=1)
     groups_Q = (count_QM > 0).sum(axis=1)
-    tested_Q = (groups_Q >= 2) & (within_total_Q > 0)
-    h_Q = (total_Q - 1) * between_Q / np.where(tested_Q, within_total_Q, 1.0)
-    p_Q = np.where(tested_Q, chi2.sf(h_Q, np.maximum(groups_Q - 1, 1)), 1.0)
-    return EqualRanks(p_Q, (groups_Q >= 2) & (count_QM.max(axis=1) == 1))
-
-
-def with_unretrieved(rank_QR: Ranks, k: int) -> Scores:
-    """Ranks for `equal_ranks` of relevant candidates: those beyond k share the mean of the ranks that follow k.
-
-    u candidates beyond k get k + (u + 1) / 2. The package peer_measure 0.0.1 gives them the number of relevant
-    candidates instead, which can be better than the rank of a retrieved one.
-
-    Args:
-        rank_QR: [Q, R] ranks in the whole pool, 0 where a slot is empty.
-        k: length of the list that the user looks at.
-    """
-    beyond_Q1 = (rank_QR > k).sum(axis=1, keepdims=True)
-    return np.where(rank_QR > k, k + (beyond_Q1 + 1) / 2, rank_QR)
+    untested_Q = groups_Q < 2
+    h_Q = (total_Q - 1) * between_Q / np.where(untested_Q, 1.0, within_total_Q)
+    p_Q = np.where(untested_Q, 1.0, chi2.sf(h_Q, np.maximum(groups_Q - 1, 1)))
+    return EqualRanks(p_Q, untested_Q)

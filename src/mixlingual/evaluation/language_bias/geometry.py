@@ -71,21 +71,29 @@ def squared_distances(left_ND: NDArray[np.float32], right_ND: NDArray[np.float32
     return np.asarray(2 - 2 * np.einsum("nd,nd->n", left_ND, right_ND).astype(np.float64))
 
 
-def uniformity(unit_ND: NDArray[np.float32], language_N: NDArray[np.int64]) -> tuple[float, float]:
-    """Log E exp(-2 ||u - v||^2) over pairs of unit vectors, within one language and across two.
+def uniformity(
+    unit_ND: NDArray[np.float32], language_N: NDArray[np.int64], cluster_N: NDArray[np.int64]
+) -> tuple[float, float]:
+    """Log E exp(-2 ||u - v||^2) over pairs of unit vectors of two clusters, within one language and across two.
 
     In [-8, 0]; lower is more uniform, 0 is collapse; random directions in many dimensions give about -4. Languages
-    that lie apart are less uniform within than across. Source: Wang & Isola 2020 (arXiv:2005.10242), with t = 2.
+    that lie apart are less uniform within than across; embeddings without language give equal values where every
+    language has every cluster, as translations, which lie together, are no pairs. Source: Wang & Isola 2020
+    (arXiv:2005.10242), with t = 2.
+
+    Args:
+        unit_ND: [N, D] unit vectors.
+        language_N: [N] columns of their languages.
+        cluster_N: [N] numbers of their clusters; texts that are parallel share one.
 
     Returns:
-        The value over pairs of different texts of one language, and that over pairs in two languages; NaN where
-        there is no such pair.
+        The value over pairs in one language, and that over pairs in two languages; NaN where there is no such pair.
     """
     kernel_NN = np.exp(4 * (unit_ND @ unit_ND.T).astype(np.float64) - 4)
     same_NN = language_N[:, None] == language_N
-    across = mean(kernel_NN[~same_NN])
-    np.fill_diagonal(same_NN, val=False)
-    return float(np.log(mean(kernel_NN[same_NN]))), float(np.log(across))
+    apart_NN = cluster_N[:, None] != cluster_N
+    within, across = mean(kernel_NN[same_NN & apart_NN]), mean(kernel_NN[~same_NN & apart_NN])
+    return float(np.log(within)), float(np.log(across))
 
 
 def unit(embedding_ND: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -134,17 +134,13 @@ class Profile:
             "languages": {language: {"w": test.w, "p_value": test.p_value} for language, test in found.items()},
         }
 
-    def _peer(self) -> dict[str, Any]:
-        """PEER's two levels; that of relevant candidates only where it is not a constant."""
-        top_QK, languages = self.rankings.top_QK, len(self.share_M)
-        depth = top_QK.shape[1]
+    def _peer(self) -> dict[str, float]:
+        """PEER's level of results that are not relevant; that of relevant ones is a constant, one in each language."""
+        top_QK = self.rankings.top_QK
         relevant_QK = (top_QK[:, :, None] == self.gold_QM[:, None, :]).any(axis=2)
-        rank_QK = np.where(relevant_QK, 0, np.arange(1, depth + 1))
-        others = fairness.equal_ranks(rank_QK, self.language_QK, languages)
-        column_QM = np.broadcast_to(np.arange(languages), self.gold_QM.shape)
-        gold = fairness.equal_ranks(fairness.with_unretrieved(self.rankings.pooled_QM, depth), column_QM, languages)
-        levels = {"non_relevant": self._macro(others.p_Q), "relevant_degenerate": self._macro(gold.degenerate_Q)}
-        return levels if gold.degenerate_Q.any() else {**levels, "relevant": self._macro(gold.p_Q)}
+        rank_QK = np.where(relevant_QK, 0, np.arange(1, top_QK.shape[1] + 1))
+        test = fairness.equal_ranks(rank_QK, self.language_QK, len(self.share_M))
+        return {"non_relevant": self._macro(test.p_Q), "untested": self._macro(test.untested_Q)}
 
     def _geometry(self, query_QD: NDArray[np.float32], candidate_ND: NDArray[np.float32]) -> dict[str, float]:
         """Of the gold candidates and their questions; uniformity of one gold candidate per paragraph and language."""
@@ -156,7 +152,7 @@ class Profile:
         each = np.unique(position_E, return_index=True)[1]
         first = np.unique(cluster_E * len(self.share_M) + language_E, return_index=True)[1]
         language_G, gold_GD = language_E[each], candidate_ND[position_E[each]]
-        within, across = geometry.uniformity(candidate_ND[position_E[first]], language_E[first])
+        within, across = geometry.uniformity(candidate_ND[position_E[first]], language_E[first], cluster_E[first])
         values = {
             "centroid_variance_share": geometry.centroid_variance_share(gold_GD, language_G),
             "language_probe": geometry.language_probe(gold_GD, language_G, cluster_E[each]),

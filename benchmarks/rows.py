@@ -18,6 +18,8 @@ class Row:
     unit: str
     ours: float
     peer: float | None
+    peak_share: float | None = None
+    """Share of the machine's peak rate, where the quantity has one."""
 
     @property
     def ratio(self) -> float | None:
@@ -33,7 +35,10 @@ def number(value: float | None) -> str:
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
-    """Writes the rows as a JSON list of {name, unit, ours, peer, ratio}."""
+    """Writes the rows as a JSON list of {name, unit, ours, peer, ratio}, and peak_share where there is one."""
     as_json = [asdict(row) | {"ratio": row.ratio} for row in rows]
+    for row in as_json:
+        if row["peak_share"] is None:
+            del row["peak_share"]
     with written_whole(path) as partial:
         partial.write_text(json.dumps(as_json, indent=1, allow_nan=False) + "\n")

@@ -50,7 +50,6 @@ def test_our_side_trains_on_the_questions_and_their_sentences(work):
     assert all(item.query.keys() == item.passage.keys() for item in corpus.items)
     speed = benchmark.Ours(work).measure(work)
     assert len(speed.seconds) == len(speed.tokens) == work.steps - benchmark.WARM_UP
-    assert len(speed.losses) == work.steps
     assert min(speed.seconds) > 0
 
 

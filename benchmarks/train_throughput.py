@@ -43,8 +43,9 @@ from mixlingual.model.load import load_encoder
 from mixlingual.model.loss import info_nce
 from mixlingual.model.tokenizer import pad
 from mixlingual.preflight import TRAIN_FLOPS
-from mixlingual.records import ParallelCorpus, ParallelItem
+from mixlingual.records import MixlingualError, ParallelCorpus, ParallelItem
 from mixlingual.training.fit import fit
+from mixlingual.training.module import RetrieverModule
 from mixlingual.training.schedule import make_scheduler
 
 PEER = "sentence_transformers"
@@ -404,12 +405,21 @@ def ablate(work: Work, rounds: int) -> list[Row]:
     return rows
 
 
+def _diverged(what: str, step: int) -> MixlingualError:
+    return MixlingualError(f"{what} is not finite at step {step}")
+
+
 def profile(work: Work) -> str:
     """Operations of a step of ours, by the processor time that they take themselves."""
     ours = Ours(work)
-    ours.measure(work)
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
-        ours.measure(replace(work, steps=1))
+    module = RetrieverModule(ours._encoder, ours._config, steps=work.steps, diverged=_diverged)
+    module.configure_optimizers()
+    for step in range(WARM_UP + 1):
+        with (
+            torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler,
+            module.gradient(ours._batches[step]),
+        ):
+            module.optimizer.step()
     table: str = profiler.key_averages().table(sort_by="self_cpu_time_total", row_limit=12, max_name_column_width=40)
     return f"{work.unit}s, {work.precision}\n{table}"
 
@@ -472,7 +482,8 @@ def main() -> None:
             rows += comparison.rows()
             print(*describe(comparison, GOALS[device]), sep="\n", flush=True)
     if options.profile:
-        print(*(profile(replace(work, precision=precision)) for precision in options.precisions), sep="\n")
+        for unit, precision in itertools.product(("paragraph", "sentence"), options.precisions):
+            print(profile(replace(work, unit=unit, precision=precision)))
     if options.ablate:
         rows += ablate(work, options.rounds)
     if options.loss_curve:

@@ -29,7 +29,8 @@ PATIENCE = 120
 
 
 def spawn(folder, *, world=1, events=(), environment=(), largest_file=None, **options):
-    """Forks the processes of one attempt; `events` are (step, rank, signal). Returns their ids.
+    """Forks the processes of one attempt; `events` are (step, rank, signal), where step -1 is before training
+    and `STEPS` after it. Returns their ids.
 
     Files stop growing at `largest_file` bytes, as they do on a full disk.
     """
@@ -68,15 +69,20 @@ def one_process(folder, events, world, options):
     signal.signal(signal.SIGUSR2, submitit)
     original = ContrastiveStep.gradient
 
-    def disturbed(self, batch, device):
+    def befall(now):
         for step, number in events:
-            if step == int(batch["step"]):
+            if step == now:
                 os.kill(os.getpid(), number)
+
+    def disturbed(self, batch, device):
+        befall(int(batch["step"]))
         return original(self, batch, device)
 
     def run(config, folder, signals):
         encoder, data, _, _ = prepare(devices=world, **options)
+        befall(-1)
         train(folder, encoder, data, config, signals)
+        befall(STEPS)
         torch.save(weights(encoder), folder / f"weights{os.environ.get('RANK', '0')}.pt")
 
     ContrastiveStep.gradient = disturbed
@@ -176,6 +182,22 @@ def test_slurms_terminate_saves_and_goes_on(tmp_path):
     assert status(tmp_path / "run")["job"] == "12"
 
 
+@pytest.mark.parametrize("step", [-1, STEPS])
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM, signal.SIGINT])
+def test_outside_of_training_a_signal_is_answered_at_once(tmp_path, step, number):
+    """What the last checkpoint does not hold is not worth saving: started again, the run trains what is missing."""
+    assert wait(spawn(tmp_path, events=[(step, 0, number)], checkpoint_steps=3)) == [CODES[number][0]]
+    assert not (tmp_path / "weights0.pt").exists()
+    assert outcomes(tmp_path) == ["requeued" if number == signal.SIGUSR1 else "interrupted"]
+    assert len(list(tmp_path.glob("checkpoints/*/step-000000020-*"))) == (step == STEPS)
+
+
+@pytest.mark.parametrize("step", [-1, STEPS])
+def test_slurms_terminate_outside_of_training_changes_nothing(tmp_path, step):
+    assert wait(spawn(tmp_path, events=[(step, 0, signal.SIGTERM)], environment={"SLURM_JOB_ID": "12"})) == [0]
+    assert outcomes(tmp_path) == ["done"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2])
 def test_without_someone_who_requeues_the_run_is_interrupted(number):
     before = signal.signal(signal.SIGUSR2, signal.SIG_DFL)
@@ -241,6 +263,14 @@ def test_a_disk_that_fills_at_the_last_moment(tmp_path, monkeypatch):
     with pytest.raises(MixlingualError, match=r"No space left on device\. There is none before it; make room there"):
         VerifiedCheckpointIO().save_checkpoint({"weight": torch.ones(3)}, tmp_path / "step-000000001.ckpt")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_and_its_name_reach_the_disk(tmp_path, monkeypatch):
+    original, synced = os.fsync, []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.fstat(handle).st_ino) or original(handle))
+    VerifiedCheckpointIO().save_checkpoint({"weight": torch.ones(3)}, tmp_path / "step-000000001.ckpt")
+    (path,) = tmp_path.iterdir()
+    assert synced == [path.stat().st_ino, tmp_path.stat().st_ino]
 
 
 def test_a_process_that_fails_says_so_for_the_first(tmp_path, monkeypatch):

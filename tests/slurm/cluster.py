@@ -170,6 +170,10 @@ class Cluster:
         self._end_daemon(node, signal.SIGKILL)
         self.call("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
 
+    def nodes_up(self) -> list[str]:
+        """The nodes whose daemon has not been ended."""
+        return [node for node in NODES if node in self.daemons]
+
     def node_state(self, node: str) -> str:
         """Slurm's word for the node's state, as IDLE or DOWN+NOT_RESPONDING."""
         return fields(self.call("scontrol", "-o", "show", "node", node).stdout)["State"].rstrip("*")

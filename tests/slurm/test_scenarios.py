@@ -1,4 +1,4 @@
-"""Everything that a cluster does to a sweep, on a real Slurm: each ends in a sweep with the bits of an undisturbed one."""
+"""Everything that a cluster does to a sweep, on a real Slurm; each time it ends with the bits of an undisturbed one."""
 
 import signal
 import subprocess

@@ -16,7 +16,7 @@ from hydra import compose
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from mixlingual.config import ConfigError, TrainConfig, to_config
 from mixlingual.files import written_whole
@@ -82,8 +82,8 @@ class SweepGuard(Callback):
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Validates every run and writes sweep.json; a grid that cannot start ends the program with code 1."""
-        with _ending_the_program():
-            self._runs = compose_runs(OmegaConf.to_container(config.hydra.overrides.task))  # type: ignore[arg-type]
+        with ending_the_program():
+            self._runs = compose_runs([*config.hydra.overrides.hydra, *config.hydra.overrides.task])
             self._folder = Path(config.hydra.sweep.dir)
             for run in self._runs:
                 RunRecord(self._folder / run.run_name, run).is_done()
@@ -92,7 +92,7 @@ class SweepGuard(Callback):
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Names the runs that did not finish; any makes the exit code 1."""
-        with _ending_the_program():
+        with ending_the_program():
             reasons = {run.run_name: _reason(self._folder / run.run_name) for run in self._runs}
             failed = {name: reason for name, reason in reasons.items() if reason}
             done = len(self._runs) - len(failed)
@@ -104,7 +104,7 @@ class SweepGuard(Callback):
 
 
 @contextmanager
-def _ending_the_program() -> Iterator[None]:
+def ending_the_program() -> Iterator[None]:
     """Hydra turns exceptions of callbacks into warnings and goes on; here they end the program with code 1."""
     try:
         yield

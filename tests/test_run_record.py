@@ -24,10 +24,10 @@ def test_a_finished_run_is_done_and_has_no_checkpoints_left(tmp_path):
     config = TrainConfig()
     record = RunRecord(tmp_path / "run", config)
     assert not record.is_done()
-    with record.attempt():
+    with record.attempt() as attempt:
         (tmp_path / "run/checkpoints").mkdir()
         assert status(tmp_path / "run")["state"] == "started"
-        record.save(finished(config), pd.DataFrame({"ap": [0.5]}))
+        record.save(attempt, finished(config), pd.DataFrame({"ap": [0.5]}))
     assert status(tmp_path / "run")["state"] == "done"
     assert RunRecord(tmp_path / "run", config).is_done()
     assert not (tmp_path / "run/checkpoints").exists()
@@ -35,8 +35,8 @@ def test_a_finished_run_is_done_and_has_no_checkpoints_left(tmp_path):
 
 
 def test_another_config_is_refused_with_the_difference(tmp_path):
-    with (record := RunRecord(tmp_path, TrainConfig())).attempt():
-        record.save(finished(TrainConfig()), pd.DataFrame())
+    with (record := RunRecord(tmp_path, TrainConfig())).attempt() as attempt:
+        record.save(attempt, finished(TrainConfig()), pd.DataFrame())
     other = TrainConfig(seed=7)
     other.optim.eps = 0.5
     with pytest.raises(MixlingualError, match=r"optim\.eps: 1e-08 there, 0\.5 now\n  seed: 0 there, 7 now\nChoose"):

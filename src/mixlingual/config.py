@@ -320,7 +320,13 @@ class TrainerConfig:
     )
     accelerator: str = option("auto", "Where to run; auto takes a GPU if there is one.", choices=("auto", "cpu", "gpu"))
     devices: int = option(
-        1, "Processes of a run, one device each, that share a batch; more than one only under torchrun or Slurm.", low=1
+        1,
+        "Processes of a run on each machine, one device each, that share a batch; more than one only under torchrun or "
+        "Slurm.",
+        low=1,
+    )
+    nodes: int = option(
+        1, "Machines of a run, each with as many devices; more than one only under torchrun or Slurm.", low=1
     )
     precision: str = option(
         "32-true", "Lightning precision of training; weights are always fp32.", choices=("32-true", "bf16-mixed")
@@ -336,6 +342,11 @@ class TrainerConfig:
     )
     keep_checkpoints: int = option(2, "Newest checkpoints to keep while a run lasts; all go when it is done.", low=1)
     save_model: bool = option(True, "Keep the trained encoder in the run's folder, as a Hugging Face folder.")
+
+    @property
+    def processes(self) -> int:
+        """Of all machines together."""
+        return self.nodes * self.devices
 
 
 @dataclass
@@ -435,8 +446,10 @@ class TrainConfig:
             yield "trainer.steps", "exactly one of trainer.steps and trainer.pairs must be set; set the other to null"
         if self.data.name == "parallel" and self.data.root is None:
             yield "data.root", "data=parallel needs the folder of its JSON lines; set data.root=FOLDER"
-        parts = self.trainer.accumulate * self.trainer.devices
+        parts = self.trainer.accumulate * self.trainer.processes
         shares = f"trainer.accumulate={self.trainer.accumulate} times trainer.devices={self.trainer.devices}"
+        if self.trainer.nodes > 1:
+            shares = f"{shares} times trainer.nodes={self.trainer.nodes}"
         if self.batching.batch_size % parts:
             yield "batching.batch_size", f"got {self.batching.batch_size}, which {shares} does not divide"
         elif self.trainer.probe_every is not None and self.batching.batch_size % (2 * parts):
@@ -462,7 +475,7 @@ class TrainConfig:
         if self.trainer.strategy != "shard":
             return
         reason = "cannot go together with trainer.strategy=shard"
-        if self.trainer.devices == 1:
+        if self.trainer.processes == 1:
             yield "trainer.strategy", "got shard with one device; set trainer.devices, or trainer.strategy=replicate"
         if self.optim.embeddings == "rows" and self.model.train_embeddings and not self.model.lora.rank:
             yield "optim.embeddings", f"rows {reason}; set it to dense, or model.train_embeddings=false"

@@ -164,6 +164,8 @@ class RunResult:
     """Seconds of `train` and of each `evaluate/<benchmark>`."""
     probes: dict[str, float | None] = field(default_factory=dict)
     """How the gradients of the two kinds agreed, where that was measured; see `training.probes`."""
+    commits: list[str | None] = field(default_factory=list)
+    """As `commit`, of each attempt at the run, in order; more than one kind makes the run hard to repeat."""
     schema: int = field(default=RESULT_SCHEMA)
 
 

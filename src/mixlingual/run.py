@@ -6,13 +6,13 @@ import importlib.metadata
 import itertools
 import logging
 import platform
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import torch
 
+from mixlingual.attempt import Attempt
 from mixlingual.batches.datamodule import HybridDataModule, StepBatches
 from mixlingual.batches.pools import make_sampler
 from mixlingual.batches.sampler import HybridBatchSampler, exposure
@@ -26,7 +26,6 @@ from mixlingual.model.load import load_encoder
 from mixlingual.records import ParallelCorpus, RunResult
 from mixlingual.training.device import check_precision, check_processes, device_of
 from mixlingual.training.fit import Trained, fit
-from mixlingual.training.gather import global_rank
 from mixlingual.training.schedule import budget_steps
 from mixlingual.training.tracking import Tracker
 
@@ -35,12 +34,13 @@ log = logging.getLogger(__name__)
 PACKAGES = ("mixlingual", "torch", "pytorch-lightning", "transformers", "tokenizers", "numpy", "babel")
 
 
-def run(config: TrainConfig, folder: Path) -> tuple[RunResult, pd.DataFrame] | None:
+def run(config: TrainConfig, folder: Path, attempt: Attempt | None) -> tuple[RunResult, pd.DataFrame] | None:
     """Trains and evaluates one grid point.
 
     Args:
         config: the run.
         folder: receives the training curve and, if wanted, the trained encoder.
+        attempt: what owns the folder; None in all processes of a run but the first.
 
     Returns:
         The result, and the scores of every query (columns: see `evaluation.protocol`). Of several
@@ -62,7 +62,7 @@ def run(config: TrainConfig, folder: Path) -> tuple[RunResult, pd.DataFrame] | N
     encoder, tokenizer = load_encoder(config.model, lambda: corpus_texts(corpus), config.seed)
     parameters = parameter_counts(encoder)
     log.info("%s", _outset(config, corpus, sampler, parameters, steps))
-    with Tracker.open(config, folder, parameters) if global_rank() == 0 else Tracker(None) as tracker:
+    with Tracker.open(config, folder, parameters) if attempt else Tracker(None) as tracker:
         trained = Trained()
         if steps:
             batches = StepBatches(
@@ -83,9 +83,10 @@ def run(config: TrainConfig, folder: Path) -> tuple[RunResult, pd.DataFrame] | N
                 folder=folder,
                 logger=tracker.logger,
             )
-        if global_rank() > 0:
+        if attempt is None:
             return None
         if config.trainer.save_model:
+            attempt.check()
             save_encoder(encoder, tokenizer, folder / "model")
         scores = evaluate_encoder(encoder, tokenizer, benchmarks, config.evaluation, device)
         result = RunResult(
@@ -93,7 +94,8 @@ def run(config: TrainConfig, folder: Path) -> tuple[RunResult, pd.DataFrame] | N
             run_name=config.run_name,
             config=to_plain(config),
             config_hash=config_hash(config),
-            commit=_commit(),
+            commit=attempt.commits[-1],
+            commits=attempt.commits,
             versions={"python": platform.python_version()} | {p: importlib.metadata.version(p) for p in PACKAGES},
             data={f"train/{corpus.name}": corpus.fingerprint} | scores.fingerprints,
             parameters=parameters,
@@ -124,16 +126,3 @@ def corpus_texts(corpus: ParallelCorpus) -> Iterator[str]:
         yield from itertools.chain.from_iterable(
             texts.values() for texts in (item.query, item.passage, *item.negatives)
         )
-
-
-def _commit() -> str | None:
-    """The code's git commit, with a + where the checkout has uncommitted changes."""
-    git = ("git", "-C", str(Path(__file__).parent))
-    try:
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
-        changed = subprocess.run(
-            [*git, "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")

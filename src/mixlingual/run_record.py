@@ -1,13 +1,9 @@
-"""The files of one run: what it is (result.json, queries.parquet) and how it stands (status.json)."""
+"""The files of one run: what it is (result.json, queries.parquet), and the attempts at it."""
 
 from __future__ import annotations
 
 import dataclasses
-import datetime
-import fcntl
 import json
-import os
-import platform
 import shutil
 import traceback
 from collections.abc import Iterator
@@ -17,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from mixlingual.attempt import Attempt, Requeued, locked, write_json
 from mixlingual.config import TrainConfig, config_hash, to_plain
 from mixlingual.files import check_writable, written_whole
 from mixlingual.records import MixlingualError, RunResult
@@ -29,7 +26,6 @@ class RunRecord:
         """Args: folder of the run; the config it is started with."""
         self.folder = folder
         self._config = config
-        self._started = _now()
 
     def is_done(self) -> bool:
         """Whether the run finished earlier, with this very config.
@@ -54,62 +50,36 @@ class RunRecord:
         )
 
     @contextmanager
-    def attempt(self) -> Iterator[None]:
-        """Keeps status.json: started, then done, or failed with the reason and the traceback.
+    def attempt(self) -> Iterator[Attempt]:
+        """Makes this process the owner of the run, and records what becomes of it.
 
         Raises:
             MixlingualError: another process is at work on the run.
             OSError: the folder cannot be written to.
         """
         check_writable(self.folder)
-        with self._locked():
-            self._write_status("started")
+        with locked(self.folder):
+            attempt = Attempt(self.folder)
             try:
-                yield
+                yield attempt
+            except Requeued:
+                raise
             except (KeyboardInterrupt, SystemExit):
-                self._write_status("failed", "interrupted; started again it goes on from its newest checkpoint")
+                attempt.end("interrupted", "interrupted; started again it goes on from its newest checkpoint")
                 raise
             except BaseException as error:
-                self._write_status("failed", f"{type(error).__name__}: {error}", traceback.format_exc())
+                attempt.end("failed", f"{type(error).__name__}: {error}", traceback.format_exc())
                 raise
-            self._write_status("done")
+            attempt.end("done")
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Holds the run's folder; the system lets go of it when the process ends, however it ends."""
-        with (self.folder / "lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise MixlingualError(
-                    f"{self.folder} is being trained by another process; wait for it, or choose another run_name"
-                ) from error
-            yield
-
-    def save(self, result: RunResult, per_query: pd.DataFrame) -> None:
+    def save(self, attempt: Attempt, result: RunResult, per_query: pd.DataFrame) -> None:
         """Writes the scores of every query, then the result, and drops what only a resumption needs."""
+        attempt.check()
         with written_whole(self.folder / "queries.parquet") as path:
             per_query.to_parquet(path, index=False, compression="zstd")
-        _write_json(self.folder / "result.json", dataclasses.asdict(result))
+        attempt.check()
+        write_json(self.folder / "result.json", dataclasses.asdict(result))
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
-
-    def _write_status(self, state: str, reason: str | None = None, trace: str | None = None) -> None:
-        status = {
-            "state": state,
-            "reason": reason,
-            "traceback": trace,
-            "started": self._started,
-            "updated": _now(),
-            "host": platform.node(),
-            "pid": os.getpid(),
-        }
-        _write_json(self.folder / "status.json", status)
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    with written_whole(path) as temporary:
-        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
@@ -119,7 +89,3 @@ def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
             yield from _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
     elif old != new:
         yield f"{path}: {old!r} there, {new!r} now"
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

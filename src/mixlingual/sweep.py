@@ -16,7 +16,7 @@ from hydra import compose
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from mixlingual.cluster.ledger import read_jobs
 from mixlingual.config import ConfigError, TrainConfig, to_config
@@ -85,7 +85,8 @@ class SweepGuard(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Validates every run and writes sweep.json; a grid that cannot start ends the program with code 1."""
         with ending_the_program():
-            self._runs = compose_runs([*config.hydra.overrides.hydra, *config.hydra.overrides.task])
+            given = OmegaConf.to_container(config.hydra.overrides)  # interpolations as they are
+            self._runs = compose_runs([*given["hydra"], *given["task"]])  # type: ignore[call-overload,index]
             self._folder = Path(config.hydra.sweep.dir)
             missing = [run for run in self._runs if not RunRecord(self._folder / run.run_name, run).is_done()]
             if config.hydra.launcher.get("check_files"):

@@ -7,6 +7,7 @@ python -m mixlingual.train sweep=size_x_ratio
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from mixlingual.attempt import EXIT_FAILED, leave, slurm_job
 from mixlingual.config import CONF_DIR, TrainConfig, register, to_config
 from mixlingual.records import MixlingualError
 from mixlingual.run import run
@@ -39,8 +41,19 @@ def main(cfg: DictConfig) -> None:
         log.exception("the run failed")
     else:
         return
+    if _is_slurm_cell(hydra_config.mode):
+        leave(EXIT_FAILED)
     if hydra_config.mode == RunMode.RUN:
         sys.exit(1)
+
+
+def _is_slurm_cell(mode: RunMode | None) -> bool:
+    """Whether the process is all of a Slurm job's step: no other run of the grid comes after this one in it.
+
+    Hydra would otherwise give the exception to submitit as a result, and Slurm would say COMPLETED.
+    """
+    executor = os.environ.get("SUBMITIT_EXECUTOR")
+    return executor == "slurm" or (executor is None and mode == RunMode.RUN and slurm_job() is not None)
 
 
 def train(config: TrainConfig, folder: Path) -> None:
@@ -56,11 +69,11 @@ def train(config: TrainConfig, folder: Path) -> None:
         log.info("%s is finished; nothing to do", config.run_name)
         return
     if global_rank() > 0:
-        run(config, folder)
+        run(config, folder, None)
         return
-    with record.attempt():
-        if finished := run(config, folder):
-            record.save(*finished)
+    with record.attempt() as attempt:
+        if finished := run(config, folder, attempt):
+            record.save(attempt, *finished)
         log.info("%s: result in %s", config.run_name, folder / "result.json")
 
 

@@ -30,7 +30,7 @@ from typing import Any
 import psutil
 
 NODES = ("one", "two")
-GRACE = 25
+GRACE = 5
 """Seconds that a preempted job of partition `low` has before it is killed."""
 PATIENCE = 120
 """Seconds after which a state that does not come is an error."""
@@ -72,7 +72,7 @@ PartitionName=high Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=10 PreemptMo
 """
 
 
-class NoSlurm(Exception):
+class NoSlurmError(Exception):
     """Slurm is not there and cannot be installed; the message says why."""
 
 
@@ -80,19 +80,19 @@ def install() -> None:
     """Makes sure that Slurm and munge are there.
 
     Raises:
-        NoSlurm: they are not, and this user or system cannot install them.
+        NoSlurmError: they are not, and this user or system cannot install them.
     """
     if os.geteuid() != 0:
-        raise NoSlurm("a Slurm of one's own is started as root here, and this user is not root")
+        raise NoSlurmError("a Slurm of one's own is started as root here, and this user is not root")
     if shutil.which("slurmctld") and shutil.which("slurmd") and shutil.which("munged"):
         return
     if not shutil.which("apt-get"):
-        raise NoSlurm("slurmctld, slurmd and munged are not there, and there is no apt-get to install them with")
+        raise NoSlurmError("slurmctld, slurmd and munged are not there, and there is no apt-get to install them with")
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}  # 1: start no service
     for words in (["update"], ["install", "-y", "--no-install-recommends", "slurm-wlm", "munge"]):
         done = subprocess.run(["apt-get", "-q", *words], env=environment, capture_output=True, text=True)
         if done.returncode and words != ["update"]:
-            raise NoSlurm(f"apt-get install slurm-wlm munge: {done.stderr.strip()[-300:]}")
+            raise NoSlurmError(f"apt-get install slurm-wlm munge: {done.stderr.strip()[-300:]}")
 
 
 @dataclasses.dataclass
@@ -135,6 +135,15 @@ class Cluster:
             self.call("scancel", "--user", getpass.getuser(), timeout=10)
         for daemon in reversed(list(self.daemons)):
             self._end_daemon(daemon, signal.SIGTERM)
+        self._kill_leftovers()
+
+    def end_jobs(self) -> None:
+        """Cancels all jobs, kills what they leave behind, and returns when Slurm has seen them end."""
+        self.call("scancel", "--user", getpass.getuser())
+        self._kill_leftovers()
+        wait_until(lambda: not self.has_jobs(), "all jobs have ended")
+
+    def _kill_leftovers(self) -> None:
         for process in self._leftovers():
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
@@ -161,6 +170,10 @@ class Cluster:
         self._end_daemon(node, signal.SIGKILL)
         self.call("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
 
+    def nodes_up(self) -> list[str]:
+        """The nodes whose daemon has not been ended."""
+        return [node for node in NODES if node in self.daemons]
+
     def node_state(self, node: str) -> str:
         """Slurm's word for the node's state, as IDLE or DOWN+NOT_RESPONDING."""
         return fields(self.call("scontrol", "-o", "show", "node", node).stdout)["State"].rstrip("*")
@@ -174,6 +187,10 @@ class Cluster:
     def job(self, name: str) -> dict[str, str]:
         """What Slurm knows of a job; empty once it has forgotten it."""
         return self.jobs().get(name, {})
+
+    def has_jobs(self) -> bool:
+        """Whether a job is waiting or running."""
+        return bool(self.call("squeue", "--noheader").stdout)
 
     def processes_of(self, name: str) -> list[psutil.Process]:
         """The processes of a job, also on a node that Slurm has given up."""
@@ -224,10 +241,8 @@ class Cluster:
         host = platform.node()
         controller, *ports = _free_ports(1 + len(NODES))
         memory = psutil.virtual_memory().total // 2**20
-        nodes = [
-            f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=2 RealMemory={memory} State=UNKNOWN"
-            for node, port in zip(NODES, ports)
-        ]
+        shared = f"NodeHostname={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory={memory} State=UNKNOWN"
+        nodes = [f"NodeName={node} Port={port} {shared}" for node, port in zip(NODES, ports)]
         filled = CONFIGURATION.format(
             name=f"test{controller}",
             host=host,

@@ -252,7 +252,8 @@ def test_bf16_trains_much_as_fp32_does(tmp_path):
 def test_devices_need_as_many_processes(tmp_path):
     encoder, data, _, config = prepare(devices=2)
     with pytest.raises(
-        MixlingualError, match=r"trainer\.devices=2, but there are 1 processes; start the run with torchrun"
+        MixlingualError,
+        match=r"trainer\.devices=2 on each of trainer\.nodes=1, but there are 1 processes; start the run with torchrun",
     ):
         train(tmp_path, encoder, data, config)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Literal
 
 import torch
 
@@ -27,15 +28,35 @@ def check_precision(evaluation: EvaluationConfig, device: torch.device) -> None:
         raise MixlingualError("evaluation.precision=fp16 needs a GPU; on a CPU use fp32 or bf16")
 
 
+def launched_by() -> Literal["torchrun", "slurm"] | None:
+    """What started this process as one of a run's; None if it is alone. A Slurm shell for typing in is not a task."""
+    if "WORLD_SIZE" in os.environ:
+        return "torchrun"
+    typing = os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")
+    return "slurm" if "SLURM_NTASKS" in os.environ and not typing else None
+
+
 def check_processes(trainer: TrainerConfig) -> None:
     """Raises MixlingualError unless there is one process, started from outside, for each device.
 
-    Lightning would otherwise start them itself, each with the whole command line and so the whole sweep.
+    Lightning would otherwise start them itself, each with the whole command line and so the whole sweep; and Slurm
+    tasks that were too many would each train the run alone, in one folder.
     """
-    world = int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_STEP_NUM_TASKS", "1")))
-    if world != trainer.devices:
+    launcher = launched_by()
+    name = {"torchrun": "WORLD_SIZE", "slurm": "SLURM_NTASKS", None: ""}[launcher]
+    world = int(os.environ[name]) if name else 1
+    nodes = int(os.environ.get("SLURM_NNODES", trainer.nodes)) if launcher == "slurm" else trainer.nodes
+    if (world, nodes) == (trainer.processes, trainer.nodes):
+        return
+    wanted = f"trainer.devices={trainer.devices} on each of trainer.nodes={trainer.nodes}"
+    if launcher == "slurm":
         raise MixlingualError(
-            f"trainer.devices={trainer.devices}, but there are {world} processes; start the run with torchrun "
-            f"--nproc-per-node {trainer.devices} -m mixlingual.train ..., or with as many Slurm tasks, or set "
-            f"trainer.devices={world}"
+            f"{wanted}, but Slurm started {world} tasks on {nodes} nodes; set hydra.launcher.nodes (sbatch --nodes) to "
+            f"{trainer.nodes} and hydra.launcher.tasks_per_node (--ntasks-per-node) to {trainer.devices}, or change "
+            "trainer.devices and trainer.nodes, and start Python with srun"
         )
+    machines = f"--nnodes {trainer.nodes} " if trainer.nodes > 1 else ""
+    raise MixlingualError(
+        f"{wanted}, but there are {world} processes; start the run with torchrun {machines}--nproc-per-node "
+        f"{trainer.devices} -m mixlingual.train ..., or with as many Slurm tasks, or set trainer.devices={world}"
+    )

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import DDPStrategy, Strategy
@@ -33,7 +34,7 @@ from mixlingual.training.checkpoint import (
     last_good_checkpoint,
     newest_checkpoint,
 )
-from mixlingual.training.device import check_processes, device_of
+from mixlingual.training.device import check_processes, device_of, launched_by
 from mixlingual.training.gather import global_rank, processes
 from mixlingual.training.module import RetrieverModule
 from mixlingual.training.probes import GradientProbe
@@ -157,11 +158,12 @@ def _trainer(
     return Trainer(
         accelerator=device_of(options.accelerator).type,
         devices=options.devices,
+        num_nodes=options.nodes,
         strategy=_strategy(options),
         max_steps=steps,
         logger=logger or False,
         callbacks=callbacks,
-        plugins=[VerifiedCheckpointIO()],
+        plugins=[VerifiedCheckpointIO(), *_environment()],
         default_root_dir=folder,
         use_distributed_sampler=False,
         enable_checkpointing=False,
@@ -196,9 +198,14 @@ def _prepared(encoder: DualEncoder, options: TrainerConfig) -> Iterator[None]:
 
 
 def _strategy(options: TrainerConfig) -> Strategy | str:
-    if options.devices == 1:
+    if options.processes == 1:
         return "auto"
-    return sharding_strategy(options.devices) if options.strategy == "shard" else UnwrappedDDP()
+    return sharding_strategy(options.processes) if options.strategy == "shard" else UnwrappedDDP()
+
+
+def _environment() -> list[SLURMEnvironment]:
+    """Slurm's without Lightning's own requeueing, which would save inside of a signal handler."""
+    return [SLURMEnvironment(auto_requeue=False)] if launched_by() == "slurm" else []
 
 
 class UnwrappedDDP(DDPStrategy):

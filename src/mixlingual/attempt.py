@@ -1,0 +1,240 @@
+"""One attempt at a run: who may write into the run's folder, and what became of each attempt.
+
+A run that was preempted, killed or moved to another machine is attempted again, in the same folder, and the process
+of an earlier attempt may outlive its node's death. So the newest attempt puts a token of its own into lease.json, and
+every attempt looks for its token before it writes: the fencing token of Gray & Cheriton 1989 (Leases, SOSP) and of
+Burrows 2006 (The Chubby lock service, section 2.4). docs/decisions/0008-cluster.md has the whole design.
+"""
+
+from __future__ import annotations
+
+import datetime
+import fcntl
+import json
+import logging
+import os
+import platform
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+from mixlingual.files import written_whole
+from mixlingual.records import MixlingualError
+
+log = logging.getLogger(__name__)
+
+EXIT_FAILED = 3
+"""Exit code of a cell's process under Slurm after an exception: a retry would fail again."""
+EXIT_PEER_LOST = 75
+"""Exit code of a process that lost another one of its run (EX_TEMPFAIL of sysexits.h): a retry helps."""
+EXIT_SUPERSEDED = 86
+"""Exit code of a process whose run belongs to a newer attempt."""
+
+Outcome = Literal["done", "failed", "requeued", "interrupted"]
+
+
+class Requeued(SystemExit):
+    """Ends a process whose job goes back into Slurm's queue; the attempt's end is recorded."""
+
+
+_LEASE_SECONDS = 1.0
+"""How old the knowledge of the lease may be where `superseded` is asked at every step."""
+
+
+class Attempt:
+    """The newest attempt at a run, in the first of its processes.
+
+    Attributes:
+        number: 1 for the first attempt.
+        commits: of all attempts, in order, this one's last.
+        step: optimiser steps done so far; None before training.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Takes the lease of the run in the folder, and with it the right to write there."""
+        self.step: int | None = None
+        self._folder = folder
+        self._started = now()
+        starts = [event for event in read_attempts(folder) if event["event"] == "start"]
+        self.number = len(starts) + 1
+        self.commits = [*(event["commit"] for event in starts), code_commit()]
+        self._token = uuid.uuid4().hex
+        self._looked = time.monotonic()
+        self._own = {"host": platform.node(), "pid": os.getpid(), "job": slurm_job()}
+        lease = {"token": self._token, "attempt": self.number, **self._own, "restart": _restarts(), "taken": now()}
+        write_json(self._folder / "lease.json", lease)
+        self._append("start", **self._own, commit=self.commits[-1])
+        self._write_status("started")
+        if self.commits[0] != self.commits[-1]:
+            log.warning(
+                "attempt %d runs code of commit %s, the first ran that of %s: the run may end otherwise",
+                self.number,
+                self.commits[-1],
+                self.commits[0],
+            )
+
+    def superseded(self) -> bool:
+        """Whether a newer attempt owns the run; looks at most once a second, so that any step may ask."""
+        if time.monotonic() - self._looked < _LEASE_SECONDS:
+            return False
+        self._looked = time.monotonic()
+        return _token_of(self._folder) != self._token
+
+    def check(self) -> None:
+        """To be called right before any write: ends the process with 86 if a newer attempt owns the run."""
+        if _token_of(self._folder) != self._token:
+            leave_superseded(self._folder)
+
+    def end(self, outcome: Outcome, reason: str | None = None, trace: str | None = None) -> None:
+        """Records what became of the attempt, in attempts.jsonl and status.json; of several ends the last counts."""
+        self.check()
+        self._append("end", outcome=outcome, reason=reason, step=self.step)
+        self._write_status("failed" if outcome == "interrupted" else outcome, reason, trace)
+
+    def _append(self, event: str, **facts: Any) -> None:
+        append_event(self._folder, event, self.number, **facts)
+
+    def _write_status(self, state: str, reason: str | None = None, trace: str | None = None) -> None:
+        status = {"state": state, "reason": reason, "traceback": trace, "started": self._started, "updated": now()}
+        write_json(self._folder / "status.json", status | self._own | {"attempt": self.number})
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds a run's folder; the system lets go of it when the process ends, however it ends.
+
+    A Slurm job that was requeued does not wait for its own earlier attempt, whose node may have died without
+    telling: it puts a lock of its own in the place of the old one, and the lease makes the old one leave.
+
+    Raises:
+        MixlingualError: another process is at work on the run.
+    """
+    path = folder / "lock"
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if not _is_earlier_attempt(lease := _read_lease(folder)):
+                raise MixlingualError(
+                    f"{folder} is being trained by another process{_whose(lease)}; wait for it, or choose another "
+                    f"run_name. If its machine is gone for good, delete {path}"
+                ) from error
+        else:
+            yield
+            return
+    with _own_lock(path):
+        log.warning("taking over from attempt %s of this job%s, which has not let go", lease["attempt"], _whose(lease))
+        append_event(folder, "end", lease["attempt"], outcome="superseded", reason="its job was requeued", step=None)
+        yield
+
+
+@contextmanager
+def _own_lock(path: Path) -> Iterator[None]:
+    """A new lock file in the place of one that another process holds."""
+    new = path.with_name(f".lock.{uuid.uuid4().hex}")
+    with new.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        new.replace(path)
+        yield
+
+
+def _is_earlier_attempt(lease: dict[str, Any]) -> bool:
+    """Whether the lease is that of this Slurm job before its last requeue."""
+    job = slurm_job()
+    return job is not None and lease.get("job") == job and lease["restart"] < _restarts()
+
+
+def _whose(lease: dict[str, Any]) -> str:
+    return f" (process {lease['pid']} on {lease['host']})" if lease else ""
+
+
+def _read_lease(folder: Path) -> dict[str, Any]:
+    """Content of lease.json; empty where there is none."""
+    try:
+        lease: dict[str, Any] = json.loads((folder / "lease.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return lease
+
+
+def _token_of(folder: Path) -> str | None:
+    return _read_lease(folder).get("token")
+
+
+def leave_superseded(folder: Path) -> NoReturn:
+    """Ends the process at once and without a trace in the run's files."""
+    log.warning("a newer attempt owns %s; this one leaves and writes nothing more", folder)
+    leave(EXIT_SUPERSEDED)
+
+
+def leave(code: int) -> NoReturn:
+    """Ends the process with an exit code that nothing on the way out can change."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def append_event(folder: Path, event: str, attempt: int, **facts: Any) -> None:
+    """Adds a line to the folder's attempts.jsonl, on disk when this returns."""
+    line = json.dumps({"event": event, "attempt": attempt, "time": now(), **facts}, ensure_ascii=False)
+    path = folder / "attempts.jsonl"
+    torn = path.exists() and not path.read_bytes().endswith(b"\n")
+    with path.open("a", encoding="utf-8") as file:
+        file.write(("\n" if torn else "") + line + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_attempts(folder: Path) -> list[dict[str, Any]]:
+    """The events of attempts.jsonl, oldest first; empty where there is none. A line torn by a kill is left out."""
+    try:
+        lines = (folder / "attempts.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
+    events = []
+    for line in lines:
+        with suppress(ValueError):
+            events.append(json.loads(line))
+    return events
+
+
+def slurm_job() -> str | None:
+    """The Slurm job that this process belongs to, as 12 or, in an array, 12_3; None outside of Slurm."""
+    array = os.environ.get("SLURM_ARRAY_JOB_ID")
+    return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ.get("SLURM_JOB_ID")
+
+
+def _restarts() -> int:
+    """How often Slurm has requeued the job."""
+    return int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+
+
+def code_commit() -> str | None:
+    """The code's git commit, with a + where the checkout has uncommitted changes; None outside of a checkout."""
+    git = ("git", "-C", str(Path(__file__).parent))
+    try:
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+        changed = subprocess.run(
+            [*git, "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Writes a JSON file whole."""
+    with written_whole(path) as temporary:
+        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -17,6 +17,7 @@ import platform
 import subprocess
 import sys
 import time
+import traceback
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,12 +31,16 @@ log = logging.getLogger(__name__)
 
 EXIT_FAILED = 3
 """Exit code of a cell's process under Slurm after an exception: a retry would fail again."""
-EXIT_PEER_LOST = 75
-"""Exit code of a process that lost another one of its run (EX_TEMPFAIL of sysexits.h): a retry helps."""
+EXIT_PEER_LOST = 1
+"""Exit code of a process that lost another one of its run: srun's, the largest of all, is then that one's."""
 EXIT_SUPERSEDED = 86
 """Exit code of a process whose run belongs to a newer attempt."""
 
 Outcome = Literal["done", "failed", "requeued", "interrupted"]
+
+
+class PeerLostError(Exception):
+    """Another process of the run has ended: what became of the run, that one knows."""
 
 
 class Requeued(SystemExit):
@@ -95,6 +100,14 @@ class Attempt:
         self.check()
         self._append("end", outcome=outcome, reason=reason, step=self.step)
         self._write_status("failed" if outcome == "interrupted" else outcome, reason, trace)
+
+    def end_without_peer(self, error: PeerLostError) -> None:
+        """As `end`: failed, if that is what the other process said of itself, else interrupted."""
+        status = json.loads((self._folder / "status.json").read_text(encoding="utf-8"))
+        if status["state"] == "failed":
+            self.end("failed", status["reason"], status["traceback"])
+        else:
+            self.end("interrupted", f"{error}; started again it goes on from its newest checkpoint")
 
     def _append(self, event: str, **facts: Any) -> None:
         append_event(self._folder, event, self.number, **facts)
@@ -164,6 +177,20 @@ def _read_lease(folder: Path) -> dict[str, Any]:
 
 def _token_of(folder: Path) -> str | None:
     return _read_lease(folder).get("token")
+
+
+def record_failure(folder: Path, rank: int, error: Exception) -> None:
+    """Lets status.json say why the run failed, where another process than the first did.
+
+    Unless the run is another attempt's by now.
+    """
+    lease = _read_lease(folder)
+    if (lease.get("job"), lease.get("restart")) != (slurm_job(), _restarts()):
+        return
+    status = json.loads((folder / "status.json").read_text(encoding="utf-8"))
+    reason = f"process {rank}: {type(error).__name__}: {error}"
+    failure = {"state": "failed", "reason": reason, "traceback": traceback.format_exc(), "updated": now()}
+    write_json(folder / "status.json", status | failure)
 
 
 def leave_superseded(folder: Path) -> NoReturn:

@@ -26,6 +26,11 @@ def processes() -> int:
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
+def lost_peer(error: BaseException) -> bool:
+    """Whether the error says that another process of the run has ended, or cannot be reached."""
+    return isinstance(error, distributed.DistError) or "gloo" in str(error)
+
+
 def own_first(local_B: Tensor) -> Tensor:
     """The rows of all processes, [N, ...], this one's first; gradients flow back to the processes they came from."""
     if processes() == 1:

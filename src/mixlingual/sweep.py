@@ -18,8 +18,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from mixlingual.cluster.ledger import read_jobs
 from mixlingual.config import ConfigError, TrainConfig, to_config
 from mixlingual.files import written_whole
+from mixlingual.prerequisites import check_files
 from mixlingual.records import MixlingualError
 from mixlingual.run_record import RunRecord
 
@@ -86,15 +88,17 @@ class SweepGuard(Callback):
             given = OmegaConf.to_container(config.hydra.overrides)  # interpolations as they are
             self._runs = compose_runs([*given["hydra"], *given["task"]])  # type: ignore[call-overload,index]
             self._folder = Path(config.hydra.sweep.dir)
-            for run in self._runs:
-                RunRecord(self._folder / run.run_name, run).is_done()
+            missing = [run for run in self._runs if not RunRecord(self._folder / run.run_name, run).is_done()]
+            if config.hydra.launcher.get("check_files"):
+                check_files(missing)
             record_grid(self._folder, self._runs)
             _say(f"sweep {self._runs[0].sweep_name}: {len(self._runs)} runs in {self._folder}")
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Names the runs that did not finish; any makes the exit code 1."""
         with ending_the_program():
-            reasons = {run.run_name: _reason(self._folder / run.run_name) for run in self._runs}
+            jobs = read_jobs(self._folder)
+            reasons = {run.run_name: _reason(self._folder / run.run_name, jobs.get(run.run_name)) for run in self._runs}
             failed = {name: reason for name, reason in reasons.items() if reason}
             done = len(self._runs) - len(failed)
             _say(f"sweep {self._runs[0].sweep_name}: {done} of {len(self._runs)} runs done")
@@ -142,13 +146,40 @@ def record_grid(folder: Path, runs: Sequence[TrainConfig]) -> None:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def _reason(folder: Path) -> str | None:
-    """Why a run is not done, or None."""
+def _reason(folder: Path, job: dict[str, Any] | None) -> str | None:
+    """Why a run is not done, or None; `job` is what jobs.json says about it."""
     if (folder / "result.json").exists():
         return None
+    status = _read(folder / "status.json")
+    if job is None:
+        return status.get("reason") or ("ended without a word: killed, or out of memory" if status else "never started")
+    if status.get("state") == "failed" and status.get("job", job["job"]) == job["job"]:
+        return f"{status.get('reason')}; log: {job['log']}"
+    return f"{_end_of_job(job, _read(folder / 'crash.json'))}; log: {job['log']}"
+
+
+def _end_of_job(job: dict[str, Any], crash: dict[str, Any]) -> str:
+    """What became of a job whose run could not say it."""
+    name = f"job {job['job']}"
+    if job.get("ended") == "CANCELLED":
+        return f"{name} was cancelled; the same command starts it again"
+    if crash.get("job") == job["job"] and not crash["requeued"]:
+        how = f"exit status {crash['status']}" + (": killed, as where memory is short" if crash["status"] == 137 else "")
+        return f"{name} crashed {crash['crashes']} times without getting beyond step {crash['step']} ({how})"
+    return f"{name} ended {job.get('ended', 'unseen')} without a result"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The content of a JSON file that holds an object; empty where there is none, or a damaged one."""
     try:
-        status = json.loads((folder / "status.json").read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return "never started"
-    reason = status.get("reason") if isinstance(status, dict) else None
-    return reason or "ended without a word: killed, or out of memory"
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def spelled_out(words: Sequence[str]) -> list[str]:
+    """The words of a command line, with --detach as the option that it stands for."""
+    if "--detach" in words and not any(word.startswith("hydra/launcher=submitit_") for word in words):
+        sys.exit("error: --detach leaves a grid to a cluster; add hydra/launcher=submitit_slurm, and cluster=NAME")
+    return ["hydra.launcher.detach=true" if word == "--detach" else word for word in words]

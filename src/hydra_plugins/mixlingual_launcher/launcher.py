@@ -61,7 +61,7 @@ class GridLauncher(Launcher):
             try:
                 waiting = driver.submit(cells)
                 if options.detach:
-                    sys.exit(0)
+                    _detach(driver.jobs, waiting)
                 driver.watch(cells, waiting)
             except KeyboardInterrupt:
                 log.warning(
@@ -132,6 +132,14 @@ class LocalGridLauncher(GridLauncher):
         from mixlingual.cluster.local import LocalQueue
 
         return LocalQueue()
+
+
+def _detach(jobs: list[str], waiting: Sequence[Cell]) -> None:
+    """Ends the program; the jobs go on."""
+    if waiting:
+        log.warning("%d runs wait for room: only a driver that stays can start them", len(waiting))
+    log.info("%d jobs go on by themselves; the same command without --detach waits for them", len(jobs))
+    sys.exit(1 if waiting else 0)
 
 
 def _returned(cell: Cell) -> JobReturn:

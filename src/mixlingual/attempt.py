@@ -237,6 +237,16 @@ def slurm_job() -> str | None:
     return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ.get("SLURM_JOB_ID")
 
 
+def global_rank() -> int:
+    """Number of this process among those of the run, also before they are connected."""
+    return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")))
+
+
+def own_name(name: str) -> str:
+    """Name of a file that every process of the run writes: as given for the first, with .rank1 for the second."""
+    return f"{name}.rank{global_rank()}" if global_rank() else name
+
+
 def _restarts() -> int:
     """How often Slurm has requeued the job."""
     return int(os.environ.get("SLURM_RESTART_COUNT", "0"))

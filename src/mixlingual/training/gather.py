@@ -7,7 +7,6 @@ Shape suffixes: B rows of a process, N rows of all.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 
 import torch
@@ -15,10 +14,7 @@ from torch import Tensor, distributed
 from torch.distributed.nn.functional import all_gather
 from torch.distributed.tensor import DTensor
 
-
-def global_rank() -> int:
-    """Number of this process among those of the run, also before they are connected."""
-    return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")))
+from mixlingual.attempt import global_rank as global_rank
 
 
 def processes() -> int:

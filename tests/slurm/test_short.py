@@ -4,7 +4,7 @@ from tests.slurm.sweeps import GRID, RUNS, assert_same
 
 
 def test_a_grid_outlives_preemption_a_kill_a_failing_cell_and_the_death_of_its_driver(sweep, cluster, undisturbed):
-    grid = sweep(pace=0.3, grief="raise@r1_s1:7")
+    grid = sweep(pace=0.3, partition="low0", grief="raise@r1_s1:7")
     first = grid.start(*GRID)
     preempted, killed, failing = "r0_s0", "r1_s0", "r1_s1"
     grid.wait_for_step(killed, 8)

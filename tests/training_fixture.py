@@ -17,6 +17,7 @@ from mixlingual.config import (
 from mixlingual.model.load import load_encoder
 from mixlingual.records import ParallelCorpus, ParallelItem
 from mixlingual.training.fit import fit
+from mixlingual.training.preemption import Signals
 
 STEPS = 20
 LANGUAGES = ("aa", "bb")
@@ -72,10 +73,11 @@ def prepare(dropout=0.1, **options):
     return encoder, HybridDataModule(batches, data, workers=config.trainer.workers), batches, config
 
 
-def train(folder, encoder, data, config):
-    """`fit` in a folder."""
+def train(folder, encoder, data, config, signals=None):
+    """`fit` in a folder, deaf to signals unless told otherwise."""
     folder.mkdir(exist_ok=True)
-    return fit(encoder, data, config, steps=STEPS, data_fingerprint="d", folder=folder, logger=None)
+    signals = signals or Signals(None)
+    return fit(encoder, data, config, steps=STEPS, data_fingerprint="d", folder=folder, logger=None, signals=signals)
 
 
 def weights(encoder):

@@ -17,6 +17,7 @@ import platform
 import subprocess
 import sys
 import time
+import traceback
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,12 +31,16 @@ log = logging.getLogger(__name__)
 
 EXIT_FAILED = 3
 """Exit code of a cell's process under Slurm after an exception: a retry would fail again."""
-EXIT_PEER_LOST = 75
-"""Exit code of a process that lost another one of its run (EX_TEMPFAIL of sysexits.h): a retry helps."""
+EXIT_PEER_LOST = 1
+"""Exit code of a process that lost another one of its run: srun's, the largest of all, is then that one's."""
 EXIT_SUPERSEDED = 86
 """Exit code of a process whose run belongs to a newer attempt."""
 
 Outcome = Literal["done", "failed", "requeued", "interrupted"]
+
+
+class PeerLostError(Exception):
+    """Another process of the run has ended: what became of the run, that one knows."""
 
 
 class Requeued(SystemExit):
@@ -95,6 +100,14 @@ class Attempt:
         self.check()
         self._append("end", outcome=outcome, reason=reason, step=self.step)
         self._write_status("failed" if outcome == "interrupted" else outcome, reason, trace)
+
+    def end_without_peer(self, error: PeerLostError) -> None:
+        """As `end`: failed, if that is what the other process said of itself, else interrupted."""
+        status = json.loads((self._folder / "status.json").read_text(encoding="utf-8"))
+        if status["state"] == "failed":
+            self.end("failed", status["reason"], status["traceback"])
+        else:
+            self.end("interrupted", f"{error}; started again it goes on from its newest checkpoint")
 
     def _append(self, event: str, **facts: Any) -> None:
         append_event(self._folder, event, self.number, **facts)
@@ -166,6 +179,20 @@ def _token_of(folder: Path) -> str | None:
     return _read_lease(folder).get("token")
 
 
+def record_failure(folder: Path, rank: int, error: Exception) -> None:
+    """Lets status.json say why the run failed, where another process than the first did.
+
+    Unless the run is another attempt's by now.
+    """
+    lease = _read_lease(folder)
+    if (lease.get("job"), lease.get("restart")) != (slurm_job(), _restarts()):
+        return
+    status = json.loads((folder / "status.json").read_text(encoding="utf-8"))
+    reason = f"process {rank}: {type(error).__name__}: {error}"
+    failure = {"state": "failed", "reason": reason, "traceback": traceback.format_exc(), "updated": now()}
+    write_json(folder / "status.json", status | failure)
+
+
 def leave_superseded(folder: Path) -> NoReturn:
     """Ends the process at once and without a trace in the run's files."""
     log.warning("a newer attempt owns %s; this one leaves and writes nothing more", folder)
@@ -208,6 +235,16 @@ def slurm_job() -> str | None:
     """The Slurm job that this process belongs to, as 12 or, in an array, 12_3; None outside of Slurm."""
     array = os.environ.get("SLURM_ARRAY_JOB_ID")
     return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ.get("SLURM_JOB_ID")
+
+
+def global_rank() -> int:
+    """Number of this process among those of the run, also before they are connected."""
+    return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")))
+
+
+def own_name(name: str) -> str:
+    """Name of a file that every process of the run writes: as given for the first, with .rank1 for the second."""
+    return f"{name}.rank{global_rank()}" if global_rank() else name
 
 
 def _restarts() -> int:

@@ -22,6 +22,7 @@ from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from mixlingual.attempt import own_name
 from mixlingual.records import MixlingualError
 
 _PACKAGED_CONF = Path(__file__).parent / "conf"
@@ -607,8 +608,9 @@ def register() -> None:
 
     They are stored as plain values: a wrong type then reaches `to_config`, which reports it
     together with every other mistake, while Hydra itself still refuses an unknown key. The resolver
-    `number` writes 1, 1.0 and 1.00 alike, for names.
+    `number` writes 1, 1.0 and 1.00 alike, for names; `own` gives each process of a run a name of its own.
     """
+    OmegaConf.register_new_resolver("own", own_name, replace=True)
     OmegaConf.register_new_resolver("number", lambda value: f"{float(value):g}", replace=True)
     store = ConfigStore.instance()
     for name, schema in (("train", TrainConfig), ("evaluate", EvaluateConfig), ("report", ReportConfig)):

@@ -43,9 +43,19 @@ def written_whole(path: Path) -> Iterator[Path]:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+        sync(path.parent)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Returns when a file's content, or a folder's list of names, has reached the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def check_writable(folder: Path) -> None:
@@ -102,21 +112,12 @@ def _fill(folder: Path, write: Callable[[Path], None]) -> None:
         temporary.mkdir()
         write(temporary)
         for path in (*temporary.rglob("*"), temporary):
-            _sync(path)
+            sync(path)
         temporary.rename(folder)
-        _sync(folder.parent)
+        sync(folder.parent)
     except OSError as error:
         raise OSError(
             f"cannot write {folder}: {error}; make room there, or set MIXLINGUAL_CACHE to another folder"
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    """Returns when a file's content, or a folder's list of names, has reached the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -12,7 +12,6 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from mixlingual.attempt import Attempt
 from mixlingual.batches.datamodule import HybridDataModule, StepBatches
 from mixlingual.batches.pools import make_sampler
 from mixlingual.batches.sampler import HybridBatchSampler, exposure
@@ -26,6 +25,7 @@ from mixlingual.model.load import load_encoder
 from mixlingual.records import ParallelCorpus, RunResult
 from mixlingual.training.device import check_precision, check_processes, device_of
 from mixlingual.training.fit import Trained, fit
+from mixlingual.training.preemption import Signals
 from mixlingual.training.schedule import budget_steps
 from mixlingual.training.tracking import Tracker
 
@@ -34,13 +34,13 @@ log = logging.getLogger(__name__)
 PACKAGES = ("mixlingual", "torch", "pytorch-lightning", "transformers", "tokenizers", "numpy", "babel")
 
 
-def run(config: TrainConfig, folder: Path, attempt: Attempt | None) -> tuple[RunResult, pd.DataFrame] | None:
+def run(config: TrainConfig, folder: Path, signals: Signals) -> tuple[RunResult, pd.DataFrame] | None:
     """Trains and evaluates one grid point.
 
     Args:
         config: the run.
         folder: receives the training curve and, if wanted, the trained encoder.
-        attempt: what owns the folder; None in all processes of a run but the first.
+        signals: what may end the run early, and the attempt that owns the folder.
 
     Returns:
         The result, and the scores of every query (columns: see `evaluation.protocol`). Of several
@@ -49,6 +49,7 @@ def run(config: TrainConfig, folder: Path, attempt: Attempt | None) -> tuple[Run
     Raises:
         MixlingualError: data, checkpoint or training failed in a way that the user can mend.
     """
+    attempt = signals.attempt
     if config.trainer.threads is not None:
         torch.set_num_threads(config.trainer.threads)
     check_processes(config.trainer)
@@ -82,6 +83,7 @@ def run(config: TrainConfig, folder: Path, attempt: Attempt | None) -> tuple[Run
                 data_fingerprint=corpus.fingerprint,
                 folder=folder,
                 logger=tracker.logger,
+                signals=signals,
             )
         if attempt is None:
             return None

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from mixlingual.attempt import Attempt, Requeued, locked, write_json
+from mixlingual.attempt import Attempt, PeerLostError, Requeued, locked, write_json
 from mixlingual.config import TrainConfig, config_hash, to_plain
 from mixlingual.files import check_writable, written_whole
 from mixlingual.prerequisites import check_same_data
@@ -70,6 +70,9 @@ class RunRecord:
                 raise
             except (KeyboardInterrupt, SystemExit):
                 attempt.end("interrupted", "interrupted; started again it goes on from its newest checkpoint")
+                raise
+            except PeerLostError as error:
+                attempt.end_without_peer(error)
                 raise
             except BaseException as error:
                 attempt.end("failed", f"{type(error).__name__}: {error}", traceback.format_exc())

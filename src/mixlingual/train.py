@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -16,13 +17,14 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from mixlingual.attempt import EXIT_FAILED, leave, slurm_job
+from mixlingual.attempt import EXIT_FAILED, EXIT_PEER_LOST, PeerLostError, leave, record_failure, slurm_job
 from mixlingual.config import CONF_DIR, TrainConfig, register, to_config
 from mixlingual.records import MixlingualError
 from mixlingual.run import run
 from mixlingual.run_record import RunRecord
 from mixlingual.sweep import spelled_out
 from mixlingual.training.gather import global_rank
+from mixlingual.training.preemption import Signals
 
 log = logging.getLogger(__name__)
 
@@ -35,25 +37,31 @@ def main(cfg: DictConfig) -> None:
     hydra_config = HydraConfig.get()
     try:
         train(to_config(TrainConfig, cfg), Path(hydra_config.runtime.output_dir))
-    except (MixlingualError, OSError) as error:
-        log.error(error)  # noqa: TRY400 - the message is for the user, and status.json holds the traceback
-    except Exception:
-        log.exception("the run failed")
-    else:
-        return
-    if _is_slurm_cell(hydra_config.mode):
-        leave(EXIT_FAILED)
-    if hydra_config.mode == RunMode.RUN:
-        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+    except Exception as error:
+        if isinstance(error, MixlingualError | OSError | PeerLostError):
+            log.error(error)  # noqa: TRY400 - the message is for the user, and status.json holds the traceback
+        else:
+            log.exception("the run failed")
+        _end(hydra_config.mode, error)
 
 
-def _is_slurm_cell(mode: RunMode | None) -> bool:
-    """Whether the process is all of a Slurm job's step: no other run of the grid comes after this one in it.
+def _end(mode: RunMode | None, error: Exception) -> None:
+    """Ends the process with an exit code, unless other runs of the grid come after this one in it.
 
     Hydra would otherwise give the exception to submitit as a result, and Slurm would say COMPLETED.
     """
     executor = os.environ.get("SUBMITIT_EXECUTOR")
-    return executor == "slurm" or (executor is None and mode == RunMode.RUN and slurm_job() is not None)
+    if executor == "slurm" or (executor is None and mode == RunMode.RUN and slurm_job()):
+        leave(exit_code(error))
+    if mode == RunMode.RUN:
+        sys.exit(1)
+
+
+def exit_code(error: BaseException) -> int:
+    """Of a process under Slurm, for what ended it."""
+    return EXIT_PEER_LOST if isinstance(error, PeerLostError) else EXIT_FAILED
 
 
 def train(config: TrainConfig, folder: Path) -> None:
@@ -69,10 +77,16 @@ def train(config: TrainConfig, folder: Path) -> None:
         log.info("%s is finished; nothing to do", config.run_name)
         return
     if global_rank() > 0:
-        run(config, folder, None)
+        try:
+            with Signals(None) as signals:
+                run(config, folder, signals)
+        except Exception as error:
+            if not isinstance(error, PeerLostError):
+                record_failure(folder, global_rank(), error)
+            raise
         return
-    with record.attempt() as attempt:
-        if finished := run(config, folder, attempt):
+    with record.attempt() as attempt, Signals(attempt) as signals:
+        if finished := run(config, folder, signals):
             record.save(attempt, *finished)
         log.info("%s: result in %s", config.run_name, folder / "result.json")
 

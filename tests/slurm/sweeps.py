@@ -35,7 +35,7 @@ RUNS = ("r0_s0", "r0_s1", "r1_s0", "r1_s1")
 ONE = ("batching.monolingual_ratio=0", "seed=0")
 """The first of the grid alone."""
 QUEUED = ("hydra/launcher=submitit_slurm", "hydra.launcher.cpus_per_task=1", "hydra.launcher.poll_s=0.5")
-NOT_RESULT = ("timings", "commit")
+NOT_RESULT = ("timings", "commit", "commits")
 """What results of equal runs need not share."""
 FULL_MINUTES = 10 * 60.0
 
@@ -206,4 +206,5 @@ def assert_same(sweep: Sweep, undisturbed: Sweep, runs: Sequence[str] = RUNS) ->
     """Every run is finished, and ended with the bits that it ends with when it is left alone."""
     for run in runs:
         assert sweep.is_done(run), f"{run} is not done\n{sweep.log[-3000:]}"
-        assert differences(sweep.of(run), undisturbed.of(run)) == [], f"{run} ended otherwise"
+        different = differences(sweep.of(run), undisturbed.of(run))
+        assert not different, f"{run} ended otherwise: {different}"

@@ -59,7 +59,7 @@ def test_a_term_costs_nothing(sweep, undisturbed):
 
 @pytest.mark.parametrize("partition", ["low", "low0"], ids=["grace", "no grace"])
 def test_a_preempted_run_goes_on(sweep, undisturbed, partition):
-    one = sweep(pace=0.3, partition=partition)
+    one = sweep(pace=1.0, partition=partition)  # Slurm looks every 30 s for jobs whose time of grace is over
     driver = one.start(*ONE)
     one.wait_for_step(RUN, 12)
     with one.preempted(RUN):

@@ -22,6 +22,7 @@ from mixlingual.batches.datamodule import StepBatches
 from mixlingual.batches.plan import Kind
 from mixlingual.training.fit import fit
 from mixlingual.training.module import RetrieverModule
+from mixlingual.training.preemption import Signals
 from mixlingual.training.probes import COLUMNS, measure, summarize
 
 HERE = [str(folder) for folder in Path(__file__).parents[:2]]
@@ -136,7 +137,7 @@ def test_an_interrupted_run_keeps_its_points(tmp_path, monkeypatch):
 def test_the_logger_gets_the_points(tmp_path):
     encoder, data, _, config = prepare(probe_every=7)
     logger = CSVLogger(tmp_path, name="", version="")
-    fit(encoder, data, config, steps=STEPS, data_fingerprint="d", folder=tmp_path, logger=logger)
+    fit(encoder, data, config, steps=STEPS, data_fingerprint="d", folder=tmp_path, logger=logger, signals=Signals(None))
     logged = pd.read_csv(tmp_path / "metrics.csv")
     for name in COLUMNS[1:]:
         shown = logged[["step", f"probe/{name}"]].dropna()

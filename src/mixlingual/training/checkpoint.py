@@ -9,14 +9,20 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import time
+import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric.plugins import CheckpointIO
 from pytorch_lightning import Callback, LightningModule, Trainer
+
+from mixlingual.attempt import Attempt
+from mixlingual.files import sync
+from mixlingual.records import MixlingualError
+from mixlingual.training.preemption import PreemptGuard
 
 log = logging.getLogger(__name__)
 
@@ -26,19 +32,42 @@ _HASH_DIGITS = 16
 class VerifiedCheckpointIO(CheckpointIO):
     """Writes checkpoints whole, fsynced and named by their content; reads them without running code."""
 
+    def __init__(self, attempt: Attempt | None = None) -> None:
+        """Args: what must own the run to write; None where nothing but this process does."""
+        self._attempt = attempt
+
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Writes `path` with the content's hash added to its stem."""
+        """Writes `path` with the content's hash added to its stem.
+
+        Raises:
+            MixlingualError: it cannot be written, as on a full disk; the checkpoints before it stay.
+        """
         path = Path(path)
+        if self._attempt:
+            self._attempt.check()
+        try:
+            self._write(checkpoint, path)
+        except (OSError, RuntimeError) as error:  # what PyTorch makes of a write that fails
+            good = newest_checkpoint(path.parent)
+            kept = f"The last good one is {good}" if good else "There is none before it"
+            raise MixlingualError(
+                f"cannot write the checkpoint of {path.stem} into {path.parent}: {_cause(error)}. {kept}; make room "
+                "there, then start the run again: it goes on from that"
+            ) from error
+
+    def _write(self, checkpoint: dict[str, Any], path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
         try:
             with temporary.open("wb") as file:
                 torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path.with_name(f"{path.stem}-{_hash_of(temporary)}{path.suffix}"))
+            sync(path.parent)
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
@@ -53,47 +82,52 @@ class VerifiedCheckpointIO(CheckpointIO):
 
 
 class CheckpointKeeper(Callback):
-    """Saves after every `steps` optimiser steps or `minutes`, whichever comes first, and keeps the newest few."""
+    """Saves where the guard says so, keeps the newest few, and then does what a signal has asked for.
 
-    def __init__(self, folder: Path, *, steps: int | None, minutes: float | None, keep: int) -> None:
-        """Args: folder of the checkpoints; null turns a trigger off; checkpoints to keep."""
+    The last of the callbacks: a checkpoint holds what the others make of its step.
+    """
+
+    def __init__(self, folder: Path, guard: PreemptGuard, *, keep: int) -> None:
+        """Args: folder of the checkpoints; says when to save; checkpoints to keep."""
         self._folder = folder
-        self._steps = steps
-        self._minutes = minutes
+        self._guard = guard
         self._keep = keep
         self._saved_step = 0
-        self._saved_time = time.monotonic()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Counts from the step that the run starts or goes on at."""
+        """Knows the step that the run starts or goes on at."""
         self._saved_step = trainer.global_step
-        self._saved_time = time.monotonic()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Saves if due."""
-        if self._due(trainer):
+        """Saves if due or asked."""
+        if self._guard.request:
             self._save(trainer)
+            self._guard.answer()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Saves the end, so that an interrupted evaluation does not cost the training."""
-        if (self._steps or self._minutes) and trainer.global_step > self._saved_step:
+        if self._guard.keeps_end or self._guard.request:
             self._save(trainer)
+        self._guard.end()
 
     def _save(self, trainer: Trainer) -> None:
+        if trainer.global_step == self._saved_step:
+            return
         trainer.save_checkpoint(self._folder / f"step-{trainer.global_step:09d}.ckpt", weights_only=False)
         self._saved_step = trainer.global_step
-        self._saved_time = time.monotonic()
+        self._guard.saved(trainer.global_step)
         if trainer.is_global_zero:
             for old in _newest_first(self._folder)[self._keep :]:
-                old.unlink()
+                old.unlink(missing_ok=True)
 
-    def _due(self, trainer: Trainer) -> bool:
-        """Whether it is time; the processes of a run agree, since all take part in a checkpoint."""
-        by_steps = self._steps is not None and trainer.global_step - self._saved_step >= self._steps
-        by_time = self._minutes is not None and time.monotonic() - self._saved_time >= 60 * self._minutes
-        return trainer.strategy.reduce_boolean_decision(by_steps or by_time, all=False)
+
+def _cause(error: BaseException) -> BaseException:
+    """The system's own word, where PyTorch has put another one on top of it."""
+    while not isinstance(error, OSError) and error.__context__:
+        error = error.__context__
+    return error
 
 
 def newest_checkpoint(folder: Path) -> Path | None:

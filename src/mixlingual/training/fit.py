@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lightning_fabric.plugins import CheckpointIO
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import Logger
@@ -20,6 +21,7 @@ from torch import distributed
 from torch._dynamo.exc import TorchDynamoException
 from torch.nn import Module
 
+from mixlingual.attempt import PeerLostError
 from mixlingual.batches.datamodule import HybridDataModule
 from mixlingual.config import TrainConfig, TrainerConfig, config_hash
 from mixlingual.files import written_whole
@@ -35,8 +37,9 @@ from mixlingual.training.checkpoint import (
     newest_checkpoint,
 )
 from mixlingual.training.device import check_processes, device_of, launched_by
-from mixlingual.training.gather import global_rank, processes
+from mixlingual.training.gather import global_rank, lost_peer, processes
 from mixlingual.training.module import RetrieverModule
+from mixlingual.training.preemption import PreemptGuard, Signals
 from mixlingual.training.probes import GradientProbe
 from mixlingual.training.sharding import sharding_strategy, whole_weights
 
@@ -78,6 +81,7 @@ def fit(
     data_fingerprint: str,
     folder: Path,
     logger: Logger | None,
+    signals: Signals,
 ) -> Trained:
     """Trains the encoder in place for `steps` steps, at least one.
 
@@ -89,10 +93,13 @@ def fit(
         data_fingerprint: that of the training items; checkpoints from other items are not used.
         folder: receives curves.csv, probes.csv and checkpoints/.
         logger: Lightning logger for the curves, or None.
+        signals: asked at the end of every step what to do.
 
     Raises:
         MixlingualError: a loss, a gradient or the trained weights became NaN or infinite (see `divergence`), or
-            there are not as many processes as devices.
+            there are not as many processes as devices, or a checkpoint cannot be written.
+        PeerLostError: another process of the run has ended.
+        SystemExit: a signal has ended the run (see `Signals.answer`); its checkpoint is saved.
     """
     check_processes(config.trainer)
     check_matryoshka(config.loss.matryoshka, encoder.dimension)
@@ -109,13 +116,13 @@ def fit(
     sharded = config.trainer.strategy == "shard"
     trained = copy.deepcopy(encoder) if sharded and global_rank() == 0 else encoder
     module = RetrieverModule(trained, config, steps=steps, diverged=diverged)
-    watchers: list[Callback] = [
-        watcher for watcher in (probe, average, recorder, _keeper(config, checkpoints)) if watcher
-    ]
-    trainer = _trainer(config.trainer, steps, folder, logger, watchers)
+    guard = PreemptGuard(signals, steps=config.trainer.checkpoint_steps, minutes=config.trainer.checkpoint_minutes)
+    keeper = CheckpointKeeper(checkpoints, guard, keep=config.trainer.keep_checkpoints)
+    watchers: list[Callback] = [watcher for watcher in (guard, probe, average, recorder, keeper) if watcher]
+    trainer = _trainer(config.trainer, steps, folder, logger, watchers, VerifiedCheckpointIO(signals.attempt))
     if resumed := newest_checkpoint(checkpoints):
         log.info("going on from %s", resumed)
-    with _prepared(trained, config.trainer):
+    with _prepared(trained, config.trainer), _losing_peers():
         trainer.fit(module, datamodule=data, ckpt_path=resumed, weights_only=True)
     module.optimizer.finish()
     module.check_weights()
@@ -144,18 +151,16 @@ def _average(config: TrainConfig) -> WeightAverage | None:
     return WeightAverage(decay_for(config.batching.batch_size) if decay is None else decay)
 
 
-def _keeper(config: TrainConfig, folder: Path) -> CheckpointKeeper:
-    options = config.trainer
-    return CheckpointKeeper(
-        folder, steps=options.checkpoint_steps, minutes=options.checkpoint_minutes, keep=options.keep_checkpoints
-    )
-
-
 def _trainer(
-    options: TrainerConfig, steps: int, folder: Path, logger: Logger | None, callbacks: list[Callback]
+    options: TrainerConfig,
+    steps: int,
+    folder: Path,
+    logger: Logger | None,
+    callbacks: list[Callback],
+    checkpoint_io: CheckpointIO,
 ) -> Trainer:
     _quiet_lightning()
-    return Trainer(
+    trainer = Trainer(
         accelerator=device_of(options.accelerator).type,
         devices=options.devices,
         num_nodes=options.nodes,
@@ -163,13 +168,27 @@ def _trainer(
         max_steps=steps,
         logger=logger or False,
         callbacks=callbacks,
-        plugins=[VerifiedCheckpointIO(), *_environment()],
+        plugins=[checkpoint_io, *_environment()],
         default_root_dir=folder,
         use_distributed_sampler=False,
         enable_checkpointing=False,
         enable_model_summary=False,
         enable_progress_bar=sys.stderr.isatty() and global_rank() == 0,
     )
+    # Lightning's own would leave with exit code 0 at a SIGTERM, and nothing turns them off
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    return trainer
+
+
+@contextmanager
+def _losing_peers() -> Iterator[None]:
+    """Gives its name to what happens to a process when another one of its run has ended."""
+    try:
+        yield
+    except Exception as error:
+        if not lost_peer(error):
+            raise
+        raise PeerLostError("another process of the run has ended") from error
 
 
 @contextmanager

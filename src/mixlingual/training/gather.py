@@ -7,7 +7,6 @@ Shape suffixes: B rows of a process, N rows of all.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 
 import torch
@@ -15,15 +14,17 @@ from torch import Tensor, distributed
 from torch.distributed.nn.functional import all_gather
 from torch.distributed.tensor import DTensor
 
-
-def global_rank() -> int:
-    """Number of this process among those of the run, also before they are connected."""
-    return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")))
+from mixlingual.attempt import global_rank as global_rank
 
 
 def processes() -> int:
     """How many connected processes the run has."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def lost_peer(error: BaseException) -> bool:
+    """Whether the error says that another process of the run has ended, or cannot be reached."""
+    return isinstance(error, distributed.DistError) or "gloo" in str(error)
 
 
 def own_first(local_B: Tensor) -> Tensor:

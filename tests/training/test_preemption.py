@@ -1,0 +1,202 @@
+"""Runs that are told to leave, killed, superseded or out of disk: what they leave, and that their bits are the same.
+
+Processes are forks of this one, told what befalls them at which step.
+"""
+
+import json
+import os
+import random
+import signal
+import socket
+import sys
+import time
+import traceback
+
+import pytest
+import torch
+from training_fixture import STEPS, prepare, train, weights
+
+import mixlingual.train
+from mixlingual.attempt import EXIT_PEER_LOST, EXIT_SUPERSEDED, read_attempts
+from mixlingual.training.checkpoint import newest_checkpoint
+from mixlingual.training.preemption import Signals
+from mixlingual.training.step import ContrastiveStep
+
+PATIENCE = 120
+
+
+def spawn(folder, *, world=1, events=(), environment=(), **options):
+    """Forks the processes of one attempt; `events` are (step, rank, signal). Returns their ids."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder.mkdir(exist_ok=True)
+    children = []
+    for rank in range(world):
+        if child := os.fork():
+            children.append(child)
+            continue
+        code = 70
+        try:
+            os.environ.update(environment)
+            if world > 1:
+                ranks = {"RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0, "WORLD_SIZE": world, "MASTER_PORT": port}
+                os.environ.update({name: str(value) for name, value in ranks.items()})
+                os.environ.update(MASTER_ADDR="127.0.0.1", TORCHELASTIC_RUN_ID="test", LOCAL_WORLD_SIZE=str(world))
+            code = one_process(folder, [(step, number) for step, who, number in events if who == rank], world, options)
+        except SystemExit as ended:
+            code = ended.code % 256 if isinstance(ended.code, int) else 1
+        except BaseException as error:
+            (folder / f"error{rank}").write_text(traceback.format_exc())
+            code = mixlingual.train.exit_code(error)
+        finally:
+            os._exit(code)
+    return children
+
+
+def one_process(folder, events, world, options):
+    """What `mixlingual.train` does in a process, with the tiny run in the place of a real one."""
+    sys.stderr = (folder / "stderr").open("a")
+    signal.signal(signal.SIGUSR2, submitit)
+    original = ContrastiveStep.gradient
+
+    def disturbed(self, batch, device):
+        for step, number in events:
+            if step == int(batch["step"]):
+                os.kill(os.getpid(), number)
+        return original(self, batch, device)
+
+    def run(config, folder, signals):
+        encoder, data, _, _ = prepare(devices=world, **options)
+        train(folder, encoder, data, config, signals)
+        torch.save(weights(encoder), folder / f"weights{os.environ.get('RANK', '0')}.pt")
+
+    ContrastiveStep.gradient = disturbed
+    mixlingual.train.run = run
+    mixlingual.train.train(prepare(devices=world, **options)[-1], folder)
+    return 0
+
+
+def submitit(number, frame):
+    """Stands in for the handler that pickles the job again, asks for its requeue and leaves."""
+    os.write(sys.stderr.fileno(), b"requeue\n")
+    sys.exit(-1)
+
+
+def wait(children):
+    """Exit codes; minus the signal for those killed by one."""
+    codes = []
+    for child in children:
+        deadline = time.monotonic() + PATIENCE
+        while not (ended := os.waitpid(child, os.WNOHANG))[0]:
+            if time.monotonic() > deadline:
+                os.kill(child, signal.SIGKILL)
+                pytest.fail("a process hangs")
+            time.sleep(0.005)
+        codes.append(os.waitstatus_to_exitcode(ended[1]))
+    return codes
+
+
+def end_of(folder):
+    return torch.load(folder / "weights0.pt")
+
+
+def outcomes(folder):
+    return [event["outcome"] for event in read_attempts(folder) if event["event"] == "end"]
+
+
+def status(folder):
+    return json.loads((folder / "status.json").read_text())
+
+
+CODES = {
+    signal.SIGUSR1: (255, 0),
+    signal.SIGUSR2: (255, 0),
+    signal.SIGTERM: (143, 143),
+    signal.SIGINT: (130, 130),
+    signal.SIGKILL: (-9, EXIT_PEER_LOST),
+}
+"""Signal -> exit codes of the first process and of the others; where one is killed, of that one and of the others."""
+
+
+@pytest.mark.parametrize(("world", "accumulate"), [(1, 1), (1, 2), (2, 1), (2, 2)])
+def test_a_disturbed_run_ends_with_the_same_bits(tmp_path, world, accumulate):
+    """Every signal once, each at a random step, to a random process."""
+    options = {"accumulate": accumulate, "checkpoint_steps": 3}
+    assert wait(spawn(tmp_path / "whole", world=world, accumulate=accumulate)) == [0] * world
+    draw = random.Random(world * 10 + accumulate)
+    numbers = draw.sample(list(CODES), len(CODES))
+    steps = sorted(draw.sample(range(1, STEPS - 1), len(CODES)))
+    folder, expected = tmp_path / "cut", []
+    for number, step in zip(numbers, steps):
+        who = draw.randrange(world)
+        codes = wait(spawn(folder, world=world, events=[(step, who, number)], **options))
+        first = who if number == signal.SIGKILL else 0
+        wanted = [CODES[number][rank != first] for rank in range(world)]
+        assert codes == wanted, (number, step, who, (folder / "stderr").read_text())
+        if number in (signal.SIGUSR1, signal.SIGUSR2):
+            expected.append("requeued")
+            assert status(folder)["state"] == "requeued"
+        elif number != signal.SIGKILL or who > 0:
+            expected.append("interrupted")
+            assert "started again it goes on" in status(folder)["reason"]
+    assert wait(spawn(folder, world=world, **options)) == [0] * world
+    assert outcomes(folder) == [*expected, "done"]
+    assert status(folder)["attempt"] == len(CODES) + 1
+    assert torch.equal(end_of(folder), end_of(tmp_path / "whole"))
+    assert (folder / "stderr").read_text().count("requeue\n") == 2
+
+
+def test_a_signal_saves_where_nothing_else_does(tmp_path):
+    """Without checkpoints by steps or time, one step is lost at most: that of the signal is done to its end."""
+    assert wait(spawn(tmp_path / "whole")) == [0]
+    assert wait(spawn(tmp_path / "cut", events=[(7, 0, signal.SIGUSR2)])) == [255]
+    (folder,) = (tmp_path / "cut/checkpoints").iterdir()
+    assert newest_checkpoint(folder).name.startswith("step-000000008-")
+    assert read_attempts(tmp_path / "cut")[-1]["step"] == 8
+    assert wait(spawn(tmp_path / "cut")) == [0]
+    assert torch.equal(end_of(tmp_path / "cut"), end_of(tmp_path / "whole"))
+
+
+def test_slurms_terminate_saves_and_goes_on(tmp_path):
+    """Slurm sends it to preempt and to cancel, and then ends the job itself."""
+    environment = {"SLURM_JOB_ID": "12"}
+    assert wait(spawn(tmp_path / "run", events=[(7, 0, signal.SIGTERM)], environment=environment)) == [0]
+    (folder,) = (tmp_path / "run/checkpoints").iterdir()
+    assert [path.name[:15] for path in folder.iterdir()] == ["step-000000008-"]
+    assert outcomes(tmp_path / "run") == ["done"]
+    assert status(tmp_path / "run")["job"] == "12"
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2])
+def test_without_someone_who_requeues_the_run_is_interrupted(number):
+    before = signal.signal(signal.SIGUSR2, signal.SIG_DFL)
+    try:
+        with pytest.raises(SystemExit) as ended, Signals(None):
+            signal.raise_signal(number)
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert ended.value.code == 128 + signal.SIGUSR2
+
+
+def snapshot(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "stderr"}
+
+
+def test_a_zombie_leaves_and_writes_nothing(tmp_path):
+    """It stands still, as on a machine that has lost its network, while the requeued job finishes the run."""
+    options = {"checkpoint_steps": 3}
+    job = {"SLURM_JOB_ID": "12"}
+    zombie = spawn(tmp_path / "run", events=[(7, 0, signal.SIGSTOP)], environment=job, **options)
+    os.waitpid(zombie[0], os.WUNTRACED)
+    other = spawn(tmp_path / "run", environment={"SLURM_JOB_ID": "13"}, **options)
+    assert wait(other) == [mixlingual.train.EXIT_FAILED], "another job does not take over"
+    assert wait(spawn(tmp_path / "run", environment=job | {"SLURM_RESTART_COUNT": "1"}, **options)) == [0]
+    assert outcomes(tmp_path / "run") == ["superseded", "done"]
+    before = snapshot(tmp_path / "run")
+    time.sleep(1.1)  # a lease is looked at once a second
+    os.kill(zombie[0], signal.SIGCONT)
+    assert wait(zombie) == [EXIT_SUPERSEDED]
+    assert snapshot(tmp_path / "run") == before
+    assert wait(spawn(tmp_path / "whole")) == [0]
+    assert torch.equal(end_of(tmp_path / "run"), end_of(tmp_path / "whole"))

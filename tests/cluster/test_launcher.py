@@ -17,8 +17,14 @@ TINY = (
 
 
 def train(folder, *words, **environment):
-    command = [sys.executable, "-m", "mixlingual.train", "-m", *TINY, *words]
-    return subprocess.run(command, cwd=folder, env=os.environ | environment, capture_output=True, text=True, timeout=300)
+    return call(folder, "train", *TINY, *words, **environment)
+
+
+def call(folder, module, *words, **environment):
+    command = [sys.executable, "-m", f"mixlingual.{module}", "-m", *words]
+    return subprocess.run(
+        command, cwd=folder, env=os.environ | environment, capture_output=True, text=True, timeout=300
+    )
 
 
 def test_the_rehearsal_on_this_machine(tmp_path):
@@ -52,3 +58,21 @@ def test_a_missing_file_stops_the_grid_on_the_login_node(tmp_path):
     assert "error: data.root=nowhere holds no" in refused.stderr
     unchecked = train(tmp_path, *words, "hydra.launcher.check_files=false", PATH=str(tmp_path))
     assert "needs sbatch" in unchecked.stderr
+
+
+def test_the_finished_runs_of_a_sweep_are_evaluated(tmp_path):
+    trained = train(tmp_path, "seed=0", "trainer.save_model=true", "run_name=one")
+    assert trained.returncode == 0, trained.stderr
+    words = (
+        "sweep_name=grid", "evaluation.benchmarks=[atlas]", "evaluation.languages=[de,en]", "threads=1",
+        "hydra/launcher=submitit_local", "hydra.launcher.poll_s=0.2",
+    )  # fmt: skip
+    ran = call(tmp_path, "evaluate", *words)
+    assert ran.returncode == 0, ran.stderr
+    scores = json.loads((tmp_path / "multirun/grid/one/evaluation_atlas.json").read_text())
+    assert scores["model"]["name"] == "one"
+    assert scores["benchmarks"]["atlas"]["languages"] == ["de", "en"]
+    assert not (tmp_path / "multirun/grid/jobs.json").exists(), "jobs of evaluations are not those of runs"
+    failed = call(tmp_path, "evaluate", *words, "evaluation.benchmarks=[mlqa_r]", "evaluation.root=nowhere")
+    assert failed.returncode == 1
+    assert "one/evaluation_mlqa_r.json was not written: job " in failed.stderr

@@ -6,6 +6,7 @@ import pytest
 
 from mixlingual.sweep import _reason, over_runs, spelled_out
 
+KILLED = ": killed, as where memory is short"
 JOB = {"job": "12_3", "launcher": "slurm", "log": "/logs/12_3_0_log.err"}
 
 
@@ -25,7 +26,7 @@ def failed(job, reason="ValueError: bad"):
         (None, {"state": "started", "reason": None}, None, "ended without a word: killed, or out of memory"),
         (None, failed(None), None, "ValueError: bad"),
         ({"ended": "FAILED"}, failed("12_3"), None, "ValueError: bad; log: /logs/12_3_0_log.err"),
-        ({"ended": "FAILED"}, failed("11_3"), None, "job 12_3 ended FAILED without a result; log: /logs/12_3_0_log.err"),
+        ({"ended": "FAILED"}, failed("11_3"), None, f"job 12_3 ended FAILED without a result; log: {JOB['log']}"),
         (
             {"ended": "CANCELLED"}, failed("12_3", "interrupted"), None,
             "job 12_3 was cancelled; the same command starts it again; log: /logs/12_3_0_log.err",
@@ -33,8 +34,7 @@ def failed(job, reason="ValueError: bad"):
         (
             {"ended": "FAILED"}, {"state": "started", "job": "12_3"},
             {"job": "12_3", "status": 137, "step": 40, "crashes": 3, "requeued": False},
-            "job 12_3 crashed 3 times without getting beyond step 40 (exit status 137: killed, as where memory is "
-            "short); log: /logs/12_3_0_log.err",
+            f"job 12_3 crashed 3 times without getting beyond step 40 (exit status 137{KILLED}); log: {JOB['log']}",
         ),
         (
             {"ended": "NODE_FAIL"}, None, {"job": "12_3", "status": 1, "step": 0, "crashes": 1, "requeued": True},

@@ -44,9 +44,10 @@ def compose_runs(overrides: Sequence[str]) -> list[TrainConfig]:
 def _compose(primary: str, schema: type[Schema], overrides: Sequence[str]) -> list[Schema]:
     """The config of each cell of a grid, or a ConfigError with the mistakes of all."""
     chosen = compose(primary, overrides=_without_choices(overrides), return_hydra_config=True)
-    swept = [f"{key}={value}" for key, value in (chosen.hydra.sweeper.params or {}).items()]
+    swept: list[str] = [f"{key}={value}" for key, value in (chosen.hydra.sweeper.params or {}).items()]
     parsed = OverridesParser.create().parse_overrides([*swept, *overrides])
-    configs, mistaken = [], defaultdict(list)
+    configs: list[Schema] = []
+    mistaken = defaultdict(list)
     for cell in BasicSweeper.split_arguments(parsed, None)[0]:
         try:
             configs.append(to_config(schema, compose(primary, overrides=list(cell))))

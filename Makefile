@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow-test kill-test lint format clean
+.PHONY: help demo test slow-test kill-test slurm-test chaos-test lint format clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,12 @@ slow-test: $(VENV)/dev  ## Run the tests that `make test` leaves out because the
 
 kill-test: $(VENV)/core  ## Kill 100 runs at random moments and count those that end with the same bits.
 	$(BIN)/python -m benchmarks.kill_test --runs 100
+
+slurm-test: $(VENV)/dev  ## Disturb sweeps on a real Slurm, which is installed and started for it (root, Debian).
+	$(BIN)/python -m pytest -q -m 'slurm or not slurm' tests/slurm
+
+chaos-test: $(VENV)/dev  ## Disturb 20 grids on a real Slurm at random moments and count those with the same bits.
+	$(BIN)/python -m tests.slurm.chaos --grids 20
 
 lint: $(VENV)/dev  ## Check style, types and the direction of imports.
 	$(BIN)/ruff check .

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -28,7 +29,7 @@ _PACKAGED_CONF = Path(__file__).parent / "conf"
 CONF_DIR = _PACKAGED_CONF if _PACKAGED_CONF.is_dir() else Path(__file__).parents[2] / "conf"
 """The configuration folder: inside an installed wheel, else at the top of the checkout."""
 
-Schema = TypeVar("Schema", "TrainConfig", "EvaluateConfig", "ReportConfig")
+Schema = TypeVar("Schema", "TrainConfig", "EvaluateConfig", "ReportConfig", "ClusterConfig")
 
 JUDGED_BENCHMARKS = ("miracl", "miracl_hard_negatives", "mr_tydi", "belebele", "mkqa")
 
@@ -42,9 +43,12 @@ NOT_COMPUTED = (
     "evaluation.search_memory", "evaluation.runs", "trainer.accelerator", "trainer.threads",
     "trainer.workers", "trainer.log_every", "trainer.activation_gib", "trainer.checkpoint_steps",
     "trainer.checkpoint_minutes", "trainer.keep_checkpoints", "trainer.save_model",
-    "loss.score_rows",
+    "loss.score_rows", "data.root", "evaluation.root",
 )  # fmt: skip
-"""Options that change where or how a run is shown or kept, but none of its numbers beyond rounding."""
+"""Options that change where or how a run is shown or kept, but none of its numbers beyond rounding.
+
+Folders of data are among them since what they hold has fingerprints of its own, which a result and checkpoints keep.
+"""
 
 
 class ConfigError(MixlingualError):
@@ -499,6 +503,11 @@ class EvaluateConfig:
     accelerator: str = option("auto", "Where to run; auto takes a GPU if there is one.", choices=("auto", "cpu", "gpu"))
     threads: int | None = option(None, "CPU threads. Null: PyTorch's default.", low=1)
     output: str = option("evaluation.json", "File that receives the metrics, as JSON.")
+    sweep_name: str = option(
+        "adhoc",
+        "With -m: the sweep under multirun/ whose finished runs are evaluated, each to a file in its own folder.",
+    )
+    run_name: str = option("${model.name}", "The run of the sweep; unique in a grid of evaluations.")
     precomputed: str | None = option(
         None,
         "Folder of embeddings that another program made, to score in place of an encoder: BENCHMARK.queries.npy and "
@@ -551,6 +560,41 @@ class ReportConfig:
         return iter(())
 
 
+@dataclass
+class ClusterConfig:
+    """How the runs of a grid are queued, under Slurm's names; on the command line, `hydra.launcher.OPTION`."""
+
+    name: str = option("mixlingual", "Name of the jobs.")
+    partition: str | None = option(None, "Slurm partition. Null: the cluster's default.")
+    account: str | None = option(None, "Account that pays. Null: the user's default.")
+    qos: str | None = option(None, "Quality of service. Null: the default.")
+    constraint: str | None = option(None, "Features that a node must have, as in a100&nvlink. Null: any node.")
+    exclude: str | None = option(None, "Nodes to stay off, as in node[01-03]. Null: none.")
+    comment: str | None = option(None, "Comment on the jobs, for squeue. Null: the sweep and its number of runs.")
+    nodes: int = option(1, "Nodes of a run: trainer.nodes.", low=1)
+    tasks_per_node: int = option(1, "Processes of a run on each node: trainer.devices.", low=1)
+    cpus_per_task: int | None = option(None, "Cores of a process. Null: the cluster's default.", low=1)
+    gpus_per_node: int | None = option(None, "GPUs of a run on each node. Null: none is asked for.", low=0)
+    mem_gb: float | None = option(None, "Memory of a run on each node in GB. Null: the cluster's default.", low=0.1)
+    timeout_min: int = option(
+        60, "Minutes that a run gets at a time; then it saves, queues again by itself and goes on.", low=1
+    )
+    signal_delay_s: int = option(120, "Seconds before the end of its time at which a run is told to save.", low=1)
+    max_num_timeout: int = option(1000, "Times that a run may run out of its time.", low=0)
+    requeue: bool = option(True, "Whether Slurm may queue a run again that was preempted or whose node died.")
+    array_parallelism: int = option(256, "Runs of the grid at a time.", low=1)
+    setup: list[str] = option([], "Lines of shell before a run starts, as in [module load cuda].")
+    additional_parameters: dict[str, Any] = option({}, "Further options of sbatch, as in {mail-type: END}.")
+    detach: bool = option(False, "Submit and return, rather than wait for the runs; --detach says the same.")
+    check_files: bool = option(True, "Look for data, benchmarks and checkpoints before anything is queued.")
+    poll_s: float = option(15.0, "Seconds between two questions to Slurm while waiting.", low=0.01)
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Mistakes that concern several options, as (dotted path, message)."""
+        if self.signal_delay_s >= 60 * self.timeout_min:
+            yield "signal_delay_s", f"got {self.signal_delay_s}, which is not less than the {self.timeout_min} minutes"
+
+
 def _model_problems(model: ModelConfig) -> Iterator[tuple[str, str]]:
     if model.checkpoint is None and model.scratch.hidden % model.scratch.heads:
         yield (
@@ -573,12 +617,28 @@ def register() -> None:
     """
     OmegaConf.register_new_resolver("own", own_name, replace=True)
     OmegaConf.register_new_resolver("number", lambda value: f"{float(value):g}", replace=True)
+    OmegaConf.register_new_resolver("joined", lambda values: "-".join(values), replace=True)
     store = ConfigStore.instance()
     for name, schema in (("train", TrainConfig), ("evaluate", EvaluateConfig), ("report", ReportConfig)):
         node = OmegaConf.create(dataclasses.asdict(schema()))
         for path in _open_dicts(schema):
             OmegaConf.set_struct(OmegaConf.select(node, path), False)
         store.store(name=f"{name}_schema", node=node)
+    Plugins.instance()  # finds the plugins now, so that launchers of these names in another package do not replace ours
+    for name, launcher in (("submitit_slurm", "SlurmGridLauncher"), ("submitit_local", "LocalGridLauncher")):
+        store.store(group="hydra/launcher", name=name, node=_launcher(launcher))
+
+
+def _launcher(name: str) -> DictConfig:
+    """The options of a launcher, with those that follow from the run's."""
+    node = OmegaConf.create(
+        dataclasses.asdict(ClusterConfig())
+        | {"name": "${sweep_name}", "nodes": "${oc.select:trainer.nodes,1}"}
+        | {"tasks_per_node": "${oc.select:trainer.devices,1}"}
+        | {"_target_": f"hydra_plugins.mixlingual_launcher.launcher.{name}"}
+    )
+    OmegaConf.set_struct(node.additional_parameters, False)
+    return node
 
 
 def to_config(schema: type[Schema], cfg: DictConfig) -> Schema:

@@ -22,6 +22,7 @@ from mixlingual.config import CONF_DIR, TrainConfig, register, to_config
 from mixlingual.records import MixlingualError
 from mixlingual.run import run
 from mixlingual.run_record import RunRecord
+from mixlingual.sweep import spelled_out
 from mixlingual.training.gather import global_rank
 from mixlingual.training.preemption import Signals
 
@@ -91,4 +92,5 @@ def train(config: TrainConfig, folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    sys.argv[1:] = spelled_out(sys.argv[1:])
     main()

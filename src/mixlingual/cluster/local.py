@@ -1,0 +1,53 @@
+"""Processes of this machine as the queue of a grid: the rehearsal of Slurm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import psutil
+import submitit
+
+from mixlingual.cluster.queue import Cell, Job
+from mixlingual.config import ClusterConfig
+
+_CONTROLLER = "submitit.local._local"
+
+
+class LocalQueue:
+    """Starts the jobs that it is given at once, so it is given few."""
+
+    name = "local"
+
+    def __init__(self) -> None:
+        self._started: list[submitit.Job[object]] = []
+
+    def room(self, options: ClusterConfig, queued: int) -> int:
+        """As many as are to run at a time."""
+        return options.array_parallelism - queued
+
+    def submit(self, cells: Sequence[Cell], folder: Path, call: Callable[..., object]) -> list[str]:
+        """Starts a process for each cell."""
+        options = cells[0].options
+        executor = submitit.AutoExecutor(folder, cluster="local", local_max_num_timeout=options.max_num_timeout)
+        executor.update_parameters(timeout_min=options.timeout_min, gpus_per_node=options.gpus_per_node or 0)
+        jobs = executor.map_array(call, [cell.overrides for cell in cells], [cell.number for cell in cells])
+        self._started += jobs
+        return [job.job_id for job in jobs]
+
+    def jobs(self) -> dict[str, Job] | None:
+        """The processes at work, those of an earlier driver included."""
+        listed = {}
+        for process in psutil.process_iter(["pid", "cmdline", "status"]):
+            words = process.info["cmdline"] or []
+            if _CONTROLLER in words and process.info["status"] != psutil.STATUS_ZOMBIE:
+                listed[str(process.info["pid"])] = Job("RUNNING", Path(words[-1]))
+        return listed
+
+    def cancel(self, job: str) -> None:
+        """Terminates the process."""
+        psutil.Process(int(job)).terminate()
+
+    def after_interrupt(self, jobs: Sequence[str]) -> str:
+        """The keyboard's interrupt reaches them too."""
+        return "the runs were interrupted too; the same command goes on from their newest checkpoints"

@@ -1,0 +1,97 @@
+"""What the driver of a grid asks of a queue, be it Slurm's or this machine's processes."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from mixlingual.config import ClusterConfig
+from mixlingual.files import written_whole
+
+GONE = "GONE"
+"""State of a job that the queue does not know any more."""
+
+_ENDED = ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED")
+OVER = frozenset((*_ENDED, "TIMEOUT", GONE))
+"""States that a job does not leave by itself; Slurm requeues some of them in the same breath."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a grid as the driver sees it."""
+
+    run_name: str
+    result: Path
+    """The file that is there once the run is done, and nothing else counts as done."""
+    overrides: tuple[str, ...]
+    number: int
+    """Its place in the grid."""
+    options: ClusterConfig
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a queue says about a job."""
+
+    state: str
+    """A job state of Slurm."""
+    folder: Path
+    """Of its submission."""
+
+
+class Queue(Protocol):
+    """Takes cells and says how their jobs stand."""
+
+    name: str
+
+    def room(self, options: ClusterConfig, queued: int) -> int:
+        """How many more cells it takes when so many are queued."""
+
+    def submit(self, cells: Sequence[Cell], folder: Path, call: Callable[..., object]) -> list[str]:
+        """Queues `call(overrides, number)` of each cell; returns the jobs' ids in the same order.
+
+        Raises:
+            MixlingualError: the queue refuses them.
+        """
+
+    def jobs(self) -> dict[str, Job] | None:
+        """The user's jobs, those that ended minutes ago included; None where the queue does not answer."""
+
+    def cancel(self, job: str) -> None:
+        """Ends a job for good."""
+
+    def after_interrupt(self, jobs: Sequence[str]) -> str:
+        """What becomes of the jobs when the driver is interrupted, and what to do then."""
+
+
+def new_submission(sweep: Path, cells: Sequence[Cell]) -> Path:
+    """A folder for one submission, with the runs' names in the order of the job array.
+
+    It exists before the jobs do, and Slurm tells a job's folder: so each job can be told its run, however early the
+    driver dies.
+    """
+    folder = sweep / ".submitit" / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
+    with written_whole(folder / "runs.json") as temporary:
+        temporary.write_text(json.dumps([cell.run_name for cell in cells]) + "\n", encoding="utf-8")
+    return folder
+
+
+def run_of(job_id: str, folder: Path) -> str:
+    """The run of a job, of an array or alone."""
+    runs: list[str] = json.loads((folder / "runs.json").read_text(encoding="utf-8"))
+    return runs[int(job_id.partition("_")[2] or 0)]
+
+
+def log_of(job_id: str, folder: Path) -> Path:
+    """What the first process of a job prints."""
+    return folder / f"{job_id}_0_log.err"
+
+
+def is_whole(job_id: str, folder: Path) -> bool:
+    """Whether the job finds what it is to run; not where the driver died between the two steps of a submission."""
+    return (folder / f"{job_id}_submitted.pkl").exists()

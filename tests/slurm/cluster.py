@@ -32,7 +32,7 @@ import psutil
 NODES = ("one", "two")
 GRACE = 5
 """Seconds that a preempted job of partition `low` has before it is killed."""
-PATIENCE = 120
+PATIENCE = 300
 """Seconds after which a state that does not come is an error."""
 
 CONFIGURATION = """\

@@ -1,10 +1,15 @@
 """The files of a run: what they say after success, failure, interruption and a second start."""
 
 import json
+import os
+import platform
+from contextlib import ExitStack
 
 import pandas as pd
 import pytest
 
+from mixlingual import attempt as attempt_module
+from mixlingual.attempt import EXIT_SUPERSEDED, Attempt, code_commit, locked, read_attempts
 from mixlingual.config import TrainConfig, config_hash, to_plain
 from mixlingual.records import MixlingualError, RunResult
 from mixlingual.run_record import RunRecord
@@ -75,3 +80,109 @@ def test_one_process_at_a_time(tmp_path):
         assert status(tmp_path)["state"] == "started", "the first one's status is left alone"
     with RunRecord(tmp_path, TrainConfig()).attempt():
         pass
+
+
+SLURM = {"SLURM_JOB_ID": "99", "SLURM_ARRAY_JOB_ID": "12", "SLURM_ARRAY_TASK_ID": "3"}
+
+
+def lease(folder):
+    return json.loads((folder / "lease.json").read_text())
+
+
+def test_each_attempt_is_recorded(tmp_path, monkeypatch):
+    for name, value in SLURM.items():
+        monkeypatch.setenv(name, value)
+    first = Attempt(tmp_path)
+    first.step = 7
+    first.end("failed", "ZeroDivisionError: division by zero")
+    with (tmp_path / "attempts.jsonl").open("a") as file:
+        file.write('{"event": "sta')  # a kill, or the disk's end, in the middle of a line
+    with RunRecord(tmp_path, TrainConfig()).attempt() as second:
+        assert (first.number, second.number) == (1, 2)
+        assert lease(tmp_path)["attempt"] == status(tmp_path)["attempt"] == 2
+        assert lease(tmp_path)["job"] == status(tmp_path)["job"] == "12_3"
+    events = read_attempts(tmp_path)
+    assert [(event["event"], event["attempt"]) for event in events] == [
+        ("start", 1), ("end", 1), ("start", 2), ("end", 2)
+    ]  # fmt: skip
+    assert events[0] | {"time": ""} == {
+        "event": "start", "attempt": 1, "time": "", "host": platform.node(), "pid": os.getpid(), "job": "12_3",
+        "commit": code_commit(),
+    }  # fmt: skip
+    assert events[1] | {"time": ""} == {
+        "event": "end", "attempt": 1, "time": "", "outcome": "failed", "step": 7,
+        "reason": "ZeroDivisionError: division by zero",
+    }  # fmt: skip
+
+
+def test_other_code_than_at_first_is_said(tmp_path, monkeypatch, caplog):
+    commits = iter(["aaa", "aaa", "bbb+"])
+    monkeypatch.setattr(attempt_module, "code_commit", lambda: next(commits))
+    for said in (0, 0, 1):
+        with RunRecord(tmp_path, TrainConfig()).attempt() as attempt:
+            assert caplog.text.count("runs code of commit bbb+, the first ran that of aaa") == said
+    assert attempt.commits == ["aaa", "aaa", "bbb+"]
+
+
+class LeftError(Exception):
+    pass
+
+
+@pytest.fixture
+def leaving(monkeypatch):
+    """What would end this process raises its exit code instead."""
+
+    def leave(code):
+        raise LeftError(code)
+
+    monkeypatch.setattr(attempt_module, "leave", leave)
+
+
+def test_a_superseded_attempt_writes_no_result_and_no_status(tmp_path, leaving):
+    record = RunRecord(tmp_path, TrainConfig())
+    old = Attempt(tmp_path)
+    Attempt(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(LeftError, match=str(EXIT_SUPERSEDED)):
+        record.save(old, finished(TrainConfig()), pd.DataFrame())
+    with pytest.raises(LeftError, match=str(EXIT_SUPERSEDED)):
+        old.end("done")
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def starts(folder):
+    """Whether another process may begin an attempt."""
+    child = os.fork()
+    if child == 0:
+        try:
+            with RunRecord(folder, TrainConfig()).attempt():
+                os._exit(0)
+        except MixlingualError:
+            os._exit(1)
+        finally:
+            os._exit(2)
+    return {0: True, 1: False}[os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])]
+
+
+def test_only_a_requeue_of_its_job_takes_a_run_from_a_live_process(tmp_path, monkeypatch):
+    for name, value in SLURM.items():
+        monkeypatch.setenv(name, value)
+    with ExitStack() as old, ExitStack() as new:
+        old.enter_context(locked(tmp_path))
+        Attempt(tmp_path)
+        assert not starts(tmp_path), "a second start in the same job"
+        monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "4")
+        monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+        assert not starts(tmp_path), "another job"
+        monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
+        new.enter_context(locked(tmp_path))
+        Attempt(tmp_path)
+        assert [(event["event"], event["attempt"]) for event in read_attempts(tmp_path)] == [
+            ("start", 1), ("end", 1), ("start", 2)
+        ]  # fmt: skip
+        assert read_attempts(tmp_path)[1]["outcome"] == "superseded"
+        old.close()
+        assert not starts(tmp_path), "the old one has let go, the new one holds the folder"
+        new.close()
+        assert starts(tmp_path)
+    assert lease(tmp_path)["attempt"] == 3

@@ -23,8 +23,8 @@ def cache(tmp_path_factory):
 def train(tmp_path, cache):
     """Calls the entry point in tmp_path; returns the finished process."""
 
-    def call(*overrides, module="train"):
-        environment = os.environ | {"MIXLINGUAL_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
+    def call(*overrides, module="train", **variables):
+        environment = os.environ | {"MIXLINGUAL_CACHE": str(cache), "OMP_NUM_THREADS": "1"} | variables
         command = [sys.executable, "-m", f"mixlingual.{module}", *overrides]
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
 
@@ -42,6 +42,7 @@ def test_one_run_leaves_its_result_and_is_not_repeated(train, tmp_path):
     result = read(folder)
     assert result["training"]["steps"] == 3
     assert result["batches"]["pairs"] == 24
+    assert result["commits"] == [result["commit"]]
     assert set(result["benchmarks"]["atlas"]) >= {"mono", "cross", "multi"}
     assert read(folder, "status.json")["state"] == "done"
     assert (folder / "curves.csv").read_text().splitlines()[-1].startswith("3,")
@@ -120,6 +121,21 @@ def test_a_missing_benchmark_stops_the_run_before_training(train, tmp_path):
     (folder,) = (tmp_path / "multirun/adhoc").iterdir()
     assert not (folder / "curves.csv").exists()
     assert read(folder, "status.json")["state"] == "failed"
+
+
+def test_under_slurm_a_failure_has_an_exit_code_that_hydra_cannot_swallow(train, tmp_path):
+    grid = ("-m", *TINY, "optim.learning_rate=1e38", "optim.gradient_clip=null", "seed=0,1", "evaluation.benchmarks=[]")
+    cell = train(*grid, SUBMITIT_EXECUTOR="slurm", SLURM_JOB_ID="12")
+    assert cell.returncode == 3, cell.stderr
+    (folder,) = (tmp_path / "multirun/adhoc").glob("scratch*")
+    assert "the loss is not a finite number at step" in cell.stderr
+    assert "the loss is not a finite number at step" in (folder / "run.log").read_text()
+    assert "training_step" in read(folder, "status.json")["traceback"]
+    assert read(folder, "status.json")["job"] == "12"
+    tasks = train(*TINY, "run_name=tasks", SLURM_JOB_ID="12", SLURM_NTASKS="2", SLURM_NNODES="1")
+    assert tasks.returncode == 3
+    assert "but Slurm started 2 tasks on 1 nodes; set hydra.launcher.nodes" in tasks.stderr
+    assert not (tmp_path / "multirun/adhoc/tasks/curves.csv").exists()
 
 
 def test_the_same_run_gives_the_same_numbers(train, tmp_path):

@@ -43,9 +43,12 @@ NOT_COMPUTED = (
     "evaluation.search_memory", "evaluation.runs", "trainer.accelerator", "trainer.threads",
     "trainer.workers", "trainer.log_every", "trainer.activation_gib", "trainer.checkpoint_steps",
     "trainer.checkpoint_minutes", "trainer.keep_checkpoints", "trainer.save_model",
-    "loss.score_rows",
+    "loss.score_rows", "data.root", "evaluation.root",
 )  # fmt: skip
-"""Options that change where or how a run is shown or kept, but none of its numbers beyond rounding."""
+"""Options that change where or how a run is shown or kept, but none of its numbers beyond rounding.
+
+Folders of data are among them since what they hold has fingerprints of its own, which a result and checkpoints keep.
+"""
 
 
 class ConfigError(MixlingualError):

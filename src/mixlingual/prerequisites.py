@@ -1,14 +1,17 @@
-"""What a run needs to find before it starts, looked for on a login node."""
+"""The files that a run needs: whether they are there, and whether they are still those that it was made from."""
 
 from __future__ import annotations
 
+import functools
+import pickle
 from collections.abc import Iterable
 from pathlib import Path
 
 from mixlingual.config import DataConfig, ModelConfig, TrainConfig
+from mixlingual.data.registry import load_corpus
 from mixlingual.evaluation.suite import load_benchmarks
 from mixlingual.model.hub import read_architecture
-from mixlingual.records import DataError
+from mixlingual.records import DataError, MixlingualError
 
 
 def check_files(runs: Iterable[TrainConfig]) -> None:
@@ -42,3 +45,30 @@ def _check_data(config: DataConfig) -> None:
 def _check_model(config: ModelConfig) -> None:
     if config.checkpoint is not None:
         read_architecture(config)
+
+
+def check_same_data(known: dict[str, str], config: TrainConfig) -> None:
+    """Compares the data that a finished run was made from with those in the folders that its config names now.
+
+    Args:
+        known: `RunResult.data` of the run.
+        config: the run as it would start now; options other than the folders of data are those of the run.
+
+    Raises:
+        MixlingualError: a folder holds other data, or none.
+    """
+    found = _fingerprints(pickle.dumps(config.data), pickle.dumps(config.evaluation))
+    if changed := sorted(name for name in known.keys() | found.keys() if known.get(name) != found.get(name)):
+        raise MixlingualError(
+            f"{config.run_name} was made from other data than data.root={config.data.root} and "
+            f"evaluation.root={config.evaluation.root} hold now: {', '.join(changed)}\n"
+            "Set them to the folders with the data of then, or choose another sweep_name."
+        )
+
+
+@functools.cache
+def _fingerprints(data: bytes, evaluation: bytes) -> dict[str, str]:
+    """As in `RunResult.data`. The runs of a grid mostly share their data, so each set is read once."""
+    corpus = load_corpus(pickle.loads(data))
+    benchmarks = load_benchmarks(pickle.loads(evaluation))
+    return {f"train/{corpus.name}": corpus.fingerprint} | {each.name: each.fingerprint for each in benchmarks}

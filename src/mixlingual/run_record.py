@@ -16,6 +16,7 @@ import pandas as pd
 from mixlingual.attempt import Attempt, PeerLostError, Requeued, locked, write_json
 from mixlingual.config import TrainConfig, config_hash, to_plain
 from mixlingual.files import check_writable, written_whole
+from mixlingual.prerequisites import check_same_data
 from mixlingual.records import MixlingualError, RunResult
 
 
@@ -31,7 +32,8 @@ class RunRecord:
         """Whether the run finished earlier, with this very config.
 
         Raises:
-            MixlingualError: the folder holds the result of another config; the differences are listed.
+            MixlingualError: the folder holds the result of another config, whose differences are listed, or of other
+                data.
         """
         path = self.folder / "result.json"
         if not path.exists():
@@ -42,6 +44,8 @@ class RunRecord:
         except (ValueError, KeyError, TypeError) as error:
             raise MixlingualError(f"{path} is not a result of ours ({error}); move the folder away") from error
         if other_hash == config_hash(self._config):
+            if _folders_of_data(other) != _folders_of_data(to_plain(self._config)):
+                check_same_data(finished["data"], self._config)
             return True
         changes = "\n".join(f"  {line}" for line in _differences(other, to_plain(self._config)))
         raise MixlingualError(
@@ -83,6 +87,10 @@ class RunRecord:
         attempt.check()
         write_json(self.folder / "result.json", dataclasses.asdict(result))
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
+
+
+def _folders_of_data(config: dict[str, Any]) -> tuple[str | None, str | None]:
+    return config["data"]["root"], config["evaluation"]["root"]
 
 
 def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:

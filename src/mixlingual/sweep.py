@@ -153,7 +153,8 @@ def _reason(folder: Path, job: dict[str, Any] | None) -> str | None:
     status = _read(folder / "status.json")
     if job is None:
         return status.get("reason") or ("ended without a word: killed, or out of memory" if status else "never started")
-    if status.get("state") == "failed" and status.get("job", job["job"]) == job["job"]:
+    own = status.get("job") == job["job"] or job["launcher"] == "local"
+    if own and status.get("state") == "failed" and job.get("ended") not in ("CANCELLED", "TIMEOUT"):
         return f"{status.get('reason')}; log: {job['log']}"
     return f"{_end_of_job(job, _read(folder / 'crash.json'))}; log: {job['log']}"
 

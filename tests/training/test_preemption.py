@@ -3,9 +3,11 @@
 Processes are forks of this one, told what befalls them at which step.
 """
 
+import errno
 import json
 import os
 import random
+import resource
 import signal
 import socket
 import sys
@@ -17,16 +19,21 @@ import torch
 from training_fixture import STEPS, prepare, train, weights
 
 import mixlingual.train
-from mixlingual.attempt import EXIT_PEER_LOST, EXIT_SUPERSEDED, read_attempts
-from mixlingual.training.checkpoint import newest_checkpoint
+from mixlingual.attempt import EXIT_FAILED, EXIT_PEER_LOST, EXIT_SUPERSEDED, read_attempts
+from mixlingual.records import MixlingualError
+from mixlingual.training.checkpoint import VerifiedCheckpointIO, newest_checkpoint
 from mixlingual.training.preemption import Signals
 from mixlingual.training.step import ContrastiveStep
 
 PATIENCE = 120
 
 
-def spawn(folder, *, world=1, events=(), environment=(), **options):
-    """Forks the processes of one attempt; `events` are (step, rank, signal). Returns their ids."""
+def spawn(folder, *, world=1, events=(), environment=(), largest_file=None, **options):
+    """Forks the processes of one attempt; `events` are (step, rank, signal), where step -1 is before training
+    and `STEPS` after it. Returns their ids.
+
+    Files stop growing at `largest_file` bytes, as they do on a full disk.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -39,6 +46,8 @@ def spawn(folder, *, world=1, events=(), environment=(), **options):
         code = 70
         try:
             os.environ.update(environment)
+            if largest_file:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, resource.RLIM_INFINITY))
             if world > 1:
                 ranks = {"RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0, "WORLD_SIZE": world, "MASTER_PORT": port}
                 os.environ.update({name: str(value) for name, value in ranks.items()})
@@ -60,15 +69,20 @@ def one_process(folder, events, world, options):
     signal.signal(signal.SIGUSR2, submitit)
     original = ContrastiveStep.gradient
 
-    def disturbed(self, batch, device):
+    def befall(now):
         for step, number in events:
-            if step == int(batch["step"]):
+            if step == now:
                 os.kill(os.getpid(), number)
+
+    def disturbed(self, batch, device):
+        befall(int(batch["step"]))
         return original(self, batch, device)
 
     def run(config, folder, signals):
         encoder, data, _, _ = prepare(devices=world, **options)
+        befall(-1)
         train(folder, encoder, data, config, signals)
+        befall(STEPS)
         torch.save(weights(encoder), folder / f"weights{os.environ.get('RANK', '0')}.pt")
 
     ContrastiveStep.gradient = disturbed
@@ -168,6 +182,22 @@ def test_slurms_terminate_saves_and_goes_on(tmp_path):
     assert status(tmp_path / "run")["job"] == "12"
 
 
+@pytest.mark.parametrize("step", [-1, STEPS])
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM, signal.SIGINT])
+def test_outside_of_training_a_signal_is_answered_at_once(tmp_path, step, number):
+    """What the last checkpoint does not hold is not worth saving: started again, the run trains what is missing."""
+    assert wait(spawn(tmp_path, events=[(step, 0, number)], checkpoint_steps=3)) == [CODES[number][0]]
+    assert not (tmp_path / "weights0.pt").exists()
+    assert outcomes(tmp_path) == ["requeued" if number == signal.SIGUSR1 else "interrupted"]
+    assert len(list(tmp_path.glob("checkpoints/*/step-000000020-*"))) == (step == STEPS)
+
+
+@pytest.mark.parametrize("step", [-1, STEPS])
+def test_slurms_terminate_outside_of_training_changes_nothing(tmp_path, step):
+    assert wait(spawn(tmp_path, events=[(step, 0, signal.SIGTERM)], environment={"SLURM_JOB_ID": "12"})) == [0]
+    assert outcomes(tmp_path) == ["done"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2])
 def test_without_someone_who_requeues_the_run_is_interrupted(number):
     before = signal.signal(signal.SIGUSR2, signal.SIG_DFL)
@@ -190,7 +220,7 @@ def test_a_zombie_leaves_and_writes_nothing(tmp_path):
     zombie = spawn(tmp_path / "run", events=[(7, 0, signal.SIGSTOP)], environment=job, **options)
     os.waitpid(zombie[0], os.WUNTRACED)
     other = spawn(tmp_path / "run", environment={"SLURM_JOB_ID": "13"}, **options)
-    assert wait(other) == [mixlingual.train.EXIT_FAILED], "another job does not take over"
+    assert wait(other) == [EXIT_FAILED], "another job does not take over"
     assert wait(spawn(tmp_path / "run", environment=job | {"SLURM_RESTART_COUNT": "1"}, **options)) == [0]
     assert outcomes(tmp_path / "run") == ["superseded", "done"]
     before = snapshot(tmp_path / "run")
@@ -200,3 +230,61 @@ def test_a_zombie_leaves_and_writes_nothing(tmp_path):
     assert snapshot(tmp_path / "run") == before
     assert wait(spawn(tmp_path / "whole")) == [0]
     assert torch.equal(end_of(tmp_path / "run"), end_of(tmp_path / "whole"))
+
+
+@pytest.mark.parametrize("world", [1, 2])
+def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path, world):
+    options = {"world": world, "checkpoint_steps": 3}
+    folder = tmp_path / "run"
+    assert wait(spawn(folder, events=[(7, 0, signal.SIGKILL)], **options))[0] == -signal.SIGKILL
+    codes = wait(spawn(folder, largest_file=30_000, **options))
+    assert codes == [EXIT_FAILED, EXIT_PEER_LOST][:world]
+    (checkpoints,) = (folder / "checkpoints").iterdir()
+    good = newest_checkpoint(checkpoints)
+    assert good.name.startswith("step-000000006-")
+    assert status(folder)["state"] == "failed"
+    assert status(folder)["reason"].startswith(
+        f"MixlingualError: cannot write the checkpoint of step-000000009 into {checkpoints}: [Errno 27] File too large"
+    )
+    assert f"The last good one is {good}; make room there" in status(folder)["reason"]
+    assert {path.suffix for path in checkpoints.iterdir()} == {".ckpt"}, "nothing half-written is left"
+    assert wait(spawn(folder, **options)) == [0] * world
+    assert wait(spawn(tmp_path / "whole", world=world)) == [0] * world
+    assert torch.equal(end_of(folder), end_of(tmp_path / "whole"))
+
+
+def test_a_disk_that_fills_at_the_last_moment(tmp_path, monkeypatch):
+    """The file system may tell only when the data have to reach it."""
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(MixlingualError, match=r"No space left on device\. There is none before it; make room there"):
+        VerifiedCheckpointIO().save_checkpoint({"weight": torch.ones(3)}, tmp_path / "step-000000001.ckpt")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_and_its_name_reach_the_disk(tmp_path, monkeypatch):
+    original, synced = os.fsync, []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.fstat(handle).st_ino) or original(handle))
+    VerifiedCheckpointIO().save_checkpoint({"weight": torch.ones(3)}, tmp_path / "step-000000001.ckpt")
+    (path,) = tmp_path.iterdir()
+    assert synced == [path.stat().st_ino, tmp_path.stat().st_ino]
+
+
+def test_a_process_that_fails_says_so_for_the_first(tmp_path, monkeypatch):
+    """The first one only sees that it is alone; status.json tells what the other died of."""
+    original = ContrastiveStep.gradient
+
+    def broken(self, batch, device):
+        if os.environ["RANK"] == "1" and int(batch["step"]) == 5:
+            raise ZeroDivisionError("on purpose")
+        return original(self, batch, device)
+
+    monkeypatch.setattr(ContrastiveStep, "gradient", broken)
+    assert wait(spawn(tmp_path / "run", world=2)) == [EXIT_PEER_LOST, EXIT_FAILED]
+    assert status(tmp_path / "run")["state"] == "failed"
+    assert status(tmp_path / "run")["reason"] == "process 1: ZeroDivisionError: on purpose"
+    assert "in broken" in status(tmp_path / "run")["traceback"]
+    assert outcomes(tmp_path / "run") == ["failed"]

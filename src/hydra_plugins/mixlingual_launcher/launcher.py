@@ -25,10 +25,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FAILED = 3
-"""Exit status of a run that failed by an exception: a retry would fail again."""
-
-
 class GridLauncher(Launcher):
     """Submits what is missing of a grid, waits for all of it, and can be started again at any time."""
 
@@ -57,17 +53,15 @@ class GridLauncher(Launcher):
             cells = [self._cell(words, initial_job_idx + n) for n, words in enumerate(job_overrides)]
             options = cells[0].options
             sweep = Path(self._config.hydra.sweep.dir).absolute()
-            driver = GridDriver(self.queue(), sweep, self, poll_s=options.poll_s, result="result.json")
+            queue = self.queue()
+            driver = GridDriver(queue, sweep, self, poll_s=options.poll_s, result="result.json")
             try:
                 waiting = driver.submit(cells)
                 if options.detach:
                     _detach(driver.jobs, waiting)
                 driver.watch(cells, waiting)
             except KeyboardInterrupt:
-                log.warning(
-                    "left the runs to themselves. The same command watches them again; to stop them:\n  scancel %s",
-                    " ".join(driver.jobs),
-                )
+                log.warning("interrupted: %s", queue.after_interrupt(driver.jobs))
                 sys.exit(130)
         return [_returned(cell) for cell in cells]
 
@@ -91,6 +85,8 @@ class GridLauncher(Launcher):
 
     def __call__(self, overrides: Sequence[str], number: int) -> None:
         """Runs one cell, in its job. An exception ends the process with status 3."""
+        from mixlingual.attempt import EXIT_FAILED
+
         _clear_leftovers()
         Singleton.set_state(self._singletons)
         setup_globals()
@@ -103,7 +99,7 @@ class GridLauncher(Launcher):
         )
         if done.status == JobStatus.FAILED:
             traceback.print_exception(done._return_value)
-            sys.exit(FAILED)
+            sys.exit(EXIT_FAILED)
 
     def checkpoint(self, *arguments: Any) -> Any:
         """What submitit runs when the job starts again: the same."""

@@ -78,9 +78,9 @@ def note_crash(run: Path, job: str, status: int) -> bool:
 
 
 def newest_step(run: Path) -> int:
-    """Of the run's checkpoints; 0 where there is none."""
-    found = (re.match(r"step-(\d+)", path.name) for path in (run / "checkpoints").glob("step-*.ckpt"))
-    return max((int(match[1]) for match in found if match), default=0)
+    """The step of the checkpoint that was written last; 0 where there is none."""
+    written = sorted((run / "checkpoints").rglob("step-*.ckpt"), key=lambda path: path.stat().st_mtime_ns)
+    return int(written[-1].name.split("-")[1].partition(".")[0]) if written else 0
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -122,7 +122,8 @@ class GridDriver:
                 log.info("%s is queued already, as job %s (%s)", run, job_id, job.state)
             else:
                 self._queue.cancel(job_id)
-        self._ledger.submitted({run: self._jobs[run] for run in logs}, self._queue.name, logs)
+        if logs:
+            self._ledger.submitted({run: self._jobs[run] for run in logs}, self._queue.name, logs)
 
     def _own(self, listed: dict[str, Job]) -> Iterator[tuple[str, Job]]:
         """The listed jobs of this sweep that are not over; where the sweep was moved, by the submission's name."""

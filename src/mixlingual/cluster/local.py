@@ -47,3 +47,7 @@ class LocalQueue:
     def cancel(self, job: str) -> None:
         """Terminates the process."""
         psutil.Process(int(job)).terminate()
+
+    def after_interrupt(self, jobs: Sequence[str]) -> str:
+        """The keyboard's interrupt reaches them too."""
+        return "the runs were interrupted too; the same command goes on from their newest checkpoints"

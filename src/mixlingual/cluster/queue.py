@@ -66,6 +66,9 @@ class Queue(Protocol):
     def cancel(self, job: str) -> None:
         """Ends a job for good."""
 
+    def after_interrupt(self, jobs: Sequence[str]) -> str:
+        """What becomes of the jobs when the driver is interrupted, and what to do then."""
+
 
 def new_submission(sweep: Path, cells: Sequence[Cell]) -> Path:
     """A folder for one submission, with the runs' names in the order of the job array.

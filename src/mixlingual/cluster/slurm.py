@@ -50,7 +50,7 @@ class SlurmQueue:
         options = cells[0].options
         try:
             executor = submitit.AutoExecutor(folder, cluster="slurm", slurm_max_num_timeout=options.max_num_timeout)
-            executor.update_parameters(**_parameters(options, folder))
+            executor.update_parameters(**_parameters(options, folder, len(cells)))
             jobs = executor.map_array(call, [cell.overrides for cell in cells], [cell.number for cell in cells])
         except (FailedJobError, FailedSubmissionError) as error:
             raise MixlingualError(
@@ -76,13 +76,18 @@ class SlurmQueue:
         """Cancels a job; one that ended meanwhile is none's concern."""
         subprocess.run(["scancel", job], capture_output=True, check=False, timeout=_ANSWER_SECONDS)
 
+    def after_interrupt(self, jobs: Sequence[str]) -> str:
+        """They go on."""
+        return f"the jobs go on. The same command watches them again; this ends them:\n  scancel {' '.join(jobs)}"
 
-def _parameters(options: ClusterConfig, folder: Path) -> dict[str, Any]:
+
+def _parameters(options: ClusterConfig, folder: Path, runs: int) -> dict[str, Any]:
     """The options under submitit's names."""
     general = {name: getattr(options, name) for name in _GENERAL}
     same = {f"slurm_{name}": getattr(options, name) for name in _SAME_NAME}
     further = {"requeue" if options.requeue else "no-requeue": True, **options.additional_parameters}
     given = {name: value for name, value in {**general, **same}.items() if value is not None}
+    given.setdefault("slurm_comment", f"mixlingual: {runs} runs of {folder.parents[1].name}")
     return {**given, "slurm_setup": _setup(options, folder), "slurm_additional_parameters": further}
 
 

@@ -1,0 +1,115 @@
+"""The EXIT trap of the sbatch script, run as the script runs it, against an imitation of Slurm."""
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mixlingual import attempt
+from mixlingual.cluster import after_srun
+
+spec = importlib.util.spec_from_file_location("fake_slurm", Path(__file__).with_name("fake_slurm.py"))
+fake_slurm = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(fake_slurm)
+
+CRASH = 128 + signal.SIGKILL
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    slurm = fake_slurm.FakeSlurm.installed(tmp_path / "slurm", monkeypatch)
+    slurm.write({"7_1": {"state": "RUNNING", "script": "x"}, "8": {"state": "RUNNING", "script": "x"}})
+    return slurm
+
+
+@pytest.fixture
+def submission(tmp_path):
+    folder = tmp_path / "grid/.submitit/one"
+    folder.mkdir(parents=True)
+    (folder / "runs.json").write_text('["a", "b"]')
+    return folder
+
+
+def run(submission, status, job="7_1"):
+    """Exit status of the trap. After a requeue it waits for Slurm to end it, which the test does in Slurm's place."""
+    number, _, place = job.partition("_")
+    names = {"SLURM_ARRAY_JOB_ID": number, "SLURM_ARRAY_TASK_ID": place} if place else {"SLURM_JOB_ID": job}
+    command = [sys.executable, "-I", after_srun.__file__, str(submission), str(status)]
+    process = subprocess.Popen(command, env=os.environ | names, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not requeued():
+        time.sleep(0.01)
+    process.terminate()
+    process.communicate()
+    return process.returncode
+
+
+def requeued():
+    calls = Path(os.environ["FAKE_SLURM"]) / "calls"
+    return [json.loads(line)[-1] for line in calls.read_text().splitlines() if "requeue" in line] if calls.exists() else []
+
+
+def crash(submission, job="7_1"):
+    """Whether a crash is followed by a requeue."""
+    (Path(os.environ["FAKE_SLURM"]) / "calls").unlink(missing_ok=True)
+    run(submission, CRASH, job)
+    return requeued() == [job]
+
+
+def checkpoint(submission, name, step):
+    path = submission.parents[1] / name / f"checkpoints/0123-abcd/step-{step:09d}-beef.ckpt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+
+
+def note(submission, name="b"):
+    return json.loads((submission.parents[1] / name / "crash.json").read_text())
+
+
+@pytest.mark.parametrize("status", [0, 3, 86, 255])
+def test_expected_ends_are_left_alone(slurm, submission, status):
+    assert run(submission, status) == status
+    assert requeued() == []
+    assert not (submission.parents[1] / "b/crash.json").exists()
+
+
+def test_the_statuses_are_those_of_a_run():
+    assert set(after_srun.EXPECTED) == {0, attempt.EXIT_FAILED, attempt.EXIT_SUPERSEDED, 255}
+    assert attempt.EXIT_PEER_LOST not in after_srun.EXPECTED
+
+
+@pytest.mark.parametrize("job", ["7_1", "8"])
+def test_a_crash_is_queued_again(slurm, submission, job):
+    assert crash(submission, job)
+
+
+@pytest.mark.parametrize("state", ["COMPLETING", "CANCELLED", "PREEMPTED"])
+def test_a_job_that_slurm_does_not_want_is_not(slurm, submission, state):
+    slurm.set("7_1", state)
+    assert run(submission, CRASH) == CRASH
+    assert requeued() == []
+
+
+def test_a_run_that_stands_still_is_given_up(slurm, submission):
+    assert [crash(submission) for _ in range(3)] == [True, True, False]
+    assert note(submission) == {"job": "7_1", "status": 137, "step": 0, "crashes": 3, "requeued": False}
+
+
+def test_a_run_that_moves_on_may_crash_as_often_as_it_likes(slurm, submission):
+    for step in (10, 20, 30, 40):
+        checkpoint(submission, "b", step)
+        assert crash(submission)
+        assert crash(submission)
+    assert note(submission)["step"] == 40
+    assert not crash(submission), "the third crash at step 40"
+
+
+def test_another_job_of_the_run_starts_counting_anew(slurm, submission):
+    assert [crash(submission) for _ in range(3)] == [True, True, False]
+    slurm.write(slurm.jobs | {"9_1": {"state": "RUNNING", "script": "x"}})
+    assert crash(submission, "9_1")

@@ -1,0 +1,69 @@
+"""Files looked for before anything is queued, and data that have moved since a run was made."""
+
+import dataclasses
+import json
+
+import pytest
+
+from mixlingual.config import DataConfig, EvaluationConfig, ModelConfig, TrainConfig, config_hash, to_plain
+from mixlingual.data.registry import load_corpus
+from mixlingual.evaluation.suite import load_benchmarks
+from mixlingual.prerequisites import check_files
+from mixlingual.records import MixlingualError, RunResult
+from mixlingual.run_record import RunRecord
+
+TEXTS = {"en": "Who?", "de": "Wer?"}
+
+
+def corpus(folder, answer="Ann"):
+    folder.mkdir(parents=True)
+    item = {"id": "1", "query": TEXTS, "passage": {"en": answer, "de": answer}}
+    (folder / "items.jsonl").write_text(json.dumps(item) + "\n")
+    return folder
+
+
+def config_of(root):
+    evaluation = EvaluationConfig(languages=["de", "en"])
+    return TrainConfig(data=DataConfig(name="parallel", root=str(root)), evaluation=evaluation)
+
+
+def finish(folder, config):
+    data = {f"train/{(it := load_corpus(config.data)).name}": it.fingerprint}
+    data |= {benchmark.name: benchmark.fingerprint for benchmark in load_benchmarks(config.evaluation)}
+    result = RunResult("s", "r", to_plain(config), config_hash(config), None, {}, data, {}, {}, {}, {}, {})
+    folder.mkdir()
+    (folder / "result.json").write_text(json.dumps(dataclasses.asdict(result)))
+
+
+def test_a_finished_run_stays_done_where_its_data_have_moved(tmp_path):
+    here = config_of(corpus(tmp_path / "here/train"))
+    finish(tmp_path / "run", here)
+    there = config_of(corpus(tmp_path / "there/train"))
+    assert config_hash(there) == config_hash(here)
+    assert RunRecord(tmp_path / "run", there).is_done()
+
+
+def test_other_data_under_a_new_folder_are_refused(tmp_path):
+    finish(tmp_path / "run", config_of(corpus(tmp_path / "here/train")))
+    there = config_of(corpus(tmp_path / "there/train", answer="Bob"))
+    with pytest.raises(MixlingualError, match=r"was made from other data than data\.root=.*there/train and .* now: train/train\n"):
+        RunRecord(tmp_path / "run", there).is_done()
+    with pytest.raises(MixlingualError, match=r"data\.root=.*nowhere"):
+        RunRecord(tmp_path / "run", config_of(tmp_path / "nowhere")).is_done()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"data": DataConfig(name="parallel", root="nowhere")}, r"data\.root=nowhere holds no"),
+        ({"evaluation": EvaluationConfig(benchmarks=["mlqa_r"], root="nowhere")}, "mlqa-r"),
+        ({"model": ModelConfig(checkpoint="./nowhere")}, "nowhere"),
+    ],
+)
+def test_missing_files_are_named(change, said):
+    with pytest.raises(MixlingualError, match=said):
+        check_files([TrainConfig(), dataclasses.replace(TrainConfig(), **change)])
+
+
+def test_what_is_there_passes(tmp_path):
+    check_files([TrainConfig(), config_of(corpus(tmp_path / "here/train"))])

@@ -33,13 +33,12 @@ def preempt(sweep: Sweep, run: str) -> None:
 
 
 def lose_node(sweep: Sweep, run: str) -> None:
-    """Takes the run's node down. It comes back later: see `Trial`."""
+    """Takes the run's node down, or brings back the one that is down."""
     assert sweep.cluster
     if len(sweep.cluster.nodes_up()) == len(NODES):
         sweep.cluster.lose_node(sweep.node(run))
     else:
-        for node in set(NODES) - set(sweep.cluster.nodes_up()):
-            sweep.cluster.start_node(node)
+        sweep.cluster.repair()
 
 
 def cancel(sweep: Sweep, run: str) -> None:
@@ -88,11 +87,10 @@ class Trial:
         while not self._is_over():
             if self.happened.total() < self._events:
                 self._disturb()
-            elif len(cluster.nodes_up()) < len(NODES):
-                for node in set(NODES) - set(cluster.nodes_up()):
-                    cluster.start_node(node)
+            else:
+                cluster.repair()
             self._keep_driving()
-            time.sleep(0.1)
+            time.sleep(0.3)
             if time.monotonic() > self._give_up:
                 return [f"not done after {FULL_PATIENCE:g} s"]
         return []
@@ -115,9 +113,6 @@ class Trial:
         running = sorted(run for run, state in states.items() if state == "RUNNING" and not self._sweep.is_done(run))
         due = [run for run in running if self._sweep.step(run) >= self._moment]
         if not due:
-            self._moment -= (
-                bool(running) * 0.1
-            )  # where all have yet to begin anew, or are far from it, it comes earlier
             return
         run = self._draw.choice(due)
         step = self._sweep.step(run)
@@ -167,6 +162,7 @@ def _trials(grids: int, events: int, draw: random.Random, cluster: Cluster, fold
         trial = Trial(sweep, draw, events)
         wrong = trial.run() or [f"{r}: {x}" for r in RUNS for x in differences(sweep.of(r), whole.of(r))]
         sweep.stop()
+        cluster.repair()
         cluster.end_jobs()
         same += not wrong
         total += trial.happened

@@ -170,6 +170,11 @@ class Cluster:
         self._end_daemon(node, signal.SIGKILL)
         self.call("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
 
+    def repair(self) -> None:
+        """Brings back the nodes that are down."""
+        for node in sorted(set(NODES) - set(self.nodes_up())):
+            self.start_node(node)
+
     def nodes_up(self) -> list[str]:
         """The nodes whose daemon has not been ended."""
         return [node for node in NODES if node in self.daemons]

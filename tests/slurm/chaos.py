@@ -1,6 +1,6 @@
 """Disturbs grids on a real Slurm at random moments until they are done, and counts those that end with the same bits.
 
-    python -m tests.slurm.chaos [--grids 20] [--events 8] [--seed 0]
+    python -m tests.slurm.chaos [--grids 20] [--events 6] [--seed 0]
 
 Each grid is 2 x 2 tiny cells. Events fall on runs and moments that the seed draws: signals, SIGKILL, requeues,
 preemption, the loss of a node whose processes live on, cancellation, and the death of the driver, which is started
@@ -23,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.slurm.cluster import NODES, Cluster, install
-from tests.slurm.sweeps import FULL_MINUTES, GRID, RUNS, Sweep, differences
+from tests.slurm.sweeps import FULL_PATIENCE, GRID, RUNS, STEPS, Sweep, differences
 
 
 def preempt(sweep: Sweep, run: str) -> None:
@@ -33,13 +33,12 @@ def preempt(sweep: Sweep, run: str) -> None:
 
 
 def lose_node(sweep: Sweep, run: str) -> None:
-    """Takes the run's node down. It comes back later: see `Trial`."""
+    """Takes the run's node down, or brings back the one that is down."""
     assert sweep.cluster
     if len(sweep.cluster.nodes_up()) == len(NODES):
         sweep.cluster.lose_node(sweep.node(run))
     else:
-        for node in set(NODES) - set(sweep.cluster.nodes_up()):
-            sweep.cluster.start_node(node)
+        sweep.cluster.repair()
 
 
 def cancel(sweep: Sweep, run: str) -> None:
@@ -77,7 +76,8 @@ class Trial:
         self._sweep = sweep
         self._draw = draw
         self._events = events
-        self._give_up = time.monotonic() + FULL_MINUTES
+        self._draw_event()
+        self._give_up = time.monotonic() + FULL_PATIENCE
 
     def run(self) -> list[str]:
         """Returns what differs from a grid that was left alone; empty if nothing does."""
@@ -85,24 +85,18 @@ class Trial:
         assert cluster
         self._keep_driving()
         while not self._is_over():
-            self._pause(self._draw.uniform(0.5, 8.0))
             if self.happened.total() < self._events:
                 self._disturb()
-            elif len(cluster.nodes_up()) < len(NODES):
-                for node in set(NODES) - set(cluster.nodes_up()):
-                    cluster.start_node(node)
+            else:
+                cluster.repair()
             self._keep_driving()
+            time.sleep(0.3)
             if time.monotonic() > self._give_up:
-                return [f"not done after {FULL_MINUTES:g} s"]
+                return [f"not done after {FULL_PATIENCE:g} s"]
         return []
 
     def _is_over(self) -> bool:
         return all(self._sweep.is_done(run) for run in RUNS) and self._sweep.drivers[-1].poll() is not None
-
-    def _pause(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while time.monotonic() < until and not self._is_over():
-            time.sleep(0.1)
 
     def _keep_driving(self) -> None:
         """Starts the driver anew where it has ended and work is left."""
@@ -112,28 +106,34 @@ class Trial:
             self.drivers += 1
 
     def _disturb(self) -> None:
-        """Lets one event happen to a run that Slurm is running, if there is any."""
-        cluster = self._sweep.cluster
-        assert cluster
-        event, chance = self._draw.choice(list(EVENTS)), self._draw.random()
-        states = {run: cluster.job(job).get("JobState") for run, job in self._sweep.jobs().items()}
+        """Lets the next event happen, if a run that Slurm is running has come to the step that was drawn for it."""
+        assert self._sweep.cluster
+        jobs = self._sweep.cluster.jobs()
+        states = {run: jobs.get(job, {}).get("JobState") for run, job in self._sweep.jobs().items()}
         running = sorted(run for run, state in states.items() if state == "RUNNING" and not self._sweep.is_done(run))
-        if not running:
+        due = [run for run in running if self._sweep.step(run) >= self._moment]
+        if not due:
             return
-        run = running[int(chance * len(running))]
+        run = self._draw.choice(due)
         step = self._sweep.step(run)
         with contextlib.suppress(subprocess.CalledProcessError, KeyError):  # it ended, or has no process yet
-            EVENTS[event](self._sweep, run)
-            self.happened[event] += 1
-            sys.stdout.write(f"  {event} at {run}, step {step}\n")
+            EVENTS[self._event](self._sweep, run)
+            self.happened[self._event] += 1
+            sys.stdout.write(f"  {self._event} at {run}, step {step}\n")
             sys.stdout.flush()
+            self._draw_event()
+
+    def _draw_event(self) -> None:
+        """What happens next, and the step that its run must have come to; a fifth happen while a run starts."""
+        self._event = self._draw.choice(list(EVENTS))
+        self._moment = max(0.0, self._draw.uniform(-0.2, 0.8)) * STEPS
 
 
 def main() -> None:
     """Runs the trials and prints the tally; exit code 1 if any grid ended otherwise."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--grids", type=int, default=20)
-    parser.add_argument("--events", type=int, default=8, help="in each grid")
+    parser.add_argument("--events", type=int, default=6, help="in each grid")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     install()
@@ -162,6 +162,7 @@ def _trials(grids: int, events: int, draw: random.Random, cluster: Cluster, fold
         trial = Trial(sweep, draw, events)
         wrong = trial.run() or [f"{r}: {x}" for r in RUNS for x in differences(sweep.of(r), whole.of(r))]
         sweep.stop()
+        cluster.repair()
         cluster.end_jobs()
         same += not wrong
         total += trial.happened

@@ -32,7 +32,7 @@ import psutil
 NODES = ("one", "two")
 GRACE = 5
 """Seconds that a preempted job of partition `low` has before it is killed."""
-PATIENCE = 120
+PATIENCE = 300
 """Seconds after which a state that does not come is an error."""
 
 CONFIGURATION = """\
@@ -169,6 +169,11 @@ class Cluster:
         """Takes a node down as a lost network does: its daemon is gone, Slurm gives it up, its jobs' processes live."""
         self._end_daemon(node, signal.SIGKILL)
         self.call("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
+
+    def repair(self) -> None:
+        """Brings back the nodes that are down."""
+        for node in sorted(set(NODES) - set(self.nodes_up())):
+            self.start_node(node)
 
     def nodes_up(self) -> list[str]:
         """The nodes whose daemon has not been ended."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.slurm.cluster import NODES, Cluster, NoSlurmError, install
+from tests.slurm.cluster import Cluster, NoSlurmError, install
 from tests.slurm.sweeps import GRID, RUNS, Sweep
 
 
@@ -31,9 +31,7 @@ def slurm():
 @pytest.fixture
 def cluster(slurm):
     """The cluster, with both nodes idle at the start, and whatever the test leaves there ended."""
-    for node in NODES:
-        if node not in slurm.daemons:
-            slurm.start_node(node)
+    slurm.repair()
     yield slurm
     slurm.end_jobs()
 

@@ -37,7 +37,8 @@ ONE = ("batching.monolingual_ratio=0", "seed=0")
 QUEUED = ("hydra/launcher=submitit_slurm", "hydra.launcher.cpus_per_task=1", "hydra.launcher.poll_s=0.5")
 NOT_RESULT = ("timings", "commit", "commits")
 """What results of equal runs need not share."""
-FULL_MINUTES = 10 * 60.0
+FULL_PATIENCE = 30 * 60.0
+"""Seconds that a whole sweep may take."""
 
 
 @dataclass
@@ -81,7 +82,7 @@ class Sweep:
 
     def run(self, *overrides: str) -> int:
         """The exit code of a driver that is left alone."""
-        return self.start(*overrides).wait(FULL_MINUTES)
+        return self.start(*overrides).wait(FULL_PATIENCE)
 
     def stop(self) -> None:
         """Kills the drivers that are still there."""

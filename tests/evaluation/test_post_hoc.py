@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mixlingual.config import PostHocConfig
+from mixlingual.evaluation.encode import Embedded
 from mixlingual.evaluation.post_hoc import Correction, centering, fit_corrections, lir, shift
 from mixlingual.evaluation.protocol import score_benchmark
 from mixlingual.records import Benchmark, Candidate, DataError, ParallelCorpus, ParallelItem, Query
@@ -29,9 +30,13 @@ def corpus(languages, numbers=range(1000, 1400)):
     return ParallelCorpus("made", tuple(items), tuple(languages), {"s": 1.0}, "f")
 
 
+def embedded(texts, side, label=""):
+    return Embedded(embed(texts, side, label), 0)
+
+
 def fitted(method, languages=("de", "en", "th"), **options):
     config = PostHocConfig(methods=[method], **options)
-    return fit_corrections(corpus(languages), languages, config, embed, normalize=False)[method]
+    return fit_corrections(corpus(languages), languages, config, embedded, normalize=False)[method]
 
 
 def test_centering_by_hand():
@@ -95,7 +100,7 @@ def test_statistics_see_so_many_training_texts_and_nothing_else():
 
     def watched(texts, side, label=""):
         seen.append((side, len(texts), texts[0], texts[-1]))
-        return embed(texts, side)
+        return embedded(texts, side)
 
     config = PostHocConfig(methods=["centering", "centering"], texts=30)
     fit_corrections(corpus(["de", "en"]), ["de", "en"], config, watched, normalize=False)
@@ -108,6 +113,8 @@ def test_a_language_without_training_texts_is_refused():
     with pytest.raises(
         DataError, match=r"post_hoc.data holds 0 texts \(query in th\), too few .* evaluation.languages"
     ):
-        fit_corrections(corpus(["de", "en"]), ["de", "th"], config, embed, normalize=False)
+        fit_corrections(corpus(["de", "en"]), ["de", "th"], config, embedded, normalize=False)
     with pytest.raises(DataError, match=r"0 texts \(passages in both de and fr\)"):
-        fit_corrections(corpus(["de"]), ["de"], PostHocConfig(methods=["shift"], source="fr"), embed, normalize=False)
+        fit_corrections(
+            corpus(["de"]), ["de"], PostHocConfig(methods=["shift"], source="fr"), embedded, normalize=False
+        )

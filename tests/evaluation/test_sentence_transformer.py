@@ -166,8 +166,8 @@ def test_the_library_gives_the_same_embeddings(tmp_path, pooling):
     read = as_published(ModelConfig(checkpoint=str(tmp_path / "model"), pooling="cls" if pooling != "cls" else "mean"))
     encoder, tokenizer = load_encoder(read, None, seed=0)
     for side, prompt in (("query", "query"), ("passage", "document")):
-        ours_ND = encode(
+        ours = encode(
             encoder.eval(), tokenizer, texts, side,
             precision="fp32", batch_tokens=999, device=torch.device("cpu"), description="",
         )  # fmt: skip
-        np.testing.assert_allclose(ours_ND, theirs.encode(texts, prompt_name=prompt), atol=1e-5)
+        np.testing.assert_allclose(ours.embedding_ND, theirs.encode(texts, prompt_name=prompt), atol=1e-5)

@@ -5,7 +5,7 @@ import pytest
 
 from mixlingual.config import PostHocConfig
 from mixlingual.evaluation.encode import Embedded
-from mixlingual.evaluation.post_hoc import Correction, centering, fit_corrections, lir, shift
+from mixlingual.evaluation.post_hoc import Correction, centering, fit_corrections, lir, shift, training_code
 from mixlingual.evaluation.protocol import score_benchmark
 from mixlingual.records import Benchmark, Candidate, DataError, ParallelCorpus, ParallelItem, Query
 
@@ -118,3 +118,15 @@ def test_a_language_without_training_texts_is_refused():
         fit_corrections(
             corpus(["de"]), ["de"], PostHocConfig(methods=["shift"], source="fr"), embedded, normalize=False
         )
+
+
+def test_benchmarks_name_languages_in_their_own_way():
+    known = ["de", "en", "sw", "zh", "xyz_Latn"]
+    codes = {"de": "de", "deu_Latn": "de", "swh_Latn": "sw", "zho_Hans": "zh", "zh_cn": "zh", "xyz_Latn": "xyz_Latn"}
+    assert {code: training_code(code, known) for code in codes} == codes
+    assert training_code("fra_Latn", known) == training_code("fra_Latn", []) == "fra_Latn"
+    config = PostHocConfig(methods=["centering", "shift"])
+    fitted = fit_corrections(corpus(["de", "en"]), ["deu_Latn", "eng_Latn"], config, embedded, normalize=False)
+    assert set(fitted["shift"].maps) == {("passage", "deu_Latn")}
+    moved_ND = fitted["centering"](embed(["de 1", "en 1"], "query"), ["deu_Latn", "eng_Latn"], "query")
+    np.testing.assert_allclose(moved_ND[0], moved_ND[1], atol=1e-4)

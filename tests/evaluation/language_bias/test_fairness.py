@@ -1,12 +1,13 @@
 """Tests over languages: by hand, against scipy where it has them, and at chance."""
 
 import math
+from itertools import permutations, product
 
 import numpy as np
 import pytest
 from scipy.stats import chi2, friedmanchisquare, kstest
 
-from mixlingual.evaluation.language_bias.fairness import concordance, equal_ranks
+from mixlingual.evaluation.language_bias.fairness import MOST_LANGUAGES, concordance, equal_ranks
 
 
 def random_ranks(rng, queries, pool, languages):
@@ -40,9 +41,33 @@ def test_missing_languages_by_hand():
     covariance = np.array([[3.0, -2, -1], [-2, 4, -2], [-1, -2, 3]])
     statistic = adjusted[:2] @ np.linalg.inv(covariance[:2, :2]) @ adjusted[:2]
     test = concordance(rank_QM)
-    assert test.w == pytest.approx(statistic / (1 + 1 + 2))
-    assert test.w < 1, "though A, B, C is the order of every block"
+    assert test.w == pytest.approx(1), "A, B, C is the order of every block"
+    assert test.chance == pytest.approx(2 / statistic)
     assert test.p_value == pytest.approx(chi2.sf(statistic, 2))
+
+
+def test_w_is_the_share_of_the_largest_statistic_that_any_ranks_give():
+    """Every combination of ranks of blocks with other languages missing: the largest W is 1, that of one order."""
+    present = [(0, 1), (1, 2), (0, 2, 3), (2, 3)]
+    values = {}
+    for orders in product(*(permutations(range(1, len(block) + 1)) for block in present)):
+        rank_QM = np.zeros((4, 4), int)
+        for row, (block, order) in enumerate(zip(present, orders)):
+            rank_QM[row, block] = order
+        values[orders] = concordance(rank_QM).w
+    assert len(values) == 2 * 2 * 6 * 2
+    assert max(values.values()) == pytest.approx(1)
+    assert min(values.values()) == pytest.approx(0, abs=0.1)
+    assert sum(value == pytest.approx(1) for value in values.values()) < len(values) / 4
+
+
+def test_w_is_refused_where_many_languages_are_missing():
+    rank_QM = random_ranks(np.random.default_rng(5), 30, 100, MOST_LANGUAGES + 1)
+    assert concordance(rank_QM).w is not None
+    rank_QM[3, 4] = 0
+    test = concordance(rank_QM)
+    assert (test.w, test.chance) == (None, None)
+    assert 0 < test.p_value < 1
 
 
 def test_concordance_of_random_rankings_is_at_chance():

@@ -6,6 +6,7 @@ Shape suffixes: Q queries, M languages, S ranked results of a query.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,19 +14,21 @@ from scipy.stats import chi2, rankdata
 
 from mixlingual.evaluation.metrics import Ranks, Scores
 
+MOST_LANGUAGES = 8
+"""Languages whose orders are all tried, where some are missing."""
+
 
 @dataclass(frozen=True)
 class Concordance:
     """Whether queries agree in the order of languages."""
 
-    w: float
+    w: float | None
     """Kendall's W in [0, 1]: 0 no common order of languages, 1 the same order in every query.
 
-    Where queries miss languages, W may stay below 1 even for one order throughout, by an amount that depends on which
-    are missing: compare encoders on one benchmark, not benchmarks.
+    None where queries miss some of more than `MOST_LANGUAGES`: its largest value is not known there.
     """
-    chance: float
-    """What W is on average where languages do not matter."""
+    chance: float | None
+    """What W is on average where languages do not matter; None with it."""
     p_value: float
     """Of the hypothesis that languages do not matter, by the chi-squared approximation for many queries.
 
@@ -38,7 +41,7 @@ def concordance(rank_QM: Ranks) -> Concordance | None:
 
     Queries are blocks, languages treatments: the test for one relevant candidate in each language, where PEER is
     constant. The statistic is that of Skillings & Mack (1981), which is Friedman's where no language is missing; W is
-    its share of the largest possible value, the sum over queries of their languages less one.
+    its share of the largest value that it can take with these languages missing: see `_largest_statistic`.
 
     Args:
         rank_QM: [Q, M] ranks, 0 where a language is missing. Rows must be independent: one row a question.
@@ -56,10 +59,35 @@ def concordance(rank_QM: Ranks) -> Concordance | None:
     shared_MM = (present_QM.T.astype(np.float64)) @ present_QM
     covariance_MM = np.diag(shared_MM.sum(axis=1)) - shared_MM
     adjusted_M = score_QM.sum(axis=0)
-    statistic = float(adjusted_M @ np.linalg.pinv(covariance_MM, hermitian=True) @ adjusted_M)
+    inverse_MM = np.asarray(np.linalg.pinv(covariance_MM, hermitian=True), np.float64)
+    statistic = float(adjusted_M @ inverse_MM @ adjusted_M)
     freedom = int(np.linalg.matrix_rank(covariance_MM, hermitian=True))
-    largest = int((count_Q1 - 1).sum())
-    return Concordance(statistic / largest, freedom / largest, float(chi2.sf(statistic, freedom)))
+    p_value = float(chi2.sf(statistic, freedom))
+    largest = _largest_statistic(present_QM, inverse_MM)
+    if largest is None:
+        return Concordance(None, None, p_value)
+    return Concordance(statistic / largest, freedom / largest, p_value)
+
+
+def _largest_statistic(present_QM: NDArray[np.bool_], inverse_MM: Scores) -> float | None:
+    """The largest Skillings-Mack statistic over all ranks, by trying every order of languages; None if these are many.
+
+    One order throughout reaches it: the statistic is a convex function of the sum of the queries' scores, so that its
+    maximum is at a vertex of the set of all sums, and there every query sorts its languages by the same numbers.
+    Without missing languages it is the number of queries times the languages less one.
+    """
+    if present_QM.all():
+        return float(present_QM[:, 1:].sum())
+    languages = present_QM.shape[1]
+    if languages > MOST_LANGUAGES:
+        return None
+    order_FM = np.array([order for order in permutations(range(languages)) if order[0] < order[-1]])
+    score_FM = np.zeros(order_FM.shape)
+    for present_M, queries in zip(*np.unique(present_QM, axis=0, return_counts=True)):
+        count = present_M.sum()
+        rank = order_FM[:, present_M].argsort(axis=1).argsort(axis=1) + 1
+        score_FM[:, present_M] += queries * np.sqrt(12 / (count + 1)) * (rank - (count + 1) / 2)
+    return float(((score_FM @ inverse_MM) * score_FM).sum(axis=1).max())
 
 
 @dataclass(frozen=True)

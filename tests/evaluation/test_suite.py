@@ -207,6 +207,7 @@ def test_corrections_of_judged_benchmarks_equal_those_of_vectors(monkeypatch, po
     )
     corpus = ParallelCorpus("made", items, LANGUAGES, {"s": 1.0}, "f")
     monkeypatch.setattr(suite, "load_corpus", lambda config: corpus)
+    monkeypatch.setattr(suite, "encoder_fingerprint", lambda *_: "e")
     encoder = OneHotEncoder()
     encoder.weight.data = torch.nn.functional.normalize(torch.randn(32, 8, generator=torch.manual_seed(0)))
     listed = [Candidate(f"d{n}", "de", str(n)) for n in range(32)]
@@ -215,7 +216,7 @@ def test_corrections_of_judged_benchmarks_equal_those_of_vectors(monkeypatch, po
         queries, "en", Corpus("c/de", "de", lambda: iter(listed), "f"), {f"q{n}": {f"d{n + 3}": 1} for n in range(12)}
     )
     benchmark = JudgedBenchmark("miracl", (task,), ("ndcg@10", "r@100"), "f")
-    config = PostHocConfig(methods=post_hoc, components=2)
+    config = PostHocConfig(methods=post_hoc, components=2, strength=3.0)
     scores = evaluate_encoder(encoder, NumberTokenizer(), [benchmark], EvaluationConfig(), CPU, config)
     weight_ND = encoder.weight.detach().numpy()
 

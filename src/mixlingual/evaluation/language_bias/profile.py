@@ -24,11 +24,6 @@ SHORT_LIST = 10
 PERSISTENCE = 0.9
 """Chance that the reader of `rank_biased_overlap` goes on to the next depth."""
 
-_TOO_MANY = (
-    f"translations are missing, and W is normalised over all orders of at most {fairness.MOST_LANGUAGES} languages; "
-    "restrict evaluation.languages"
-)
-
 QUERY_COLUMNS = (
     "rank_distance", "rank_distance_normalized", "rank_distance_log", "max_rank", "completion@10", "completion@100",
     "own_first", "tlr@10", "delta_ap_own", "delta_ap_other", "own_lift@10", "own_relevant_lift@10",
@@ -145,13 +140,11 @@ class Profile:
         found = {language: test for language, test in tests.items() if test is not None}
         if not found:
             return {}
-        p_values = {language: {"p_value": test.p_value} for language, test in found.items()}
-        known = {language: (test.w, test.chance) for language, test in found.items() if test.w is not None}
-        if len(known) < len(found):
-            return {"refused": _TOO_MANY, "languages": p_values}
-        w, chance = np.array(list(known.values()), dtype=np.float64).mean(axis=0).tolist()
-        rows = {language: {"w": known[language][0], **p_values[language]} for language in found}
-        return {"w": w, "chance": chance, "languages": rows}
+        return {
+            "w": float(np.mean([test.w for test in found.values()])),
+            "chance": float(np.mean([test.chance for test in found.values()])),
+            "languages": {language: {"w": test.w, "p_value": test.p_value} for language, test in found.items()},
+        }
 
     def _peer(self) -> dict[str, float]:
         """PEER's level of results that are not relevant; that of relevant ones is a constant, one in each language."""

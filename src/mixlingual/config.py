@@ -374,7 +374,7 @@ class EvaluationConfig:
         "processes share the work. Null: a temporary folder.",
     )
     wait_minutes: float = option(
-        60.0,
+        180.0,
         "Minutes that a process waits while none of the files that it needs of the others appears; then it fails and "
         "names the first.",
         low=0.0,

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 SHARD_PASSAGES = 65_536
 """Passages of a shard: what a killed encode loses at most, 50 MB at width 384."""
 
-WAIT_MINUTES = 60.0
+WAIT_MINUTES = 180.0
 """How long processes wait for each other's next file."""
 
 _LAYOUT = 2

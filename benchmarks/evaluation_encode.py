@@ -66,7 +66,7 @@ def _ours(
         batch_tokens=EvaluationConfig().batch_tokens,
         device=device,
         description="texts",
-    )
+    ).embedding_ND
 
 
 def _peer(encoder: DualEncoder, tokenizer: TextTokenizer, folder: Path, device: torch.device):  # noqa: ANN202

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from benchmarks.rows import Row
 from mixlingual.evaluation.search import search
-from mixlingual.evaluation.shards import SHARD_PASSAGES, Shards
+from mixlingual.evaluation.shards import SHARD_PASSAGES, open_shards
 
 WIDTH, DEPTH, SEED = 384, 100, 1
 
@@ -50,6 +50,7 @@ def write_shards(folder: Path, size: int) -> None:
         np.save(folder / f"{count:05d}.npy", vector_ND.astype(np.float16))
         np.save(folder / f"{count:05d}.ids.npy", np.array([b"%012d" % n for n in range(start, start + rows)]))
         count += 1
+    (folder / "encoding.json").write_text(json.dumps({"shard_passages": SHARD_PASSAGES}))
     (folder / "complete.json").write_text(json.dumps({"shards": count}))
 
 
@@ -62,7 +63,7 @@ def ours(folder: Path, query_QD: NDArray[np.float32], memory_mib: int) -> Found:
     """Blocked search over the shards."""
     before = _peak_mib()
     start = time.perf_counter()
-    hits = search(query_QD, Shards(folder), DEPTH, memory_mib=memory_mib, device=torch.device("cpu"))
+    hits = search(query_QD, open_shards(folder), DEPTH, memory_mib=memory_mib, device=torch.device("cpu"))
     return Found(time.perf_counter() - start, _peak_mib() - before, hits.position_QK)
 
 
@@ -72,7 +73,7 @@ def faiss_flat(folder: Path, query_QD: NDArray[np.float32], memory_mib: int) -> 
 
     before = _peak_mib()
     index = faiss.IndexFlatIP(WIDTH)
-    for _, vector_ND in Shards(folder).blocks(SHARD_PASSAGES):
+    for _, vector_ND in open_shards(folder).blocks(SHARD_PASSAGES):
         index.add(vector_ND.astype(np.float32))
     start = time.perf_counter()
     position_QK = index.search(query_QD, DEPTH)[1]

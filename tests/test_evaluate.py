@@ -94,7 +94,7 @@ def test_embeddings_and_runs_of_others_get_the_same_table(checkpoint, tmp_path):
         embedding_ND = encode(
             encoder.eval(), tokenizer, [record.text for record in records], side,
             precision="fp32", batch_tokens=16384, device=torch.device("cpu"), description="",
-        )  # fmt: skip
+        ).embedding_ND  # fmt: skip
         np.save(tmp_path / f"atlas.{name}.npy", embedding_ND[::-1])
         (tmp_path / f"atlas.{name}.txt").write_text("".join(f"{identity}\n" for identity in ids[name][::-1]))
     config = config_of(checkpoint, output, **options)
@@ -136,15 +136,17 @@ def test_contradictions_are_reported_together():
         post_hoc=PostHocConfig(methods=["lir"]),
     )  # fmt: skip
     assert [path for path, _ in config.problems()] == [
-        "score_runs", "post_hoc.methods", "evaluation.benchmarks", "evaluation.benchmarks"
+        "score_runs", "post_hoc.methods", "evaluation.benchmarks"
     ]  # fmt: skip
     assert [path for path, _ in EvaluateConfig().problems()] == ["model.checkpoint"]
 
 
-@pytest.mark.parametrize(("benchmarks", "refused"), [(["miracl", "mkqa"], True), (["miracl", "atlas"], False)])
-def test_corrections_need_a_parallel_benchmark(benchmarks, refused):
-    config = EvaluateConfig(
-        model=ModelConfig(checkpoint="x"), evaluation=EvaluationConfig(benchmarks=benchmarks),
-        post_hoc=PostHocConfig(methods=["lir"]),
-    )  # fmt: skip
-    assert [path for path, _ in config.problems()] == ["post_hoc.methods"] * refused
+@pytest.mark.parametrize("foreign", ["precomputed", "score_runs"])
+def test_a_folder_without_what_others_made_is_named(checkpoint, tmp_path, foreign):
+    judged_folders.miracl(tmp_path)
+    config = config_of(
+        checkpoint, tmp_path / "out.json", benchmarks=["miracl"], root=str(tmp_path), languages=["sw", "yo"]
+    )
+    message = r"neither the embeddings of miracl, which start with miracl.queries.npy, nor its runs, miracl/\*.trec"
+    with pytest.raises(MixlingualError, match=message):
+        evaluate(dataclasses.replace(config, **{foreign: str(tmp_path / "nothing")}))

@@ -40,7 +40,7 @@ UNITS = ("sentence", "sentence_in_context", "paragraph")
 
 NOT_COMPUTED = (
     "tracking", "sweep_name", "run_name", "evaluation.batch_tokens", "evaluation.embeddings",
-    "evaluation.search_memory", "evaluation.runs", "trainer.accelerator", "trainer.threads",
+    "evaluation.search_memory", "evaluation.runs", "evaluation.wait_minutes", "trainer.accelerator", "trainer.threads",
     "trainer.workers", "trainer.log_every", "trainer.activation_gib", "trainer.checkpoint_steps",
     "trainer.checkpoint_minutes", "trainer.keep_checkpoints", "trainer.save_model",
     "loss.score_rows", "data.root", "evaluation.root",
@@ -372,6 +372,12 @@ class EvaluationConfig:
         "model.max_passage_length from the end; or the whole paragraph. Scores of different units do not compare.",
         choices=UNITS,
     )
+    cutoffs: list[int] = option(
+        [],
+        "Further depths k of ndcg@k and r@k of parallel benchmarks, beside ndcg@10 and r@1, r@10, r@100. Judged "
+        "benchmarks keep their official measures.",
+        low=1,
+    )
     precision: str = option(
         "fp32", "Number format of the encoder; scores are always fp32.", choices=("fp32", "bf16", "fp16")
     )
@@ -382,6 +388,12 @@ class EvaluationConfig:
         None,
         "Folder that keeps encoded passages of judged benchmarks, so that a killed encode goes on and several "
         "processes share the work. Null: a temporary folder.",
+    )
+    wait_minutes: float = option(
+        180.0,
+        "Minutes that a process waits while none of the files that it needs of the others appears; then it fails and "
+        "names the first.",
+        low=0.0,
     )
     runs: str | None = option(
         None, "Folder that receives the 100 best of every query as TREC runs, and qrels. Null: none."
@@ -511,7 +523,8 @@ class EvaluateConfig:
     precomputed: str | None = option(
         None,
         "Folder of embeddings that another program made, to score in place of an encoder: BENCHMARK.queries.npy and "
-        ".txt, BENCHMARK.candidates.npy and .txt. Null: encode with `model`.",
+        ".txt, BENCHMARK.candidates.npy and .txt, for judged ones BENCHMARK/LANGUAGE.npy and .txt. Null: encode with "
+        "`model`.",
     )
     score_runs: str | None = option(
         None,
@@ -525,18 +538,9 @@ class EvaluateConfig:
             yield "score_runs", "embeddings or runs can be scored, not both; set precomputed or score_runs to null"
         if self.post_hoc.methods and (self.precomputed is not None or self.score_runs is not None):
             yield "post_hoc.methods", "corrections need an encoder; set precomputed and score_runs to null"
-        if self.post_hoc.methods and set(self.evaluation.benchmarks) <= set(JUDGED_BENCHMARKS):
-            yield (
-                "post_hoc.methods",
-                (
-                    "corrections are scored on parallel benchmarks only; add one to evaluation.benchmarks, or set "
-                    "post_hoc.methods=[]"
-                ),
-            )
-        for name, value, judged in (("precomputed", self.precomputed, True), ("score_runs", self.score_runs, False)):
-            unfit = [known for known in self.evaluation.benchmarks if (known in JUDGED_BENCHMARKS) == judged]
-            if value is not None and unfit:
-                yield "evaluation.benchmarks", f"{name} cannot score {', '.join(unfit)}; leave them out"
+        unfit = [name for name in self.evaluation.benchmarks if name not in JUDGED_BENCHMARKS]
+        if self.score_runs is not None and unfit:
+            yield "evaluation.benchmarks", f"score_runs cannot score {', '.join(unfit)}; leave them out"
         if self.model.checkpoint is None and self.precomputed is None and self.score_runs is None:
             yield "model.checkpoint", "evaluation needs a trained encoder; set model.checkpoint=FOLDER_OR_HUB_ID"
         if self.post_hoc.methods and self.post_hoc.data.name == "parallel" and self.post_hoc.data.root is None:

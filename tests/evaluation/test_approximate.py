@@ -5,12 +5,13 @@ import sys
 import numpy as np
 import pytest
 import torch
+from embedding_fixture import by_text, source
 
 pytest.importorskip("faiss", reason="needs faiss")
 
 from mixlingual.config import EvaluationConfig
 from mixlingual.evaluation.approximate import _parts, approximate_search
-from mixlingual.evaluation.judged import score_judged
+from mixlingual.evaluation.judged import AS_IS, score_judged
 from mixlingual.evaluation.search import search
 from mixlingual.evaluation.shards import encode_corpus
 from mixlingual.records import Candidate, Corpus, JudgedBenchmark, JudgedTask, MixlingualError, Query
@@ -26,7 +27,7 @@ def embed(texts, side="passage", label=""):
 
 @pytest.fixture
 def shards(tmp_path):
-    return encode_corpus(CORPUS, embed, tmp_path, "e", shard_passages=700)
+    return encode_corpus(CORPUS, by_text(embed), tmp_path, "e", shard_passages=700)
 
 
 @pytest.mark.parametrize("kind", ["ivf", "ivf_pq"])
@@ -48,7 +49,7 @@ def test_results_say_how_they_were_searched():
     task = JudgedTask(queries, "sw", CORPUS, {query.id: {f"d{int(query.text):04}": 1} for query in queries})
     benchmark = JudgedBenchmark("made", (task,), ("ndcg@10", "r@100"), "f")
     found = {
-        how: score_judged(benchmark, embed, "e", EvaluationConfig(search=how, probes=1), CPU).metrics
+        how: score_judged(benchmark, source(embed), "e", EvaluationConfig(search=how, probes=1), CPU)[AS_IS].metrics
         for how in ("exact", "ivf")
     }
     assert (found["exact"]["search"], found["exact"]["search_recall@100"]) == ("exact", 1)
@@ -62,7 +63,7 @@ def test_places_that_stay_empty_are_left_out():
     small = Corpus("small", "sw", lambda: (Candidate(f"d{n:04}", "sw", str(n)) for n in range(640)), "f")
     task = JudgedTask((Query("q", "sw", "5", "q"),), "sw", small, {"q": {"d0005": 1}})
     benchmark = JudgedBenchmark("made", (task,), ("ndcg@10",), "f")
-    metrics = score_judged(benchmark, embed, "e", EvaluationConfig(search="ivf", probes=1), CPU).metrics
+    metrics = score_judged(benchmark, source(embed), "e", EvaluationConfig(search="ivf", probes=1), CPU)[AS_IS].metrics
     assert metrics["mono"]["ndcg@10"] == 1
     assert metrics["search_recall@100"] < 1
 
@@ -73,7 +74,7 @@ def test_parts_divide_the_width():
 
 def test_a_corpus_too_small_for_faiss_says_what_to_do(tmp_path):
     small = Corpus("small", "sw", lambda: (Candidate(f"d{n}", "sw", str(n)) for n in range(100)), "f")
-    shards = encode_corpus(small, embed, tmp_path, "e")
+    shards = encode_corpus(small, by_text(embed), tmp_path, "e")
     with pytest.raises(
         MixlingualError, match=r"search 100 passages by evaluation\.search=ivf_pq .* set .*=ivf or exact"
     ):

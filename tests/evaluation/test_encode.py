@@ -18,8 +18,9 @@ TEXTS = ["a long text with many letters in it", "short", "", "short", "middle of
 class LetterTokenizer:
     """Each letter is a token, after one token that tells the side."""
 
-    def encode(self, texts, side):
-        return [[1 if side == "query" else 2, *(3 + ord(letter) % 50 for letter in text)] for text in texts]
+    def encode_marked(self, texts, side):
+        ids = [[1 if side == "query" else 2, *(3 + ord(letter) % 50 for letter in text)] for text in texts]
+        return ids, [text in ("short", "a") for text in texts]
 
 
 class RandomEncoder(torch.nn.Module):
@@ -40,10 +41,12 @@ class RandomEncoder(torch.nn.Module):
 
 
 def run(encoder, texts, side="query", precision="fp32", batch_tokens=64):
-    return encode(
+    embedded = encode(
         encoder, LetterTokenizer(), texts, side,
         precision=precision, batch_tokens=batch_tokens, device=CPU, description="toy queries",
     )  # fmt: skip
+    assert embedded.cut == sum(text in ("short", "a") for text in texts), "each text counts, equal ones too"
+    return embedded.embedding_ND
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 20, 64, 10_000])

@@ -4,10 +4,11 @@ import ir_measures
 import numpy as np
 import pytest
 import torch
+from embedding_fixture import source
 from ir_measures import RR, R, nDCG
 
 from mixlingual.config import EvaluationConfig
-from mixlingual.evaluation.judged import Share, score_judged
+from mixlingual.evaluation.judged import AS_IS, Share, score_judged
 from mixlingual.evaluation.judged_metrics import ndcg_at_10, recall_at_100, reciprocal_rank_at_100, tokens
 from mixlingual.records import Candidate, Corpus, DataError, JudgedBenchmark, JudgedTask, MixlingualError, Query
 
@@ -34,7 +35,7 @@ def made(rng, code="sw", passages=300, queries=25, name="made"):
 
 def score(tasks, measures=MEASURES, **options):
     benchmark = JudgedBenchmark("made", tuple(tasks), measures, "f", **options)
-    return score_judged(benchmark, embed, "encoding", CONFIG, CPU)
+    return score_judged(benchmark, source(embed), "encoding", CONFIG, CPU)[AS_IS]
 
 
 def test_scores_equal_a_trec_evaluator(tmp_path):
@@ -115,29 +116,29 @@ def test_each_corpus_is_encoded_once_and_searched_once():
         seen.append((side, len(texts), label))
         return embed(texts, side, label)
 
-    score_judged(JudgedBenchmark("made", (sw, other), MEASURES, "f"), watched, "e", CONFIG, CPU)
-    assert [(side, size) for side, size, _ in seen] == [("passage", 300), ("query", 25), ("query", 25)]
+    score_judged(JudgedBenchmark("made", (sw, other), MEASURES, "f"), source(watched), "e", CONFIG, CPU)
+    assert [(side, size) for side, size, _ in seen] == [("query", 25), ("query", 25), ("passage", 300)]
 
 
 def test_encoded_passages_are_kept_for_the_same_encoder(tmp_path):
     task, _ = made(np.random.default_rng(3))
     config = EvaluationConfig(embeddings=str(tmp_path))
     benchmark = JudgedBenchmark("made", (task,), MEASURES, "f")
-    first = score_judged(benchmark, embed, "one", config, CPU)
+    first = score_judged(benchmark, source(embed), "one", config, CPU)[AS_IS]
 
     def no_passages(texts, side, label):
         assert side == "query"
         return embed(texts, side, label)
 
-    assert score_judged(benchmark, no_passages, "one", config, CPU).metrics == first.metrics
+    assert score_judged(benchmark, source(no_passages), "one", config, CPU)[AS_IS].metrics == first.metrics
     with pytest.raises(AssertionError):
-        score_judged(benchmark, no_passages, "another", config, CPU)
+        score_judged(benchmark, source(no_passages), "another", config, CPU)
     changed = JudgedTask(task.queries, "sw", Corpus("made/sw", "sw", task.corpus.read, "other"), task.qrels)
     with pytest.raises(MixlingualError, match="holds the embeddings of"):
-        score_judged(JudgedBenchmark("made", (changed,), MEASURES, "f"), embed, "one", config, CPU)
+        score_judged(JudgedBenchmark("made", (changed,), MEASURES, "f"), source(embed), "one", config, CPU)
     (tmp_path / "one/made/sw/complete.json").rename(tmp_path / "complete.json")
     (tmp_path / "complete.json").rename(tmp_path / "one/made/sw/complete.json")
-    assert score_judged(benchmark, embed, "one", config, CPU, Share(1, 2)) is None
+    assert score_judged(benchmark, source(embed), "one", config, CPU, Share(1, 2)) == {}
 
 
 def test_a_passage_id_that_comes_twice_is_refused():
@@ -163,12 +164,14 @@ def test_answers_count_as_whole_words_within_a_depth():
     queries = tuple(Query(name, "de", "", name) for name in asked)
     task = JudgedTask(queries, "de", corpus, {}, asked)
     benchmark = JudgedBenchmark("mkqa", (task,), ("answer_recall@20", "answer_recall@100"), "f")
-    table = score_judged(benchmark, by_number, "e", CONFIG, CPU).per_query.set_index("query")
+    table = score_judged(benchmark, source(by_number), "e", CONFIG, CPU)[AS_IS].per_query.set_index("query")
     assert table["answer_recall@20"].tolist() == [0, 0, 0, 0], "the passage is the 21st"
     assert table["answer_recall@100"].tolist() == [1, 0, 1, 0]
     texts["d10"] = texts.pop("d09")
     texts["d09"] = ""
-    assert score_judged(benchmark, by_number, "e", CONFIG, CPU).per_query["answer_recall@20"].tolist() == [1, 0, 0, 0]
+    assert score_judged(benchmark, source(by_number), "e", CONFIG, CPU)[AS_IS].per_query[
+        "answer_recall@20"
+    ].tolist() == [1, 0, 0, 0]
 
 
 def test_words_are_decomposed_and_lower_case():

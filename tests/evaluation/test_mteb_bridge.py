@@ -46,7 +46,7 @@ def test_sides_have_their_prefixes():
             encoder, tokenizer, ["a b", "c", "d"], side,
             precision="fp32", batch_tokens=999, device=torch.device("cpu"), description="",
         )  # fmt: skip
-        np.testing.assert_allclose(found, expected, atol=1e-6)
+        np.testing.assert_allclose(found, expected.embedding_ND, atol=1e-6)
     np.testing.assert_allclose(bridge.similarity(found, found).diagonal(), bridge.similarity_pairwise(found, found))
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from mixlingual.config import PostHocConfig
-from mixlingual.evaluation.post_hoc import Correction, centering, fit_corrections, lir, shift
+from mixlingual.evaluation.encode import Embedded
+from mixlingual.evaluation.post_hoc import Correction, centering, fit_corrections, lir, shift, training_code
 from mixlingual.evaluation.protocol import score_benchmark
 from mixlingual.records import Benchmark, Candidate, DataError, ParallelCorpus, ParallelItem, Query
 
@@ -29,9 +30,13 @@ def corpus(languages, numbers=range(1000, 1400)):
     return ParallelCorpus("made", tuple(items), tuple(languages), {"s": 1.0}, "f")
 
 
+def embedded(texts, side, label=""):
+    return Embedded(embed(texts, side, label), 0)
+
+
 def fitted(method, languages=("de", "en", "th"), **options):
     config = PostHocConfig(methods=[method], **options)
-    return fit_corrections(corpus(languages), languages, config, embed, normalize=False)[method]
+    return fit_corrections(corpus(languages), languages, config, embedded, normalize=False)[method]
 
 
 def test_centering_by_hand():
@@ -95,7 +100,7 @@ def test_statistics_see_so_many_training_texts_and_nothing_else():
 
     def watched(texts, side, label=""):
         seen.append((side, len(texts), texts[0], texts[-1]))
-        return embed(texts, side)
+        return embedded(texts, side)
 
     config = PostHocConfig(methods=["centering", "centering"], texts=30)
     fit_corrections(corpus(["de", "en"]), ["de", "en"], config, watched, normalize=False)
@@ -108,6 +113,20 @@ def test_a_language_without_training_texts_is_refused():
     with pytest.raises(
         DataError, match=r"post_hoc.data holds 0 texts \(query in th\), too few .* evaluation.languages"
     ):
-        fit_corrections(corpus(["de", "en"]), ["de", "th"], config, embed, normalize=False)
+        fit_corrections(corpus(["de", "en"]), ["de", "th"], config, embedded, normalize=False)
     with pytest.raises(DataError, match=r"0 texts \(passages in both de and fr\)"):
-        fit_corrections(corpus(["de"]), ["de"], PostHocConfig(methods=["shift"], source="fr"), embed, normalize=False)
+        fit_corrections(
+            corpus(["de"]), ["de"], PostHocConfig(methods=["shift"], source="fr"), embedded, normalize=False
+        )
+
+
+def test_benchmarks_name_languages_in_their_own_way():
+    known = ["de", "en", "sw", "zh", "xyz_Latn"]
+    codes = {"de": "de", "deu_Latn": "de", "swh_Latn": "sw", "zho_Hans": "zh", "zh_cn": "zh", "xyz_Latn": "xyz_Latn"}
+    assert {code: training_code(code, known) for code in codes} == codes
+    assert training_code("fra_Latn", known) == training_code("fra_Latn", []) == "fra_Latn"
+    config = PostHocConfig(methods=["centering", "shift"])
+    fitted = fit_corrections(corpus(["de", "en"]), ["deu_Latn", "eng_Latn"], config, embedded, normalize=False)
+    assert set(fitted["shift"].maps) == {("passage", "deu_Latn")}
+    moved_ND = fitted["centering"](embed(["de 1", "en 1"], "query"), ["deu_Latn", "eng_Latn"], "query")
+    np.testing.assert_allclose(moved_ND[0], moved_ND[1], atol=1e-4)

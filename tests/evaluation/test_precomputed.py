@@ -1,11 +1,15 @@
-"""Embeddings from files: any order of rows, and every kind of bad input."""
+"""Embeddings from files: order of rows, the same scores as from an encoder, and every kind of bad input."""
 
 import numpy as np
 import pytest
+import torch
+from embedding_fixture import source
 
-from mixlingual.evaluation.precomputed import read_embeddings
+from mixlingual.config import EvaluationConfig
+from mixlingual.evaluation.judged import AS_IS, score_judged
+from mixlingual.evaluation.precomputed import JudgedEmbeddings, read_embeddings
 from mixlingual.evaluation.protocol import score_benchmark
-from mixlingual.records import Benchmark, Candidate, DataError, Query
+from mixlingual.records import Benchmark, Candidate, Corpus, DataError, JudgedBenchmark, JudgedTask, Query
 
 BENCHMARK = Benchmark(
     "toy", ("de", "en"),
@@ -48,8 +52,12 @@ def test_ids_end_at_line_feeds_only(folder):
             r"lacks 1 of 3 ids, the first is 'en/0'; it holds \['en/1'\]",
         ),
         ("toy.candidates.txt", "en/1\nother\n", r"toy.candidates.npy: got float32 of shape \[4, 2\] with 2 ids"),
-        ("toy.queries.npy", np.array([[1, 2], [3, 4]]), r"toy.queries.npy: got int64 of shape \[2, 2\] with 2 ids"),
-        ("toy.queries.npy", np.array([1.0, 2.0]), r"toy.queries.npy: got float64 of shape \[2\] with 2 ids"),
+        (
+            "toy.queries.npy",
+            np.array([[1, 2], [3, 4]]),
+            r"toy.queries.npy: got int64 of shape \[2, 2\]; expected a row",
+        ),
+        ("toy.queries.npy", np.array([1.0, 2.0]), r"toy.queries.npy: got float64 of shape \[2\]; expected a row"),
         ("toy.queries.npy", np.array([{}, []], dtype=object), r"toy.queries.npy and toy.queries.txt are needed"),
         ("toy.queries.npy", None, r"toy.queries.npy and toy.queries.txt are needed \(.*No such file"),
     ],
@@ -72,3 +80,83 @@ def test_embeddings_of_two_widths_or_with_nan_are_refused_when_scored(folder):
     np.save(folder / "toy.queries.npy", np.array([[np.nan, 0], [1, 0]], np.float32))
     with pytest.raises(DataError, match=r"toy: 1 of 2 query embeddings hold NaN or infinity, first that of q \(en\)"):
         score_benchmark(BENCHMARK, *read_embeddings(BENCHMARK, folder))
+
+
+WIDTH, PASSAGES = 4, 30
+
+
+def judged():
+    """Two languages asked in one corpus; texts are numbers."""
+    listed = [Candidate(f"d{n}", "sw", str(n)) for n in range(PASSAGES)]
+    corpus = Corpus("toy/sw", "sw", lambda: iter(listed), "f")
+    tasks = [
+        JudgedTask(
+            tuple(Query(f"q{n}", code, str(100 + n), f"q{n}") for n in range(5)),
+            code,
+            corpus,
+            {f"q{n}": {f"d{n}": 1} for n in range(5)},
+        )
+        for code in ("sw", "en")
+    ]
+    return JudgedBenchmark("toy", tuple(tasks), ("ndcg@10", "r@100"), "f")
+
+
+def by_number(texts, side="passage", label=""):
+    return np.array([np.random.default_rng(int(text)).standard_normal(WIDTH) for text in texts], np.float32)
+
+
+@pytest.fixture
+def judged_folder(tmp_path):
+    """Queries in another order, and a passage that the corpus does not have."""
+    ids = [f"{code}/q{n}" for n in reversed(range(5)) for code in ("en", "sw")]
+    np.save(tmp_path / "toy.queries.npy", by_number([str(100 + int(identity[-1])) for identity in ids]))
+    (tmp_path / "toy.queries.txt").write_text("".join(f"{identity}\n" for identity in ids))
+    (tmp_path / "toy").mkdir()
+    numbers = [*range(10), 999, *range(10, PASSAGES)]
+    np.save(tmp_path / "toy/sw.npy", by_number(list(map(str, numbers))))
+    (tmp_path / "toy/sw.txt").write_text("".join(f"d{n}\n" for n in numbers))
+    return tmp_path
+
+
+def score_files(folder, **options):
+    files = JudgedEmbeddings(judged(), folder)
+    return score_judged(judged(), files, files.encoding(), EvaluationConfig(**options), torch.device("cpu"))[AS_IS]
+
+
+def test_judged_embeddings_score_as_the_encoder_that_made_them(judged_folder):
+    plain = score_judged(judged(), source(by_number), "e", EvaluationConfig(), torch.device("cpu"))[AS_IS]
+    found = score_files(judged_folder)
+    assert found.per_query.equals(plain.per_query)
+    assert 0 < found.metrics["mono"]["ndcg@10"] < 1
+    assert (plain.metrics["passages_cut"], plain.metrics["queries_cut"]) == (0, 0)
+    assert not {"passages_cut", "queries_cut"} & set(found.metrics), "nobody knows what another program cut"
+
+
+def test_changed_files_are_not_taken_for_those_encoded_before(judged_folder, tmp_path):
+    first = score_files(judged_folder, embeddings=str(tmp_path / "kept")).per_query
+    np.save(judged_folder / "toy/sw.npy", np.load(judged_folder / "toy/sw.npy")[::-1])
+    assert not score_files(judged_folder, embeddings=str(tmp_path / "kept")).per_query.equals(first)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("toy/sw.txt", "".join(f"d{n}\n" for n in range(29)), r"sw.txt lacks the passage 'd29'"),
+        ("toy/sw.txt", "".join(f"d{n}\n" for n in [1, 0, *range(2, 30)]), r"lacks the passage 'd1', or has it before"),
+        ("toy/sw.npy", np.ones((20, WIDTH), np.float32), r"sw.npy: got float32 of shape \[20, 4\] with 31 ids"),
+        ("toy/sw.npy", np.ones((31, 3), np.float32), r"sw.npy: got embeddings of width 3; .* have 4"),
+        ("toy/sw.npy", np.full((31, WIDTH), np.inf, np.float32), r"sw.npy: 30 embeddings hold NaN .* d0"),
+        ("toy/sw.npy", np.ones((31, WIDTH), int), r"sw.npy: got int64 of shape"),
+        ("toy/sw.npy", None, r"toy/sw.npy and sw.txt are needed \(.*No such file"),
+        ("toy.queries.txt", "x\n" * 10, r"toy.queries.txt: the id 'x' comes twice"),
+        ("toy.queries.npy", np.full((10, WIDTH), np.nan, np.float32), r"toy.queries.npy: 10 embeddings .* sw/q0"),
+    ],
+)
+def test_bad_judged_files_are_refused(judged_folder, name, content, message):
+    (judged_folder / name).unlink()
+    if isinstance(content, str):
+        (judged_folder / name).write_text(content)
+    elif content is not None:
+        np.save(judged_folder / name, content)
+    with pytest.raises(DataError, match=message):
+        score_files(judged_folder)

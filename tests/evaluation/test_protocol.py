@@ -210,11 +210,19 @@ def test_a_trec_evaluator_agrees_whatever_the_ties():
         for name, query_D in zip(names, query_QD)
         for candidate, score in zip(benchmark.candidates, candidate_ND @ query_D)
     ]
-    measures = {"rr": RR, "ndcg@10": nDCG @ 10, "r@1": R @ 1, "r@10": R @ 10, "r@100": R @ 100}
+    measures = {
+        "rr": RR,
+        "ndcg@10": nDCG @ 10,
+        "r@1": R @ 1,
+        "r@10": R @ 10,
+        "r@100": R @ 100,
+        "ndcg@3": nDCG @ 3,
+        "r@3": R @ 3,
+    }
     expected = {(str(m.measure), m.query_id): m.value for m in ir_measures.iter_calc(measures.values(), qrels, run)}
-    pooled = protocol._per_query(benchmark, ranking.rank(benchmark, query_QD, candidate_ND, 1), {})
+    pooled = protocol._per_query(benchmark, ranking.rank(benchmark, query_QD, candidate_ND, 1), {}, (3,))
     pooled = pooled[pooled["setting"] == "multi"]
-    assert len(expected) == 5 * len(pooled)
+    assert len(expected) == len(measures) * len(pooled)
     for row in pooled.to_dict("records"):
         for column, measure in measures.items():
             name = f"{row['query']}/{row['query_language']}"

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from embedding_fixture import by_text
 
 from mixlingual.evaluation import search as search_module
 from mixlingual.evaluation.search import search
@@ -24,7 +25,7 @@ def made(tmp_path, rng, size, levels, shard_passages=40):
         return embedding_ND[[int(text) for text in texts]]
 
     corpus = Corpus("made", "sw", read, "f")
-    return encode_corpus(corpus, embed, tmp_path, "e", shard_passages=shard_passages), embedding_ND, ids
+    return encode_corpus(corpus, by_text(embed), tmp_path, "e", shard_passages=shard_passages), embedding_ND, ids
 
 
 def reference(query_QD, embedding_ND, ids, k):
@@ -80,7 +81,9 @@ def test_what_waits_is_sorted_in_before_it_outgrows_the_results(tmp_path, monkey
     plain = search_module._Best.merge
     monkeypatch.setattr(search_module._Best, "merge", lambda self: longest.append(self._waiting) or plain(self))
     corpus = Corpus("rising", "sw", lambda: (Candidate(f"d{n:04}", "sw", str(n)) for n in range(400)), "f")
-    shards = encode_corpus(corpus, lambda texts: np.array([[int(t) / 512] for t in texts], np.float32), tmp_path, "e")
+    shards = encode_corpus(
+        corpus, by_text(lambda texts: np.array([[int(t) / 512] for t in texts], np.float32)), tmp_path, "e"
+    )
     hits = search(np.ones((3, 1), np.float32), shards, 5, memory_mib=1, device=CPU)
     np.testing.assert_array_equal(hits.position_QK, [[399, 398, 397, 396, 395]] * 3)
     assert max(longest) <= 3 * 5 + 3 * 10
@@ -96,7 +99,7 @@ def test_a_collapsed_encoder_takes_no_more_memory(tmp_path, monkeypatch):
     embedding_ND[-5:, 1] = [2, 3, 5, 4, 6]
     ids = [f"d{name}" for name in np.random.default_rng(0).permutation(4000)[:400]]
     corpus = Corpus("collapsed", "sw", lambda: (Candidate(name, "sw", str(n)) for n, name in enumerate(ids)), "f")
-    shards = encode_corpus(corpus, lambda texts: embedding_ND[[int(text) for text in texts]], tmp_path, "e")
+    shards = encode_corpus(corpus, by_text(lambda texts: embedding_ND[[int(text) for text in texts]]), tmp_path, "e")
     query_QD = np.array([[1, 0], [1, 1], [0, 2]], np.float32)
     hits = search(query_QD, shards, 3, memory_mib=1, device=CPU)
     scores, positions = reference(query_QD, embedding_ND, ids, 3)

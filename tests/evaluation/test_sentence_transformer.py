@@ -1,9 +1,11 @@
 """Models of sentence-transformers: what their files say, and the same embeddings as the library gives."""
 
+import dataclasses
 import json
 import logging
 from importlib.util import find_spec
 
+import huggingface_hub
 import numpy as np
 import pytest
 import torch
@@ -11,10 +13,11 @@ from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from mixlingual.config import ModelConfig, ScratchConfig
 from mixlingual.data.sources.atlas import atlas_corpus
-from mixlingual.evaluation import sentence_transformer
 from mixlingual.evaluation.encode import encode
 from mixlingual.evaluation.sentence_transformer import as_published
+from mixlingual.model import hub as hub_module
 from mixlingual.model.export import save_encoder
+from mixlingual.model.hub import as_saved
 from mixlingual.model.load import load_encoder
 from mixlingual.records import MixlingualError
 from mixlingual.run import corpus_texts
@@ -118,36 +121,73 @@ def hub(monkeypatch, folder):
             raise EntryNotFoundError(name)
         return str(folder / name)
 
-    monkeypatch.setattr(sentence_transformer, "hf_hub_download", download)
+    monkeypatch.setattr(hub_module.huggingface_hub, "hf_hub_download", download)
     return ModelConfig(checkpoint="owner/model", pooling="cls", query_prefix="mine: ")
 
 
-def test_our_own_model_on_the_hub_is_read_as_any_other(tmp_path, monkeypatch):
+def test_a_model_of_the_hub_is_read_as_a_folder(tmp_path, monkeypatch):
     write(tmp_path, prompts={"query": "q: ", "document": "d: "})
-    (tmp_path / "mixlingual.json").write_text("{}")
     read = as_published(hub(monkeypatch, tmp_path))
     assert (read.checkpoint, read.pooling, read.query_prefix, read.passage_prefix) == (
         "owner/model", "mean", "q: ", "d: "
     )  # fmt: skip
 
 
+def test_our_own_model_on_the_hub_keeps_all_that_it_was_saved_with(tmp_path, monkeypatch):
+    write(tmp_path, prompts={"query": "q: ", "document": "d: "})
+    options = {
+        "pooling": "last", "normalize": True, "query_prefix": "own: ", "passage_prefix": "", "max_query_length": 33,
+        "max_passage_length": 77, "layers": None,
+    }  # fmt: skip
+    (tmp_path / "mixlingual.json").write_text(json.dumps(options | {"temperature": 0.05}))
+    config = hub(monkeypatch, tmp_path)
+    assert as_published(config) == config, "left to as_saved"
+    assert as_saved(config) == dataclasses.replace(config, **options)
+
+
 def test_a_model_of_the_hub_without_such_files_stays_as_it_is(tmp_path, monkeypatch):
     config = hub(monkeypatch, tmp_path)
     assert as_published(config) == config
+    assert as_saved(config) == config
 
 
-@pytest.mark.parametrize(
-    "error", [LocalEntryNotFoundError("offline\nsee the docs"), ConnectionError("offline"), ValueError("offline")]
-)
-def test_a_hub_that_cannot_be_asked_is_an_error(monkeypatch, error):
+ERRORS = [LocalEntryNotFoundError("offline\nsee the docs"), ConnectionError("offline"), ValueError("offline")]
+
+
+def offline(monkeypatch, tmp_path, error=ERRORS[0]):
+    """No network, and an empty cache."""
+
     def download(*_, **__):
         raise error
 
-    monkeypatch.setattr(sentence_transformer, "hf_hub_download", download)
-    with pytest.raises(
-        MixlingualError, match=r"for its modules.json \(offline\): .* set model.checkpoint to its folder"
-    ):
-        as_published(ModelConfig(checkpoint="owner/model"))
+    monkeypatch.setattr(hub_module.huggingface_hub, "hf_hub_download", download)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    return ModelConfig(checkpoint="owner/model", pooling="cls")
+
+
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("read", [as_published, as_saved])
+def test_a_hub_that_cannot_be_asked_is_an_error(monkeypatch, tmp_path, read, error):
+    with pytest.raises(MixlingualError, match=r"hub did not give it: offline .*then set model.checkpoint=FOLDER"):
+        read(offline(monkeypatch, tmp_path, error))
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_cached_model_without_modules_is_used_offline(monkeypatch, tmp_path, caplog, known):
+    """In the layout of the hub's cache; `known`: an earlier request found that the repository lacks the files."""
+    config = offline(monkeypatch, tmp_path)
+    model, commit = tmp_path / "models--owner--model", "a" * 40
+    for path, text in (("refs/main", commit), (f"snapshots/{commit}/config.json", "{}")):
+        (model / path).parent.mkdir(parents=True, exist_ok=True)
+        (model / path).write_text(text)
+    if known:
+        (model / ".no_exist" / commit).mkdir(parents=True)
+        for name in ("modules.json", "mixlingual.json"):
+            (model / ".no_exist" / commit / name).touch()
+    assert as_published(config) == as_saved(config) == config
+    assert ("whether owner/model has a modules.json" in caplog.text) is not known
+    with pytest.raises(MixlingualError, match="hub did not give it"):
+        as_published(dataclasses.replace(config, revision="other"))
 
 
 @pytest.mark.skipif(find_spec("sentence_transformers") is None, reason="needs sentence-transformers")
@@ -166,8 +206,8 @@ def test_the_library_gives_the_same_embeddings(tmp_path, pooling):
     read = as_published(ModelConfig(checkpoint=str(tmp_path / "model"), pooling="cls" if pooling != "cls" else "mean"))
     encoder, tokenizer = load_encoder(read, None, seed=0)
     for side, prompt in (("query", "query"), ("passage", "document")):
-        ours_ND = encode(
+        ours = encode(
             encoder.eval(), tokenizer, texts, side,
             precision="fp32", batch_tokens=999, device=torch.device("cpu"), description="",
         )  # fmt: skip
-        np.testing.assert_allclose(ours_ND, theirs.encode(texts, prompt_name=prompt), atol=1e-5)
+        np.testing.assert_allclose(ours.embedding_ND, theirs.encode(texts, prompt_name=prompt), atol=1e-5)

@@ -8,10 +8,22 @@ import torch
 
 from mixlingual.config import EvaluationConfig, PostHocConfig
 from mixlingual.evaluation import suite
+from mixlingual.evaluation.encode import CutTexts, Embedded
 from mixlingual.evaluation.judged import Share
+from mixlingual.evaluation.post_hoc import fit_corrections
 from mixlingual.evaluation.protocol import PER_QUERY_COLUMNS
 from mixlingual.evaluation.suite import evaluate_encoder, load_benchmarks
-from mixlingual.records import Benchmark, Candidate, DataError, ParallelCorpus, ParallelItem, Query
+from mixlingual.records import (
+    Benchmark,
+    Candidate,
+    Corpus,
+    DataError,
+    JudgedBenchmark,
+    JudgedTask,
+    ParallelCorpus,
+    ParallelItem,
+    Query,
+)
 
 CPU = torch.device("cpu")
 LANGUAGES = ("de", "en")
@@ -23,9 +35,9 @@ class NumberTokenizer:
     def __init__(self):
         self.seen = []
 
-    def encode(self, texts, side):
+    def encode_marked(self, texts, side):
         self.seen.append((side, len(texts)))
-        return [[int(text)] for text in texts]
+        return [[int(text)] for text in texts], [side == "passage" and int(text) > 3 for text in texts]
 
 
 class OneHotEncoder(torch.nn.Module):
@@ -152,3 +164,71 @@ def test_only_the_first_process_fits_corrections(loads, monkeypatch):
         OneHotEncoder(), tokenizer, load_benchmarks(config), config, CPU, PostHocConfig(methods=["lir"]), Share(1, 2)
     )
     assert (scores.benchmarks, scores.corrected, tokenizer.seen) == ({}, {}, [])
+
+
+def test_cut_texts_are_counted_and_named(loads, caplog):
+    """Numbers above 3 are cut as passages: 6 of 9 candidates in each language. No question is."""
+    with caplog.at_level("WARNING"):
+        metrics = evaluated(OneHotEncoder(), NumberTokenizer(), EvaluationConfig(benchmarks=["atlas"])).benchmarks[
+            "atlas"
+        ]
+    assert (metrics["passages_cut"], metrics["queries_cut"]) == (6 / 9, 0)
+    assert "atlas: 66.7 % of the passages are cut" in caplog.text
+    assert "raise model.max_passage_length" in caplog.text
+
+
+def test_one_in_a_hundred_is_cut_in_silence(caplog):
+    for passages, warns in ((1, False), (2, True)):
+        cut = CutTexts()
+        cut.add("passage", 100, passages)
+        assert cut.shares("x") == {"passages_cut": passages / 100}
+        assert ("are cut" in caplog.text) is warns
+
+
+def test_further_cutoffs_are_columns_and_means(loads):
+    config = EvaluationConfig(benchmarks=["atlas"], cutoffs=[3, 10])
+    scores = evaluated(OneHotEncoder(), NumberTokenizer(), config)
+    assert tuple(scores.per_query.columns) == (*PER_QUERY_COLUMNS, "ndcg@3", "r@3")
+    assert [scores.benchmarks["atlas"]["multi"][name] for name in ("ndcg@3", "r@3")] == [1, 1]
+    assert "r@3" in scores.benchmarks["atlas"]["mono"]["languages"]["de"]
+
+
+@pytest.mark.parametrize("post_hoc", [["centering"], ["lir"], ["shift"]])
+def test_corrections_of_judged_benchmarks_equal_those_of_vectors(monkeypatch, post_hoc):
+    """Scores with a correction are those of the corrected embeddings as another encoder would give them."""
+    items = tuple(
+        ParallelItem(
+            str(n),
+            "s",
+            {"de": str((n + 3) % 32), "en": str((n + 5) % 32)},
+            {"de": str((2 * n + 3) % 32), "en": str((2 * n + 5) % 32)},
+        )
+        for n in range(20)
+    )
+    corpus = ParallelCorpus("made", items, LANGUAGES, {"s": 1.0}, "f")
+    monkeypatch.setattr(suite, "load_corpus", lambda config: corpus)
+    monkeypatch.setattr(suite, "encoder_fingerprint", lambda *_: "e")
+    encoder = OneHotEncoder()
+    encoder.weight.data = torch.nn.functional.normalize(torch.randn(32, 8, generator=torch.manual_seed(0)))
+    listed = [Candidate(f"d{n}", "de", str(n)) for n in range(32)]
+    queries = tuple(Query(f"q{n}", "en", str(n), "p") for n in range(12))
+    task = JudgedTask(
+        queries, "en", Corpus("c/de", "de", lambda: iter(listed), "f"), {f"q{n}": {f"d{n + 3}": 1} for n in range(12)}
+    )
+    benchmark = JudgedBenchmark("miracl", (task,), ("ndcg@10", "r@100"), "f")
+    config = PostHocConfig(methods=post_hoc, components=2, strength=3.0)
+    scores = evaluate_encoder(encoder, NumberTokenizer(), [benchmark], EvaluationConfig(), CPU, config)
+    weight_ND = encoder.weight.detach().numpy()
+
+    def embed(texts, side, label=""):
+        return Embedded(weight_ND[[int(text) for text in texts]], 0)
+
+    correct = fit_corrections(corpus, ["de", "en"], config, embed, normalize=True)[post_hoc[0]]
+    query_QD = correct(weight_ND[:12], ["en"] * 12, "query")
+    passage_ND = correct(weight_ND.astype(np.float16).astype(np.float32), ["de"] * 32, "passage")
+    expected = []
+    for n, row in enumerate(query_QD @ passage_ND.T):
+        rank = sorted(range(32), key=lambda m: -row[m]).index(n + 3) + 1
+        expected.append(1 / np.log2(1 + rank) if rank <= 10 else 0)
+    assert scores.corrected[post_hoc[0]]["miracl"]["cross"]["ndcg@10"] == pytest.approx(np.mean(expected), abs=1e-6)
+    assert scores.corrected[post_hoc[0]]["miracl"]["cross"] != scores.benchmarks["miracl"]["cross"]

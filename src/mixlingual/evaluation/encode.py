@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -19,16 +22,61 @@ from mixlingual.model.encoder import PASS_TOKENS, DualEncoder
 from mixlingual.model.tokenizer import Side, TextTokenizer
 from mixlingual.records import MixlingualError, fingerprint
 
+log = logging.getLogger(__name__)
+
 _AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+_CUT_NAMES: dict[Side, str] = {"query": "queries_cut", "passage": "passages_cut"}
+
+_MANY_CUT = 0.01
+"""Share of the passages that may be cut without a warning."""
 
 _PROVENANCE = ("_name_or_path", "architectures", "dtype", "transformers_version")
 """Entries of a backbone's config that say how it was saved, not what it computes."""
 
 
-class Embed(Protocol):
-    """Texts of a side to [N, D] embeddings; the label names them to whoever waits."""
+class Embedded(NamedTuple):
+    """Embeddings of texts."""
 
-    def __call__(self, texts: list[str], side: Side, label: str = "training") -> NDArray[np.float32]:  # noqa: D102
+    embedding_ND: NDArray[np.float32]
+    cut: int | None
+    """How many of the texts are longer than the length limit; None where another program encoded them."""
+
+
+@dataclass
+class CutTexts:
+    """Counts of the texts of a benchmark and of those that are longer than the length limit, by side."""
+
+    texts: Counter[Side] = field(default_factory=Counter)
+    cut: Counter[Side] = field(default_factory=Counter)
+    unknown: set[Side] = field(default_factory=set)
+    """Sides that another program encoded, at least in part."""
+
+    def add(self, side: Side, texts: int, cut: int | None) -> None:
+        """Count so many texts of a side."""
+        self.texts[side] += texts
+        if cut is None:
+            self.unknown.add(side)
+        else:
+            self.cut[side] += cut
+
+    def shares(self, name: str) -> dict[str, float]:
+        """`queries_cut` and `passages_cut`, where they are known; warns of a benchmark whose passages are cut."""
+        known = {side: self.cut[side] / texts for side, texts in self.texts.items() if side not in self.unknown}
+        if known.get("passage", 0) > _MANY_CUT:
+            log.warning(
+                "%s: %.1f %% of the passages are cut, what comes after the limit is never found; raise "
+                "model.max_passage_length",
+                name,
+                100 * known["passage"],
+            )
+        return {_CUT_NAMES[side]: share for side, share in known.items()}
+
+
+class Embed(Protocol):
+    """Texts of a side to embeddings; the label names them to whoever waits."""
+
+    def __call__(self, texts: list[str], side: Side, label: str = "training") -> Embedded:  # noqa: D102
         ...
 
 
@@ -42,7 +90,7 @@ def encode(
     batch_tokens: int | None,
     device: torch.device,
     description: str,
-) -> NDArray[np.float32]:
+) -> Embedded:
     """Embed texts in their order; equal texts share one embedding.
 
     Args:
@@ -56,16 +104,13 @@ def encode(
         device: where to compute.
         description: label of the progress bar, which counts distinct texts.
 
-    Returns:
-        [N, D] embeddings.
-
     Raises:
         MixlingualError: fp16 on a CPU, or embeddings that are not finite.
     """
     if precision == "fp16" and device.type == "cpu":
         raise MixlingualError("got evaluation.precision=fp16 on a CPU; use fp32 or bf16 there, or a GPU")
     row_of = {text: row for row, text in enumerate(dict.fromkeys(texts))}
-    token_ids = tokenizer.encode(list(row_of), side)
+    token_ids, is_cut = tokenizer.encode_marked(list(row_of), side)
     rows: list[int] = []
     embeddings: list[NDArray[np.float32]] = []
     dtype = _AUTOCAST[precision]
@@ -81,9 +126,10 @@ def encode(
             rows += batch
             progress.update(len(batch))
     embedding_UD = np.concatenate(embeddings)[np.argsort(rows)]
-    embedding_ND = embedding_UD[[row_of[text] for text in texts]]
+    place = [row_of[text] for text in texts]
+    embedding_ND = embedding_UD[place]
     _check_finite(embedding_ND, texts, description)
-    return embedding_ND
+    return Embedded(embedding_ND, sum(is_cut[row] for row in place))
 
 
 def token_batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:

@@ -9,8 +9,8 @@ import pandas as pd
 
 from mixlingual.evaluation.language_bias.profile import QUERY_COLUMNS
 
-_MEANS = {"ap": "map", "rr": "mrr", "ndcg@10": "ndcg@10", "r@1": "r@1", "r@10": "r@10", "r@100": "r@100"}
-"""Column of the per-query table -> name of its mean."""
+_MEANS = {"ap": "map", "rr": "mrr"}
+"""Column of the per-query table -> name of its mean; measures at a depth keep theirs."""
 
 Means = dict[str, float | int]
 
@@ -52,7 +52,8 @@ def _group_means(rows: pd.DataFrame, key: pd.Series) -> dict[str, Means]:
 
 def _means(rows: pd.DataFrame) -> Means:
     """Means over queries, and their number."""
-    means: Means = {name: float(rows[column].mean()) for column, name in _MEANS.items()}
+    measures = [column for column in rows if column in _MEANS or column.startswith(("ndcg@", "r@"))]
+    means: Means = {_MEANS.get(column, column): float(rows[column].mean()) for column in measures}
     means |= {column: float(rows[column].mean()) for column in QUERY_COLUMNS if rows[column].notna().any()}
     if "rank_distance" in means:
         means["rank_distance_median"] = float(rows["rank_distance"].median())

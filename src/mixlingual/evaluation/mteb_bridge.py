@@ -84,7 +84,7 @@ class MtebEncoder:
             batch_tokens=self._batch_tokens,
             device=self._device,
             description=f"{task_metadata.name} {hf_subset} {hf_split}",
-        )
+        ).embedding_ND
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> torch.Tensor:
         """[N, M] inner products, cosines where the encoder normalises."""

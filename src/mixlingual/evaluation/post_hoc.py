@@ -6,8 +6,8 @@ normalises are scaled to length 1 again. Shape suffixes: N texts, D width of the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -19,10 +19,33 @@ from mixlingual.evaluation.language_bias.geometry import unit
 from mixlingual.model.tokenizer import Side
 from mixlingual.records import DataError, ParallelCorpus
 
-Map = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 Entry = TypeVar("Entry")
 
+_TWO_LETTERS = {
+    "arb": "ar", "ben": "bn", "bul": "bg", "ces": "cs", "deu": "de", "ell": "el", "eng": "en", "fin": "fi", "fra": "fr",
+    "heb": "he", "hin": "hi", "hun": "hu", "ind": "id", "ita": "it", "jpn": "ja", "kor": "ko", "nld": "nl", "pes": "fa",
+    "pol": "pl", "por": "pt", "ron": "ro", "rus": "ru", "spa": "es", "swe": "sv", "swh": "sw", "tel": "te", "tha": "th",
+    "tur": "tr", "ukr": "uk", "urd": "ur", "vie": "vi", "yor": "yo", "zho": "zh",
+}  # fmt: skip
+"""Language of a code of Belebele -> code in training data."""
+
 _SIDES: tuple[Side, Side] = ("query", "passage")
+
+
+@dataclass(frozen=True)
+class Map:
+    """e -> e - offset - C C^T e, then scaled to length 1 if wanted: what every correction does to one language."""
+
+    offset_D: NDArray[np.float32]
+    direction_RD: NDArray[np.float32]
+    """C^T: orthogonal directions, none for a mere offset."""
+    normalize: bool = False
+
+    def __call__(self, embedding_ND: NDArray[np.float32]) -> NDArray[np.float32]:
+        """[N, D] corrected embeddings."""
+        removed_ND = (embedding_ND @ self.direction_RD.T) @ self.direction_RD
+        moved_ND: NDArray[np.float32] = embedding_ND - self.offset_D - np.asarray(removed_ND, np.float32)
+        return unit(moved_ND) if self.normalize else moved_ND
 
 
 @dataclass(frozen=True)
@@ -32,6 +55,11 @@ class Correction:
     maps: dict[tuple[Side, str], Map]
     normalize: bool
     """Whether corrected embeddings are scaled to length 1."""
+
+    def of(self, side: Side, language: str, width: int) -> Map:
+        """The whole correction of a side and language, as one map of embeddings [N, width]."""
+        nothing = Map(np.zeros(width, np.float32), np.zeros((0, width), np.float32))
+        return replace(self.maps.get((side, language), nothing), normalize=self.normalize)
 
     def __call__(self, embedding_ND: NDArray[np.float32], languages: Sequence[str], side: Side) -> NDArray[np.float32]:
         """[N, D] corrected embeddings of texts of a side in these languages, one each."""
@@ -50,7 +78,7 @@ def fit_corrections(
 
     Args:
         corpus: training items.
-        languages: that embeddings will be in.
+        languages: that embeddings will be in, by the benchmark's codes: see `training_code`.
         config: the `post_hoc` options.
         embed: the encoder.
         normalize: whether it normalises.
@@ -66,7 +94,8 @@ def fit_corrections(
             maps = {}
             for side in _SIDES:
                 for language in languages:
-                    text_ND = embed(_sample(_texts(corpus, side, language), config, f"{side} in {language}"), side)
+                    texts = _texts(corpus, side, training_code(language, corpus.languages))
+                    text_ND = embed(_sample(texts, config, f"{side} in {language}"), side)[0]
                     maps[side, language] = (
                         centering(text_ND) if name == "centering" else lir(text_ND, config.components)
                     )
@@ -76,8 +105,7 @@ def fit_corrections(
 
 def centering(text_ND: NDArray[np.float32]) -> Map:
     """Subtracts the mean of the language's training embeddings, so that languages share their centroid."""
-    mean_D = text_ND.mean(axis=0)
-    return lambda embedding_ND: embedding_ND - mean_D
+    return _offset(text_ND.mean(axis=0))
 
 
 def lir(text_ND: NDArray[np.float32], components: int) -> Map:
@@ -91,7 +119,7 @@ def lir(text_ND: NDArray[np.float32], components: int) -> Map:
         components: r.
     """
     direction_RD = np.linalg.svd(text_ND, full_matrices=False)[2][:components]
-    return lambda embedding_ND: embedding_ND - (embedding_ND @ direction_RD.T) @ direction_RD
+    return Map(np.zeros(text_ND.shape[1], np.float32), direction_RD)
 
 
 def shift(text_ND: NDArray[np.float32], source_ND: NDArray[np.float32], strength: float) -> Map:
@@ -105,8 +133,11 @@ def shift(text_ND: NDArray[np.float32], source_ND: NDArray[np.float32], strength
         source_ND: [N, D] those of their translations in the source language.
         strength: a.
     """
-    offset_D = strength * (text_ND - source_ND).mean(axis=0)
-    return lambda embedding_ND: embedding_ND - offset_D
+    return _offset(strength * (text_ND - source_ND).mean(axis=0))
+
+
+def _offset(offset_D: NDArray[np.float32]) -> Map:
+    return Map(offset_D, np.zeros((0, len(offset_D)), np.float32))
 
 
 def _shifts(
@@ -114,14 +145,21 @@ def _shifts(
 ) -> dict[tuple[Side, str], Map]:
     maps: dict[tuple[Side, str], Map] = {}
     for language in languages:
-        if language != config.source:
-            parallel = [i for i in corpus.items if language in i.passage and config.source in i.passage]
+        code = training_code(language, corpus.languages)
+        if code != config.source:
+            parallel = [i for i in corpus.items if code in i.passage and config.source in i.passage]
             chosen = _sample(parallel, config, f"passages in both {language} and {config.source}")
             text_ND, source_ND = (
-                embed([item.passage[code] for item in chosen], "passage") for code in (language, config.source)
+                embed([item.passage[side] for item in chosen], "passage")[0] for side in (code, config.source)
             )
             maps["passage", language] = shift(text_ND, source_ND, config.strength)
     return maps
+
+
+def training_code(language: str, known: Sequence[str]) -> str:
+    """The code that training data have for a benchmark's language: de for deu_Latn, zh for zh_cn; else the same."""
+    main = language.partition("_")[0]
+    return next((code for code in (language, main, _TWO_LETTERS.get(main, "")) if code in known), language)
 
 
 def _texts(corpus: ParallelCorpus, side: Side, language: str) -> list[str]:

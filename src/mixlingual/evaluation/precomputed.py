@@ -1,18 +1,22 @@
 """Embeddings that another program made: `.npy` files with their ids, for the same table as any encoder's.
 
-A benchmark B needs four files in a folder: B.queries.npy [Q, D], B.queries.txt with one id a line, and
-B.candidates.npy [N, D], B.candidates.txt. Rows may stand in any order.
+A benchmark B needs B.queries.npy [Q, D] in a folder and B.queries.txt with one id a line, in any order; the id of a
+query is LANGUAGE/QUESTION. A parallel benchmark also needs B.candidates.npy [N, D] and B.candidates.txt, in any order;
+a judged one B/LANGUAGE.npy and B/LANGUAGE.txt for each corpus, in the order of its files, since it may be large.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mixlingual.records import Benchmark, DataError
+from mixlingual.evaluation.encode import Embedded
+from mixlingual.evaluation.shards import EmbedPassages
+from mixlingual.records import Benchmark, Candidate, Corpus, DataError, JudgedBenchmark, JudgedTask, fingerprint
 
 
 def read_embeddings(benchmark: Benchmark, folder: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -35,17 +39,9 @@ def read_embeddings(benchmark: Benchmark, folder: Path) -> tuple[NDArray[np.floa
 def _ordered(path: Path, wanted: Sequence[str]) -> NDArray[np.float32]:
     """The rows of a file for the ids wanted, in their order."""
     ids_path = path.with_suffix(".txt")
-    try:
-        embedding_ND = np.load(path, mmap_mode="r", allow_pickle=False)
-        with ids_path.open(encoding="utf-8", newline="\n") as file:
-            ids = [line.rstrip("\r\n") for line in file]
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} and {ids_path.name} are needed ({error}): an array and one id a line") from error
-    if embedding_ND.ndim != 2 or embedding_ND.dtype.kind != "f" or len(ids) != len(embedding_ND):
-        raise DataError(
-            f"{path}: got {embedding_ND.dtype} of shape {list(embedding_ND.shape)} with {len(ids)} ids; expected a row "
-            "of floating-point numbers for each id"
-        )
+    embedding_ND, ids = _array(path), list(_ids(path))
+    if len(ids) != len(embedding_ND):
+        raise _unfit(path, embedding_ND, len(ids))
     row = {identity: n for n, identity in enumerate(ids)}
     if len(row) < len(ids):
         repeated = next(identity for n, identity in enumerate(ids) if row[identity] != n)
@@ -57,3 +53,106 @@ def _ordered(path: Path, wanted: Sequence[str]) -> NDArray[np.float32]:
             "Add their embeddings, or restrict evaluation.languages"
         )
     return np.asarray(embedding_ND[[row[identity] for identity in wanted]], dtype=np.float32)
+
+
+class JudgedEmbeddings:
+    """The `judged.Source` of a folder of embeddings; passages are read as a stream.
+
+    Args:
+        benchmark: what they belong to.
+        folder: of the files.
+
+    Raises:
+        DataError: the queries are missing or malformed.
+    """
+
+    def __init__(self, benchmark: JudgedBenchmark, folder: Path) -> None:
+        self._folder = folder
+        ids = dict.fromkeys(identity for task in benchmark.tasks for identity in _query_ids(task))
+        self._query_ND = _ordered(folder / f"{benchmark.name}.queries.npy", list(ids))
+        self._row = {identity: row for row, identity in enumerate(ids)}
+        self._paths = [folder / f"{name}.npy" for name in dict.fromkeys(task.corpus.name for task in benchmark.tasks)]
+        _check_finite(self._query_ND, list(ids), folder / f"{benchmark.name}.queries.npy")
+
+    def encoding(self) -> str:
+        """Names the embeddings of passages by the names, sizes and times of their files."""
+        stats = [(path.name, path.stat()) for path in self._paths if path.is_file()]
+        return fingerprint(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats)
+
+    def queries(self, task: JudgedTask) -> Embedded:
+        """[Q, D] of the queries of a task."""
+        return Embedded(self._query_ND[[self._row[identity] for identity in _query_ids(task)]], None)
+
+    def passages(self, corpus: Corpus) -> EmbedPassages:
+        """What finds the rows of passages that are asked for in the order of the corpus.
+
+        Rows of other passages between them are passed over.
+
+        Raises:
+            DataError: a file is missing or malformed, or lacks a passage.
+        """
+        path = self._folder / f"{corpus.name}.npy"
+        embedding_ND, width = _array(path), self._query_ND.shape[1]
+        if embedding_ND.shape[1] != width:
+            raise DataError(
+                f"{path}: got embeddings of width {embedding_ND.shape[1]}; those of the queries have {width}"
+            )
+        lines = enumerate(_ids(path))
+
+        def embed(passages: list[Candidate]) -> Embedded:
+            rows = [next((row for row, identity in lines if identity == passage.id), -1) for passage in passages]
+            if -1 in rows:
+                raise DataError(
+                    f"{path.with_suffix('.txt')} lacks the passage {passages[rows.index(-1)].id!r}, or has it before "
+                    "others that precede it; write one row for each passage, in the order of the published files"
+                )
+            if rows[-1] >= len(embedding_ND):
+                raise _unfit(path, embedding_ND, rows[-1] + 1)
+            found_ND = np.asarray(embedding_ND[rows], np.float32)
+            _check_finite(found_ND, [passage.id for passage in passages], path)
+            return Embedded(found_ND, None)
+
+        return embed
+
+
+def _query_ids(task: JudgedTask) -> list[str]:
+    return [f"{task.language}/{query.id}" for query in task.queries]
+
+
+def _array(path: Path) -> NDArray[np.floating[Any]]:
+    """The mapped rows of a file."""
+    try:
+        embedding_ND = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise _needed(path, error) from error
+    if embedding_ND.ndim != 2 or embedding_ND.dtype.kind != "f":
+        raise _unfit(path, embedding_ND, None)
+    return np.asanyarray(embedding_ND)
+
+
+def _ids(path: Path) -> Iterator[str]:
+    """The ids of the rows of a file, from the text file beside it."""
+    try:
+        with path.with_suffix(".txt").open(encoding="utf-8", newline="\n") as file:
+            for line in file:
+                yield line.rstrip("\r\n")
+    except (OSError, ValueError) as error:
+        raise _needed(path, error) from error
+
+
+def _needed(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path} and {path.stem}.txt are needed ({error}): an array and one id a line")
+
+
+def _unfit(path: Path, embedding_ND: NDArray[Any], ids: int | None) -> DataError:
+    count = "" if ids is None else f" with {ids} ids"
+    return DataError(
+        f"{path}: got {embedding_ND.dtype} of shape {list(embedding_ND.shape)}{count}; expected a row of "
+        "floating-point numbers for each id"
+    )
+
+
+def _check_finite(embedding_ND: NDArray[np.float32], ids: Sequence[str], path: Path) -> None:
+    bad = np.flatnonzero(~np.isfinite(embedding_ND).all(axis=1))
+    if bad.size:
+        raise DataError(f"{path}: {bad.size} embeddings hold NaN or infinity, first that of {ids[bad[0]]}")

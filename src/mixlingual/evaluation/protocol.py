@@ -10,6 +10,7 @@ the ranks of relevant candidates.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from typing import Any
@@ -54,7 +55,10 @@ class BenchmarkScores:
 
 
 def score_benchmark(
-    benchmark: Benchmark, query_QD: NDArray[np.float32], candidate_ND: NDArray[np.float32]
+    benchmark: Benchmark,
+    query_QD: NDArray[np.float32],
+    candidate_ND: NDArray[np.float32],
+    cutoffs: Sequence[int] = (),
 ) -> BenchmarkScores:
     """Rank all candidates for every query by inner product and score the three settings.
 
@@ -69,6 +73,7 @@ def score_benchmark(
         benchmark: what the embeddings belong to.
         query_QD: [Q, D] embeddings in the order of `benchmark.queries`.
         candidate_ND: [N, D] embeddings in the order of `benchmark.candidates`.
+        cutoffs: further depths k of ndcg@k and r@k, which become columns as well.
 
     Raises:
         DataError: embeddings of the wrong number or width, or not finite.
@@ -77,7 +82,7 @@ def score_benchmark(
     rankings = rank(benchmark, query_QD, candidate_ND, DEPTH)
     profile = Profile(benchmark, rankings)
     several = len(benchmark.languages) > 1
-    table = _per_query(benchmark, rankings, profile.of_queries() if several else {})
+    table = _per_query(benchmark, rankings, profile.of_queries() if several else {}, cutoffs)
     metrics = {
         "fingerprint": benchmark.fingerprint,
         "languages": list(benchmark.languages),
@@ -88,7 +93,7 @@ def score_benchmark(
         **aggregate(table),
         **({"bias": profile.of_benchmark(query_QD, candidate_ND)} if several else {}),
     }
-    per_query = table.astype(dict.fromkeys((*_METRICS, *QUERY_COLUMNS), np.float32))
+    per_query = table.astype(dict.fromkeys(table.columns[len(_KEYS) :], np.float32))
     return BenchmarkScores(metrics, per_query, rankings.top_QK, rankings.top_score_QK)
 
 
@@ -112,7 +117,9 @@ def _check(benchmark: Benchmark, query_QD: NDArray[np.float32], candidate_ND: ND
             )
 
 
-def _per_query(benchmark: Benchmark, rankings: Rankings, bias: dict[str, Scores]) -> pd.DataFrame:
+def _per_query(
+    benchmark: Benchmark, rankings: Rankings, bias: dict[str, Scores], cutoffs: Sequence[int]
+) -> pd.DataFrame:
     """The per-query table in float64: monolingual rows, then cross-lingual, then of the pool, with its bias."""
     language_Q = np.array([query.language for query in benchmark.queries])
     keys = pd.DataFrame(
@@ -132,22 +139,27 @@ def _per_query(benchmark: Benchmark, rankings: Rankings, bias: dict[str, Scores]
         )
         chosen = np.flatnonzero((language_Q == query_language) & (rank_Q1[:, 0] > 0))
         setting = "mono" if query_language == candidate_language else "cross"
-        parts.append(_rows(keys.iloc[chosen], setting, candidate_language, rank_Q1[chosen], last_Q1[chosen]))
-    pooled = _rows(keys, "multi", POOL, rankings.pooled_QM, rankings.pooled_last_QM).assign(**bias)
+        parts.append(_rows(keys.iloc[chosen], setting, candidate_language, rank_Q1[chosen], last_Q1[chosen], cutoffs))
+    pooled = _rows(keys, "multi", POOL, rankings.pooled_QM, rankings.pooled_last_QM, cutoffs).assign(**bias)
     by_language = pooled["query_language"].map(column).argsort(kind="stable")
     table = pd.concat([rows for rows in (*parts, pooled.iloc[by_language]) if len(rows)], ignore_index=True)
-    return table.reindex(columns=list(PER_QUERY_COLUMNS))
+    return table.reindex(columns=list(dict.fromkeys((*PER_QUERY_COLUMNS, *_at(cutoffs)))))
 
 
-def _rows(keys: pd.DataFrame, setting: str, candidate_language: str, rank_QR: Ranks, last_QR: Ranks) -> pd.DataFrame:
+def _rows(
+    keys: pd.DataFrame, setting: str, candidate_language: str, rank_QR: Ranks, last_QR: Ranks, cutoffs: Sequence[int]
+) -> pd.DataFrame:
     values = {
         "setting": setting,
         "candidate_language": candidate_language,
         "ap": average_precision(last_QR),
         "rr": reciprocal_rank(rank_QR),
-        "ndcg@10": ndcg_at_k(rank_QR, 10),
-        "r@1": recall_at_k(rank_QR, 1),
-        "r@10": recall_at_k(rank_QR, 10),
-        "r@100": recall_at_k(rank_QR, 100),
+        **{f"r@{k}": recall_at_k(rank_QR, k) for k in (1, 10, 100, *cutoffs)},
+        **{f"ndcg@{k}": ndcg_at_k(rank_QR, k) for k in (10, *cutoffs)},
     }
     return keys.assign(**values)
+
+
+def _at(cutoffs: Sequence[int]) -> list[str]:
+    """Columns of further depths."""
+    return [f"{measure}@{k}" for k in sorted(cutoffs) for measure in ("ndcg", "r")]

@@ -5,6 +5,7 @@ Shape suffixes: Q queries, B queries of a chunk, N passages, C passages of a blo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,7 +39,7 @@ def search(query_QD: NDArray[np.float32], shards: Shards, k: int, *, memory_mib:
 
     Args:
         query_QD: [Q, D] embeddings.
-        shards: the corpus, in fp16: scores are exact for these values.
+        shards: the corpus or a part of it, in fp16: scores are exact for these values.
         k: results of a query.
         memory_mib: MiB for scores.
         device: where they are computed.
@@ -58,6 +59,24 @@ def search(query_QD: NDArray[np.float32], shards: Shards, k: int, *, memory_mib:
     for part in parts:
         part.merge()
     return Hits(*(np.concatenate(arrays) for arrays in zip(*((part.score_BK, part.position_BK) for part in parts))))
+
+
+def merged(parts: Sequence[Hits], shards: Shards, k: int) -> Hits:
+    """The k best of each query of a corpus whose parts were searched one by one: what `search` finds in the whole.
+
+    Args:
+        parts: the best of every part, for the same queries.
+        shards: the whole corpus.
+        k: results of a query.
+    """
+    score_QS, position_QS = (
+        np.concatenate(arrays, axis=1) for arrays in zip(*((hits.score_QK, hits.position_QK) for hits in parts))
+    )
+    order_QS = np.lexsort((position_QS, -score_QS), axis=1)
+    score_QS, position_QS = (np.take_along_axis(array, order_QS, axis=1) for array in (score_QS, position_QS))
+    row = np.repeat(np.arange(len(score_QS)), score_QS.shape[1])
+    _untie(row, score_QS.ravel(), position_QS.reshape(-1), shards)
+    return Hits(score_QS[:, :k], position_QS[:, :k])
 
 
 class _Best:
@@ -104,7 +123,7 @@ class _Best:
         row, score, position = (np.concatenate(arrays) for arrays in zip(old, *self._kept))
         order = np.lexsort((position, -score, row))
         row, score, position = row[order], score[order], position[order]
-        self._untie(row, score, position)
+        _untie(row, score, position, self._shards)
         start_B = np.searchsorted(row, np.arange(rows))
         kept = start_B[:, None] + np.arange(min(self._k, np.bincount(row, minlength=rows).min()))
         self.score_BK, self.position_BK = score[kept], position[kept]
@@ -112,11 +131,12 @@ class _Best:
             self._worst_B1 = torch.from_numpy(self.score_BK[:, -1:]).to(self._query_BD.device)
         self._kept, self._waiting = [], 0
 
-    def _untie(self, row: NDArray[np.int64], score: NDArray[np.float32], position: NDArray[np.int64]) -> None:
-        """Order equal scores of a query by id, descending, in place."""
-        tied = (row[1:] == row[:-1]) & (score[1:] == score[:-1])
-        edges = np.flatnonzero(np.diff(np.concatenate([[False], tied, [False]]).astype(np.int8)))
-        for begin, end in zip(edges[::2], edges[1::2] + 1):
-            ids = self._shards.ids(position[begin:end])
-            place = sorted(range(len(ids)), key=ids.__getitem__, reverse=True)
-            position[begin:end] = position[begin:end][place]
+
+def _untie(row: NDArray[np.int64], score: NDArray[np.float32], position: NDArray[np.int64], shards: Shards) -> None:
+    """Order equal scores of a query by id, descending, in place."""
+    tied = (row[1:] == row[:-1]) & (score[1:] == score[:-1])
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], tied, [False]]).astype(np.int8)))
+    for begin, end in zip(edges[::2], edges[1::2] + 1):
+        ids = shards.ids(position[begin:end])
+        place = sorted(range(len(ids)), key=ids.__getitem__, reverse=True)
+        position[begin:end] = position[begin:end][place]

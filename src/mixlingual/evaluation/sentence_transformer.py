@@ -8,11 +8,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-
 from mixlingual.config import ModelConfig
-from mixlingual.model.hub import SAVED_OPTIONS
+from mixlingual.model.hub import SAVED_OPTIONS, checkpoint_file
 from mixlingual.records import MixlingualError
 
 log = logging.getLogger(__name__)
@@ -28,13 +25,13 @@ def as_published(config: ModelConfig) -> ModelConfig:
 
     That is pooling, normalisation (also where scores are cosines), and the prompts named query and document or
     passage; one that names none keeps the config's prefixes, with a warning. Length limits stay those of the config:
-    they are a choice of the evaluation. A local folder of ours, whose options `hub.as_saved` reads, or a model without
+    they are a choice of the evaluation. A model of ours, whose options `hub.as_saved` reads, or one without
     modules.json leaves the config as it is.
 
     Raises:
         MixlingualError: the model has a part that we do not have, or its files cannot be read.
     """
-    if config.checkpoint is None or Path(config.checkpoint, SAVED_OPTIONS).expanduser().is_file():
+    if config.checkpoint is None or checkpoint_file(config, SAVED_OPTIONS) is not None:
         return config
     modules = _json(config, "modules.json")
     if modules is None:
@@ -102,33 +99,10 @@ def _unsupported(config: ModelConfig, why: str) -> MixlingualError:
 
 
 def _json(config: ModelConfig, name: str) -> Any:
-    path = _path(config, name)
+    path = checkpoint_file(config, name)
     if path is None:
         return None
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise MixlingualError(f"{path} is not JSON ({error}); fetch the model again") from error
-
-
-def _path(config: ModelConfig, name: str) -> Path | None:
-    """A file of the checkpoint's folder or hub repository; None if that has no such file.
-
-    Raises:
-        MixlingualError: the hub cannot be asked.
-    """
-    assert config.checkpoint is not None
-    folder = Path(config.checkpoint).expanduser()
-    if folder.is_dir():
-        return folder / name if (folder / name).is_file() else None
-    try:
-        return Path(hf_hub_download(config.checkpoint, name, revision=config.revision))
-    except (EntryNotFoundError, OSError, ValueError) as error:
-        if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
-            return None
-        reason = str(error).partition("\n")[0]
-        raise MixlingualError(
-            f"model.checkpoint={config.checkpoint} is no folder; the hub cannot be asked for its {name} ({reason}): "
-            "pooling and prompts would be guessed. Run `hf download` for the whole repository where there "
-            "is network, and set model.checkpoint to its folder"
-        ) from error

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,18 +17,19 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from mixlingual.config import JUDGED_BENCHMARKS, EvaluationConfig, PostHocConfig
+from mixlingual.config import JUDGED_BENCHMARKS, EvaluationConfig, PostHocConfig, to_plain
 from mixlingual.data.registry import load_benchmark, load_corpus
 from mixlingual.data.sources.judged import load_judged
-from mixlingual.evaluation.encode import Embed, encode, encoder_fingerprint
-from mixlingual.evaluation.judged import WHOLE, Share, score_judged, score_runs
+from mixlingual.evaluation.encode import CutTexts, Embed, Embedded, encode, encoder_fingerprint
+from mixlingual.evaluation.judged import AS_IS, WHOLE, Encoded, Share, score_judged
+from mixlingual.evaluation.judged_scores import score_runs
 from mixlingual.evaluation.post_hoc import Correction, fit_corrections
-from mixlingual.evaluation.precomputed import read_embeddings
+from mixlingual.evaluation.precomputed import JudgedEmbeddings, read_embeddings
 from mixlingual.evaluation.protocol import PER_QUERY_COLUMNS, BenchmarkScores, score_benchmark
 from mixlingual.evaluation.trec import write_qrels, write_run
 from mixlingual.model.encoder import DualEncoder
 from mixlingual.model.tokenizer import Side, TextTokenizer
-from mixlingual.records import Benchmark, JudgedBenchmark, fingerprint
+from mixlingual.records import Benchmark, DataError, JudgedBenchmark, fingerprint
 
 log = logging.getLogger(__name__)
 
@@ -73,9 +75,9 @@ def evaluate_encoder(
     post_hoc: PostHocConfig | None = None,
     share: Share = WHOLE,
 ) -> SuiteScores:
-    """Encode and score every benchmark, as it is and with each correction of `post_hoc`; judged ones as it is only.
+    """Encode and score every benchmark, as it is and with each correction of `post_hoc`.
 
-    Of several processes each encodes its `share` of large corpora, and the first scores everything.
+    Of several processes each encodes and searches its `share` of large corpora, and the first scores everything.
 
     The encoder is moved to `device` with fp32 weights and stays there; its training or eval mode is restored.
 
@@ -94,11 +96,16 @@ def evaluate_encoder(
             start = time.perf_counter()
             if isinstance(benchmark, JudgedBenchmark):
                 encoding = fingerprint((encoder_fingerprint(encoder, tokenizer), config.precision))
-                scores = score_judged(benchmark, embed, encoding, config, device, share)
+                label = "" if post_hoc is None else json.dumps(to_plain(post_hoc), sort_keys=True)
+                scores = score_judged(benchmark, Encoded(embed), encoding, config, device, share, corrections, label)
             else:
-                scores = _parallel(benchmark, embed, config, corrections, corrected) if share.part == 0 else None
-            if scores is not None:
-                found[benchmark.name] = scores
+                scores = _parallel(benchmark, embed, config, corrections) if share.part == 0 else {}
+            for name, one in scores.items():
+                if name == AS_IS:
+                    found[benchmark.name] = one
+                else:
+                    corrected.setdefault(name, {})[benchmark.name] = one.metrics
+            if scores:
                 timings[f"evaluate/{benchmark.name}"] = time.perf_counter() - start
     return suite_scores(benchmarks, found, timings, corrected)
 
@@ -128,7 +135,7 @@ def _embed(
     texts: list[str],
     side: Side,
     label: str = "training",
-) -> NDArray[np.float32]:
+) -> Embedded:
     return encode(
         encoder,
         tokenizer,
@@ -144,32 +151,35 @@ def _embed(
 def _corrections(
     benchmarks: Sequence[Benchmark | JudgedBenchmark], post_hoc: PostHocConfig | None, embed: Embed, *, normalize: bool
 ) -> dict[str, Correction]:
-    """The corrections of `post_hoc` for the languages of the parallel benchmarks."""
+    """The corrections of `post_hoc` for the languages of the benchmarks."""
     if post_hoc is None or not post_hoc.methods:
         return {}
-    parallel = [benchmark for benchmark in benchmarks if isinstance(benchmark, Benchmark)]
-    languages = sorted({language for benchmark in parallel for language in benchmark.languages})
+    languages = sorted({language for benchmark in benchmarks for language in benchmark.languages})
     return fit_corrections(load_corpus(post_hoc.data), languages, post_hoc, embed, normalize=normalize)
 
 
 def _parallel(
-    benchmark: Benchmark,
-    embed: Embed,
-    config: EvaluationConfig,
-    corrections: dict[str, Correction],
-    corrected: dict[str, dict[str, dict[str, Any]]],
-) -> BenchmarkScores:
-    """Scores of the encoder as it is; those with each correction go to `corrected`."""
-    query_QD = embed([query.text for query in benchmark.queries], "query", benchmark.name)
-    candidate_ND = embed([candidate.text for candidate in benchmark.candidates], "passage", benchmark.name)
+    benchmark: Benchmark, embed: Embed, config: EvaluationConfig, corrections: dict[str, Correction]
+) -> dict[str, BenchmarkScores]:
+    """`AS_IS` or name of a correction -> its scores."""
+    queries = embed([query.text for query in benchmark.queries], "query", benchmark.name)
+    candidates = embed([candidate.text for candidate in benchmark.candidates], "passage", benchmark.name)
+    cut = CutTexts()
+    cut.add("query", len(benchmark.queries), queries.cut)
+    cut.add("passage", len(benchmark.candidates), candidates.cut)
+    shares = cut.shares(benchmark.name)
+    pairs = {AS_IS: (queries.embedding_ND, candidates.embedding_ND)}
     for name, correct in corrections.items():
-        left_QD = correct(query_QD, [query.language for query in benchmark.queries], "query")
-        right_ND = correct(candidate_ND, [candidate.language for candidate in benchmark.candidates], "passage")
-        metrics = _scored(benchmark, left_QD, right_ND, f" with {name}").metrics
-        corrected.setdefault(name, {})[benchmark.name] = metrics
-    scores = _scored(benchmark, query_QD, candidate_ND, "")
+        pairs[name] = (
+            correct(queries.embedding_ND, [query.language for query in benchmark.queries], "query"),
+            correct(candidates.embedding_ND, [candidate.language for candidate in benchmark.candidates], "passage"),
+        )
+    scores = {}
+    for name, pair in pairs.items():
+        one = _scored(benchmark, *pair, config, "" if name == AS_IS else f" with {name}")
+        scores[name] = replace(one, metrics={**shares, **one.metrics})
     if config.runs is not None:
-        export_lists(Path(config.runs), benchmark, scores)
+        export_lists(Path(config.runs), benchmark, scores[AS_IS])
     return scores
 
 
@@ -194,30 +204,47 @@ def export_lists(folder: Path, benchmark: Benchmark, scores: BenchmarkScores) ->
 def score_foreign(
     benchmarks: Sequence[Benchmark | JudgedBenchmark], config: EvaluationConfig, folder: Path
 ) -> SuiteScores:
-    """Score what others made: embeddings for parallel benchmarks, TREC runs for judged ones.
+    """Score what others made: embeddings, or TREC runs of judged benchmarks.
 
     Raises:
-        DataError: a file of `precomputed.read_embeddings` or `judged.score_runs` is missing or malformed.
+        DataError: the folder holds neither for a benchmark, or a file of `precomputed` or `judged_scores.score_runs` is
+            missing or malformed.
     """
     found: dict[str, BenchmarkScores] = {}
     timings = {}
     for benchmark in benchmarks:
         start = time.perf_counter()
         if isinstance(benchmark, JudgedBenchmark):
-            found[benchmark.name] = score_runs(benchmark, folder)
+            found[benchmark.name] = _foreign_judged(benchmark, config, folder)
         else:
-            embeddings = read_embeddings(benchmark, folder)
-            found[benchmark.name] = _scored(benchmark, *embeddings, "")
+            found[benchmark.name] = _scored(benchmark, *read_embeddings(benchmark, folder), config, "")
             if config.runs is not None:
                 export_lists(Path(config.runs), benchmark, found[benchmark.name])
         timings[f"evaluate/{benchmark.name}"] = time.perf_counter() - start
     return suite_scores(benchmarks, found, timings, {})
 
 
+def _foreign_judged(benchmark: JudgedBenchmark, config: EvaluationConfig, folder: Path) -> BenchmarkScores:
+    if (folder / f"{benchmark.name}.queries.npy").is_file():
+        source = JudgedEmbeddings(benchmark, folder)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return score_judged(benchmark, source, source.encoding(), config, device)[AS_IS]
+    if not any((folder / benchmark.name).glob("*.trec*")):
+        raise DataError(
+            f"{folder} has neither the embeddings of {benchmark.name}, which start with {benchmark.name}.queries.npy, "
+            f"nor its runs, {benchmark.name}/*.trec or *.trec.gz"
+        )
+    return score_runs(benchmark, folder)
+
+
 def _scored(
-    benchmark: Benchmark, query_QD: NDArray[np.float32], candidate_ND: NDArray[np.float32], how: str
+    benchmark: Benchmark,
+    query_QD: NDArray[np.float32],
+    candidate_ND: NDArray[np.float32],
+    config: EvaluationConfig,
+    how: str,
 ) -> BenchmarkScores:
-    scores = score_benchmark(benchmark, query_QD, candidate_ND)
+    scores = score_benchmark(benchmark, query_QD, candidate_ND, config.cutoffs)
     settings = [setting for setting in ("mono", "cross", "multi") if setting in scores.metrics]
     maps = ", ".join(f"{setting} {scores.metrics[setting]['map']:.4f}" for setting in settings)
     log.info("%s%s: mAP %s", benchmark.name, how, maps)

@@ -14,6 +14,7 @@ from typing import Any
 import huggingface_hub
 import torch
 import transformers
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
@@ -57,12 +58,15 @@ def quiet() -> Iterator[None]:
 
 
 def as_saved(config: ModelConfig) -> ModelConfig:
-    """The config, with the options of a folder that `save_encoder` wrote in place of its own.
+    """The config, with the options of a checkpoint that `save_encoder` wrote in place of its own.
 
     Pooling, prefixes, lengths and layers belong to trained weights; a warning names those that differ.
+
+    Raises:
+        MixlingualError: the file of options is damaged, or the hub cannot be asked for it.
     """
-    path = Path(config.checkpoint or "", SAVED_OPTIONS).expanduser()
-    if config.checkpoint is None or not path.exists():
+    path = None if config.checkpoint is None else checkpoint_file(config, SAVED_OPTIONS)
+    if path is None:
         return config
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
@@ -73,6 +77,48 @@ def as_saved(config: ModelConfig) -> ModelConfig:
         if value != getattr(config, name):
             log.warning("model.%s: %r of %s holds, not %r", name, value, config.checkpoint, getattr(config, name))
     return dataclasses.replace(config, **options)
+
+
+def checkpoint_file(config: ModelConfig, name: str) -> Path | None:
+    """A file of the checkpoint's folder or hub repository; None if that has no such file.
+
+    Without network the cache decides. It may know that the repository lacks the file; where it merely lacks it beside a
+    config.json, a warning says that the model is taken as one without.
+
+    Raises:
+        MixlingualError: the hub cannot be asked, and the cache does not hold the model.
+    """
+    assert config.checkpoint is not None
+    folder = Path(config.checkpoint).expanduser()
+    if folder.is_dir():
+        return folder / name if (folder / name).is_file() else None
+    try:
+        return Path(huggingface_hub.hf_hub_download(config.checkpoint, name, revision=config.revision))
+    except (EntryNotFoundError, OSError, ValueError) as error:
+        if _is_missing(config, name, error):
+            return None
+        raise MixlingualError(_unreadable(config.checkpoint, error)) from error
+
+
+def _is_missing(config: ModelConfig, name: str, error: Exception) -> bool:
+    """Whether an error of the hub means that the model has no such file."""
+    if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
+        return True
+    assert config.checkpoint is not None
+    try:
+        cached, model = (
+            huggingface_hub.try_to_load_from_cache(config.checkpoint, file, revision=config.revision)
+            for file in (name, "config.json")
+        )
+    except ValueError:
+        return False
+    if isinstance(model, str) and cached is None:
+        log.warning(
+            "the hub cannot be asked whether %s has a %s: it is taken as a model without, as in the cache",
+            config.checkpoint,
+            name,
+        )
+    return isinstance(model, str)
 
 
 def read_pretrained(config: ModelConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:

@@ -65,8 +65,12 @@ class TextTokenizer:
 
     def encode(self, texts: Sequence[str], side: Side) -> list[list[int]]:
         """Token ids of each text, special tokens included, cut to the side's limit and not padded."""
+        return self.encode_marked(texts, side)[0]
+
+    def encode_marked(self, texts: Sequence[str], side: Side) -> tuple[list[list[int]], list[bool]]:
+        """As `encode`, and whether the limit cut each text."""
         if not texts:
-            return []
+            return [], []
         encoded = self.hf(
             [self.prefix[side] + text for text in texts],
             truncation=True,
@@ -74,8 +78,8 @@ class TextTokenizer:
             return_attention_mask=False,
             return_token_type_ids=False,
         )
-        ids: list[list[int]] = encoded["input_ids"]
-        return ids
+        rows = encoded.encodings
+        return [row.ids for row in rows], [bool(row.overflowing) for row in rows]
 
     def save(self, folder: Path) -> None:
         """Write the tokenizer's files, with the longer of the two limits as `model_max_length`."""

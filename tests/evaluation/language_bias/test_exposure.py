@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -9,11 +10,14 @@ from scipy.spatial.distance import jensenshannon
 
 from mixlingual.evaluation.language_bias.exposure import (
     attraction,
+    chance_divergence,
     diagonal_preference,
     exposure_divergence,
     language_counts,
     log_lift,
     own_language_lift,
+    own_relevant_lift,
+    relevant_log_lift,
 )
 
 LISTS = np.array([[0, 0, 1, 0], [2, 2, 2, 2], [1, 0, 1, 2]])
@@ -86,3 +90,52 @@ def test_exposure_divergence_equals_scipy():
 def test_no_list_exposes_more_languages_than_it_has_results():
     """Eleven languages wanted alike, ten shown: even the fairest list diverges."""
     assert exposure_divergence(np.arange(10)[None], np.full((1, 11), 1 / 11))[0] > 0.05
+
+
+@pytest.mark.parametrize("depth", [1, 3, 5])
+def test_chance_of_divergence_equals_all_orders_of_a_small_pool(depth):
+    pool = [0, 0, 0, 1, 2]
+    target = np.array([[1 / 3, 1 / 3, 1 / 3], [0.5, 0, 0.5], [0, 1, 0]])
+    lists = np.array(list(permutations(pool)))[:, :depth]
+    expected = [exposure_divergence(lists, np.tile(wanted, (len(lists), 1))).mean() for wanted in target]
+    found = chance_divergence(target, np.bincount(pool), depth)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    assert len(set(np.round(found, 6))) == 3
+
+
+def test_chance_of_divergence_of_a_large_pool():
+    rng = np.random.default_rng(3)
+    size_M = np.array([400, 300, 200, 100])
+    pool = np.repeat(np.arange(4), size_M)
+    lists = np.array([rng.choice(pool, 10, replace=False) for _ in range(4000)])
+    target = np.full((1, 4), 0.25)
+    expected = exposure_divergence(lists, np.tile(target, (4000, 1))).mean()
+    assert chance_divergence(target, size_M, 10)[0] == pytest.approx(expected, rel=0.02)
+
+
+RANKS = np.array([[1, 12, 3], [2, 0, 40], [50, 60, 70], [9, 10, 0], [0, 4, 5]])
+
+
+def test_own_relevant_lift_by_hand():
+    """One of two shown is own, of three; the one shown of two; none shown; none is own; own is missing."""
+    found = own_relevant_lift(RANKS, np.array([0, 0, 1, 2, 0]), 10)
+    np.testing.assert_allclose(found, [(1 / 2) / (1 / 3), 1 / (1 / 2), np.nan, np.nan, np.nan])
+
+
+def test_relevant_log_lift_by_hand():
+    """Language 0 asks the first two: shown 2, 0, 1 of three; expected 2/3 + 1/2, 2/3, 2/3 + 1/2. 1 sees none, 2 two."""
+    expected = np.array([7 / 6, 4 / 6, 7 / 6])
+    first = np.log2((np.array([2, 0, 1]) + expected / 3) / (expected * 4 / 3))
+    last = np.log2((np.array([1, 1]) + 1 / 2) / (1 + 1 / 2))
+    found = relevant_log_lift(RANKS[:4], np.array([0, 0, 1, 2]), 10)
+    np.testing.assert_allclose(found, [first, [0, 0, 0], [*last, 0]], atol=1e-12)
+
+
+def test_relevant_lift_of_random_rankings_is_at_chance():
+    rng = np.random.default_rng(4)
+    rank_QM = np.array([rng.choice(40, 4, replace=False) + 1 for _ in range(20000)])
+    rank_QM[rng.random(rank_QM.shape) < 0.3] = 0
+    own_Q = np.array([rng.choice(np.flatnonzero(row)) if row.any() else 0 for row in rank_QM])
+    rank_QM[rank_QM.sum(axis=1) == 0, 0] = 7
+    assert np.nanmean(own_relevant_lift(rank_QM, own_Q, 10)) == pytest.approx(1, abs=0.05)
+    assert np.abs(relevant_log_lift(rank_QM, own_Q, 10)).max() < 0.12

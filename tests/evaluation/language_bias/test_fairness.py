@@ -1,6 +1,7 @@
 """Tests over languages: by hand, against scipy where it has them, and at chance."""
 
 import math
+from itertools import permutations, product
 
 import numpy as np
 import pytest
@@ -40,9 +41,32 @@ def test_missing_languages_by_hand():
     covariance = np.array([[3.0, -2, -1], [-2, 4, -2], [-1, -2, 3]])
     statistic = adjusted[:2] @ np.linalg.inv(covariance[:2, :2]) @ adjusted[:2]
     test = concordance(rank_QM)
-    assert test.w == pytest.approx(statistic / (1 + 1 + 2))
-    assert test.w < 1, "though A, B, C is the order of every block"
+    assert test.w == pytest.approx(1), "A, B, C is the order of every block"
+    assert test.chance == pytest.approx(2 / statistic)
     assert test.p_value == pytest.approx(chi2.sf(statistic, 2))
+
+
+def test_w_of_every_possible_outcome_with_missing_languages():
+    """All ranks of four blocks: W is at most 1, and 1 where all blocks follow one order and in no other outcome."""
+    present = [(0, 1), (1, 2), (0, 2, 3), (2, 3)]
+    agreeing, others = [], []
+    for orders in product(*(permutations(range(1, len(block) + 1)) for block in present)):
+        rank_QM = np.zeros((4, 4), int)
+        for row, (block, order) in enumerate(zip(present, orders)):
+            rank_QM[row, block] = order
+        consistent = any(
+            all(
+                sorted(block, key=whole.index) == sorted(block, key=dict(zip(block, order)).get)
+                for block, order in zip(present, orders)
+            )
+            for whole in permutations(range(4))
+        )
+        (agreeing if consistent else others).append(concordance(rank_QM).w)
+    assert len(agreeing) + len(others) == 2 * 2 * 6 * 2
+    np.testing.assert_allclose(agreeing, 1)
+    assert others
+    assert min(others) >= 0
+    assert max(others) < 1 - 1e-6
 
 
 def test_concordance_of_random_rankings_is_at_chance():

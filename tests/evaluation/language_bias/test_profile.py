@@ -75,6 +75,9 @@ def reference_of_query(benchmark, query, ranked):
         "delta_ap_own": deltas.get(own, math.nan),
         "delta_ap_other": mean(deltas[m] for m in others) if others else math.nan,
         "own_lift@10": top.count(own) / 10 / share,
+        "own_relevant_lift@10": (ranks[own] <= 10) * k / shown
+        if (shown := sum(r <= 10 for r in ranks.values()))
+        else math.nan,
         "exposure_divergence@10": divergence(
             {m: value / total for m, value in exposure.items()}, {m: (m in golds) / k for m in LANGUAGES}
         ),
@@ -129,6 +132,17 @@ def test_figures_of_the_benchmark_equal_the_sorted_lists():
     share = language.count("en") / len(language)
     lift = math.log2((shown + share) / ((10 * own.count("de") + 1) * share))
     assert bias["lift@10"]["log2"]["de"]["en"] == pytest.approx(lift)
+    of_german = [(r[:10], g) for r, g, m in zip(lists, golds, own) if m == "de"]
+    seen = {m: sum(n in g and language[n] == m for r, g in of_german for n in r) for m in LANGUAGES}
+    due = {
+        m: sum(sum(n in g for n in r) * sum(language[n] == m for n in g) / len(g) for r, g in of_german)
+        for m in LANGUAGES
+    }
+    for m in LANGUAGES:
+        share = due[m] / sum(due.values())
+        lift = math.log2((seen[m] + share) / (due[m] + share))
+        assert bias["relevant_lift@10"]["log2"]["de"][m] == pytest.approx(lift)
+    assert 0 < bias["exposure_divergence_chance@10"] < 1
     row = {(q.id, q.language): r for q, r in zip(benchmark.queries, lists)}
     pairs = {}
     for left, right in combinations(LANGUAGES, 2):
@@ -154,6 +168,7 @@ def test_a_language_offset_shows_in_every_measure():
         "max_rank",
         "own_first",
         "own_lift@10",
+        "own_relevant_lift@10",
         "exposure_divergence@10",
     ):
         assert biased["multi"][name] > blind["multi"][name], name
@@ -162,6 +177,7 @@ def test_a_language_offset_shows_in_every_measure():
     gaps = [m["multi"]["delta_ap_own"] - m["multi"]["delta_ap_other"] for m in (blind, biased)]
     assert gaps[1] > gaps[0] + 0.03
     blind, biased = blind["bias"], biased["bias"]
+    assert biased["relevant_lift@10"]["diagonal_preference"] > blind["relevant_lift@10"]["diagonal_preference"] + 0.5
     assert biased["lift@10"]["diagonal_preference"] > blind["lift@10"]["diagonal_preference"] + 1
     assert biased["consistency"]["rbo"] < blind["consistency"]["rbo"]
     assert biased["concordance"]["w"] > blind["concordance"]["w"] + 0.1

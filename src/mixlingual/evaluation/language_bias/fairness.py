@@ -19,13 +19,9 @@ class Concordance:
     """Whether queries agree in the order of languages."""
 
     w: float
-    """Kendall's W in [0, 1]: 0 no common order of languages, 1 the same order in every query.
-
-    Where queries miss languages, W may stay below 1 even for one order throughout, by an amount that depends on which
-    are missing: compare encoders on one benchmark, not benchmarks.
-    """
+    """Kendall's W in [0, 1]: 0 no common order of languages, 1 the same order in every query."""
     chance: float
-    """What W is on average where languages do not matter."""
+    """What W is about on average where languages do not matter; exactly where no query misses one."""
     p_value: float
     """Of the hypothesis that languages do not matter, by the chi-squared approximation for many queries.
 
@@ -37,8 +33,12 @@ def concordance(rank_QM: Ranks) -> Concordance | None:
     """Friedman's test on the ranks of parallel relevant candidates, for languages that may be missing.
 
     Queries are blocks, languages treatments: the test for one relevant candidate in each language, where PEER is
-    constant. The statistic is that of Skillings & Mack (1981), which is Friedman's where no language is missing; W is
-    its share of the largest possible value, the sum over queries of their languages less one.
+    constant. The statistic is that of Skillings & Mack (1981), which is Friedman's where no language is missing.
+
+    W is the statistic over what it would be if every query sorted the languages that it has by their effects as
+    estimated; without missing languages that is Kendall's, with the number of queries times the languages less one. It
+    is at most 1: with the scores s of languages, their effects e = C^+ s and the scores t of queries that sort by e,
+    s.e <= t.e, as t is the largest in the direction of e, and t.e = t.C^+ s <= sqrt(t.C^+ t s.C^+ s).
 
     Args:
         rank_QM: [Q, M] ranks, 0 where a language is missing. Rows must be independent: one row a question.
@@ -46,20 +46,28 @@ def concordance(rank_QM: Ranks) -> Concordance | None:
     Returns:
         None if no query has two languages.
     """
-    rank_QM = rank_QM[(rank_QM > 0).sum(axis=1) >= 2]
-    if not len(rank_QM):
-        return None
     present_QM = rank_QM > 0
-    count_Q1 = present_QM.sum(axis=1, keepdims=True)
-    within_QM = rankdata(np.where(present_QM, rank_QM, np.iinfo(np.int64).max), axis=1)
-    score_QM = np.where(present_QM, np.sqrt(12 / (count_Q1 + 1)) * (within_QM - (count_Q1 + 1) / 2), 0.0)
+    several_Q = present_QM.sum(axis=1) >= 2
+    if not several_Q.any():
+        return None
+    rank_QM, present_QM = rank_QM[several_Q], present_QM[several_Q]
     shared_MM = (present_QM.T.astype(np.float64)) @ present_QM
     covariance_MM = np.diag(shared_MM.sum(axis=1)) - shared_MM
-    adjusted_M = score_QM.sum(axis=0)
-    statistic = float(adjusted_M @ np.linalg.pinv(covariance_MM, hermitian=True) @ adjusted_M)
+    inverse_MM = np.linalg.pinv(covariance_MM, hermitian=True)
+    score_M = _scores(rank_QM, present_QM)
+    effect_M = inverse_MM @ score_M
+    sorted_M = _scores(np.tile(effect_M.argsort().argsort() + 1, (len(rank_QM), 1)), present_QM)
+    statistic, largest = float(score_M @ effect_M), float(sorted_M @ inverse_MM @ sorted_M)
     freedom = int(np.linalg.matrix_rank(covariance_MM, hermitian=True))
-    largest = int((count_Q1 - 1).sum())
     return Concordance(statistic / largest, freedom / largest, float(chi2.sf(statistic, freedom)))
+
+
+def _scores(rank_QM: Ranks, present_QM: NDArray[np.bool_]) -> Scores:
+    """[M] sums over queries of the languages' centred ranks among those present, in units of their deviation."""
+    count_Q1 = present_QM.sum(axis=1, keepdims=True)
+    within_QM = rankdata(np.where(present_QM, rank_QM, np.iinfo(np.int64).max), axis=1)
+    score_QM = np.sqrt(12 / (count_Q1 + 1)) * (within_QM - (count_Q1 + 1) / 2)
+    return np.asarray(np.where(present_QM, score_QM, 0.0).sum(axis=0))
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ PERSISTENCE = 0.9
 
 QUERY_COLUMNS = (
     "rank_distance", "rank_distance_normalized", "rank_distance_log", "max_rank", "completion@10", "completion@100",
-    "own_first", "tlr@10", "delta_ap_own", "delta_ap_other", "own_lift@10", "exposure_divergence@10",
+    "own_first", "tlr@10", "delta_ap_own", "delta_ap_other", "own_lift@10", "own_relevant_lift@10",
+    "exposure_divergence@10",
 )  # fmt: skip
 
 
@@ -53,7 +54,6 @@ class Profile:
         rank_QM, pool = self.rankings.pooled_QM, len(self.language_N)
         delta_own_Q, delta_other_Q = preference.own_and_other(preference.remove_one_gold(rank_QM), self.own_Q)
         short_QK = self.language_QK[:, :SHORT_LIST]
-        present_QM = self.gold_QM >= 0
         values = (
             spread.rank_distance(rank_QM),
             spread.normalized_rank_distance(rank_QM, pool),
@@ -66,7 +66,8 @@ class Profile:
             delta_own_Q,
             delta_other_Q,
             exposure.own_language_lift(self._counts(), self.own_Q, self.share_M),
-            exposure.exposure_divergence(short_QK, present_QM / present_QM.sum(axis=1, keepdims=True)),
+            exposure.own_relevant_lift(rank_QM, self.own_Q, SHORT_LIST),
+            exposure.exposure_divergence(short_QK, self._wanted()),
         )
         return dict(zip(QUERY_COLUMNS, values, strict=True))
 
@@ -74,7 +75,9 @@ class Profile:
         """The other measures, as JSON types without NaN; each language weighs alike in their means."""
         return {
             "first_result": self._first_result(),
-            "lift@10": self._lift(),
+            "lift@10": self._lift(exposure.log_lift(self._counts(), self.own_Q, self.share_M)),
+            "relevant_lift@10": self._lift(exposure.relevant_log_lift(self.rankings.pooled_QM, self.own_Q, SHORT_LIST)),
+            "exposure_divergence_chance@10": self._macro(self._chance_divergence()),
             "consistency": self._consistency(),
             "concordance": self._concordance(),
             "peer@100": self._peer(),
@@ -94,9 +97,18 @@ class Profile:
         kind_Q = preference.first_result_split(first_Q, self.gold_QM, self.language_N, self.own_Q)
         return {kind: self._macro(kind_Q == position) for position, kind in enumerate(preference.SPLIT)}
 
-    def _lift(self) -> dict[str, Any]:
-        """The log-lift matrix, query language -> candidate language, and its summaries."""
-        lift_MM, languages = exposure.log_lift(self._counts(), self.own_Q, self.share_M), self.benchmark.languages
+    def _wanted(self) -> Scores:
+        """[Q, M] the languages that have a gold candidate, alike: what a fair list shows."""
+        present_QM = self.gold_QM >= 0
+        return np.asarray(present_QM / present_QM.sum(axis=1, keepdims=True))
+
+    def _chance_divergence(self) -> Scores:
+        size_M = np.bincount(self.language_N, minlength=len(self.share_M))
+        return exposure.chance_divergence(self._wanted(), size_M, min(SHORT_LIST, len(self.language_N)))
+
+    def _lift(self, lift_MM: Scores) -> dict[str, Any]:
+        """A log-lift matrix, query language -> candidate language, and its summaries."""
+        languages = self.benchmark.languages
         return {
             "diagonal_preference": exposure.diagonal_preference(lift_MM),
             "attraction": dict(zip(languages, exposure.attraction(lift_MM).tolist())),

@@ -1,0 +1,142 @@
+"""From lists of passages to the figures of a judged benchmark, as trec_eval computes them with -c and -M 100.
+
+Lists are cut at 100 passages before any measure. Every query counts, also one that finds nothing or that only the
+qrels name: it scores 0. Shape suffixes: Q queries, K passages of a list.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mixlingual.evaluation.groups import macro
+from mixlingual.evaluation.judged_metrics import ANSWER_DEPTHS, DEPTH, MEASURES, holds_any, tokens
+from mixlingual.evaluation.protocol import BenchmarkScores
+from mixlingual.evaluation.trec import read_run, write_qrels, write_run
+from mixlingual.records import DataError, JudgedBenchmark, JudgedTask
+
+
+@dataclass(frozen=True)
+class Lists:
+    """What a search found for the queries of a task, in their order."""
+
+    ids: list[list[str]]
+    scores: list[list[float]]
+    positions: NDArray[np.int64]
+    """[Q, K] positions of the passages in their corpus."""
+
+
+def judged_scores(benchmark: JudgedBenchmark, rows: Sequence[pd.DataFrame], how: dict[str, Any]) -> BenchmarkScores:
+    """The figures of a benchmark from the rows of its tasks, with what is to be said about how it was searched."""
+    table = pd.concat(rows, ignore_index=True)
+    metrics = {
+        "fingerprint": benchmark.fingerprint,
+        "languages": list(benchmark.languages),
+        "complete": benchmark.complete,
+        "queries": len(table),
+        **how,
+        **({"note": benchmark.note} if benchmark.note else {}),
+        **_sections(table, benchmark.measures),
+    }
+    return BenchmarkScores(metrics, table.astype(dict.fromkeys(benchmark.measures, np.float32)))
+
+
+def score_runs(benchmark: JudgedBenchmark, folder: Path) -> BenchmarkScores:
+    """Scores of another system's TREC runs: FOLDER/BENCHMARK/QUERY_LANGUAGE-PASSAGE_LANGUAGE.trec, or .trec.gz.
+
+    Raises:
+        DataError: a run is missing or malformed, or the benchmark looks for answers in passages, which runs lack.
+    """
+    rows = []
+    for task in benchmark.tasks:
+        if task.answers:
+            raise DataError(f"{benchmark.name} looks for answers in passages; its runs cannot be scored without them")
+        path = Path(folder, benchmark.name, f"{_name(task)}.trec")
+        run = read_run(path if path.is_file() else path.with_name(f"{path.name}.gz"))
+        ranked = {query: [passage for passage, _ in hits] for query, hits in run.items()}
+        rows.append(_rows(benchmark, task, _judged(task, ranked, benchmark.measures)))
+    return judged_scores(benchmark, rows, {"search": "runs of another system"})
+
+
+def task_rows(benchmark: JudgedBenchmark, task: JudgedTask, lists: Lists) -> pd.DataFrame:
+    """The per-query rows of a task from what a search found."""
+    if task.answers:
+        return _rows(benchmark, task, _answered(task, lists))
+    ranked = dict(zip((query.id for query in task.queries), lists.ids))
+    return _rows(benchmark, task, _judged(task, ranked, benchmark.measures))
+
+
+def _rows(benchmark: JudgedBenchmark, task: JudgedTask, values: dict[str, dict[str, float]]) -> pd.DataFrame:
+    """One row for each query of the topics and of the qrels, which may name others."""
+    paragraph = {query.id: query.paragraph for query in task.queries}
+    return pd.DataFrame(
+        {
+            "benchmark": benchmark.name,
+            "setting": "mono" if task.language == task.corpus.language else "cross",
+            "query": list(values),
+            "paragraph": [paragraph.get(query, query) for query in values],
+            "query_language": task.language,
+            "candidate_language": task.corpus.language,
+            **{name: [row[name] for row in values.values()] for name in benchmark.measures},
+        }
+    )
+
+
+def _judged(
+    task: JudgedTask, ranked: Mapping[str, Sequence[str]], measures: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    return {
+        query: {name: MEASURES[name](ranked.get(query, [])[:DEPTH], judged) for name in measures}
+        for query, judged in task.qrels.items()
+    }
+
+
+def export_task(folder: Path, task: JudgedTask, lists: Lists) -> None:
+    """Write the run, and the qrels where there are any, under the published ids."""
+    names = [query.id for query in task.queries]
+    write_run(folder / f"{_name(task)}.trec.gz", zip(names, lists.ids, lists.scores))
+    if task.qrels:
+        write_qrels(folder / f"{_name(task)}.qrels.gz", task.qrels)
+
+
+def _name(task: JudgedTask) -> str:
+    return f"{task.language}-{task.corpus.language}"
+
+
+def _answered(task: JudgedTask, lists: Lists) -> dict[str, dict[str, float]]:
+    """1 where one of the first passages holds an answer, else 0; the passages found are read once more for it.
+
+    Source: recall of RocketQA (Qu et al. 2021) and DPR, as BGE-M3 reports MKQA.
+    """
+    wanted = set(lists.positions.ravel().tolist())
+    texts = {p: tokens(passage.text) for p, passage in enumerate(task.corpus) if p in wanted}
+    values = {}
+    for query, position_K in zip(task.queries, lists.positions.tolist()):
+        answers = [tokens(answer) for answer in task.answers[query.id]]
+        holds = (rank for rank, p in enumerate(position_K, start=1) if p >= 0 and holds_any(texts[p], answers))
+        first = next(holds, math.inf)
+        values[query.id] = {name: float(first <= depth) for name, depth in ANSWER_DEPTHS.items()}
+    return values
+
+
+def _sections(table: pd.DataFrame, measures: Sequence[str]) -> dict[str, Any]:
+    """Setting -> macro means over languages or pairs, `micro` means over queries, and those of each."""
+    sections = {}
+    for setting, rows in table.groupby("setting", sort=False):
+        language = rows["query_language"]
+        key = language if setting == "mono" else language + "-" + rows["candidate_language"]
+        means = {str(name): _means(part, measures) for name, part in rows.groupby(key, sort=False)}
+        label = "languages" if setting == "mono" else "pairs"
+        sections[str(setting)] = {**macro(list(means.values())), "micro": _means(rows, measures), label: means}
+    return sections
+
+
+def _means(rows: pd.DataFrame, measures: Sequence[str]) -> dict[str, float | int]:
+    return {**{name: float(rows[name].mean()) for name in measures}, "queries": len(rows)}

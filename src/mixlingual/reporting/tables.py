@@ -13,7 +13,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from mixlingual.analysis.collect import State, Sweep
-from mixlingual.analysis.grid import METRICS, SETTINGS, Axes, Grid, benchmarks, size_by_ratio
+from mixlingual.analysis.grid import SETTINGS, Axes, Grid, benchmarks, size_by_ratio
+from mixlingual.analysis.measures import BIAS, METRICS
 from mixlingual.files import written_whole
 from mixlingual.reporting.labels import SETTING_TITLES, size_label
 
@@ -26,6 +27,7 @@ _STATE_TITLES: dict[State, str] = {
     "failed": "failed",
     "unreadable": "not readable",
     "started": "running or cut off",
+    "requeued": "waiting to go on",
     "missing": "not started",
 }
 
@@ -87,7 +89,7 @@ def headline_tables(results: pd.DataFrame, axes: Axes, benchmark: str) -> list[T
 def all_tables(results: pd.DataFrame, axes: Axes, benchmark: str) -> list[Table]:
     """Every metric of a benchmark that some run has, with the spread over seeds."""
     present = set(zip(*(results[results.benchmark == benchmark][key] for key in ("setting", "metric")), strict=True))
-    wanted = [(setting, metric) for setting in SETTINGS for metric in METRICS if (setting, metric) in present]
+    wanted = [(setting, metric) for setting in (*SETTINGS, BIAS) for metric in METRICS if (setting, metric) in present]
     return [grid_table(size_by_ratio(results, axes, benchmark, *pair), axes, spread=True) for pair in wanted]
 
 

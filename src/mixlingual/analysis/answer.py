@@ -28,9 +28,6 @@ class _Best(NamedTuple):
 
     model: str
     ratio: float
-    mean: float
-    low: float
-    high: float
     apart: bool
 
 
@@ -57,16 +54,7 @@ def answer(results: pd.DataFrame, axes: Axes, benchmark: str) -> Answer:
     if grid is None or not best:
         return Answer(f"On {benchmark} there is no answer yet.", "No size has finished runs at two ratios.")
     measure = f"{grid.setting}lingual {grid.facts.label}"
-    ratios = {found.ratio for found in best}
-    if len(best) > 1 and len(ratios) == 1:
-        where = f"is best at {_alpha(best[0])} for all {len(best)} sizes"
-        values = ", ".join(f"{found.model} {_value(found, grid.facts.decimals)}" for found in best)
-    else:
-        where = "is best" if len(best) == 1 else "is best at a ratio that differs between sizes"
-        values = ", ".join(f"{_alpha(b)} for {b.model}, {_value(b, grid.facts.decimals)}" for b in best)
-    alone = "; with one size, nothing can be said about size" if len(best) == 1 else ""
-    sentence = f"On {benchmark}, {measure} {where}: {values}{alone}."
-    return Answer(sentence, _nature(grid, best))
+    return Answer(f"On {benchmark}, {measure} {_where(best)}{_doubt(grid, best)}.", _nature(grid))
 
 
 def _best(grid: Grid, model: str) -> _Best | None:
@@ -80,29 +68,35 @@ def _best(grid: Grid, model: str) -> _Best | None:
     ratio = mean.idxmax() if larger else mean.idxmin()
     rest = mean.index != ratio
     apart = low[ratio] > high[rest].max() if larger else high[ratio] < low[rest].min()
-    return _Best(model, float(ratio), float(mean[ratio]), float(low[ratio]), float(high[ratio]), bool(apart))
+    return _Best(model, float(ratio), bool(apart))
 
 
-def _alpha(best: _Best) -> str:
-    return f"\N{GREEK SMALL LETTER ALPHA} = {best.ratio:g}"
+def _where(best: list[_Best]) -> str:
+    ratios = [f"\N{GREEK SMALL LETTER ALPHA} = {found.ratio:g}" for found in best]
+    if len(best) == 1:
+        return f"is best at {ratios[0]} for {best[0].model}, the only size with several ratios"
+    if len(set(ratios)) == 1:
+        return f"is best at {ratios[0]} for all {len(best)} sizes"
+    places = ", ".join(f"{ratio} for {found.model}" for ratio, found in zip(ratios, best, strict=True))
+    return f"is best at a ratio that differs between sizes ({places})"
 
 
-def _value(best: _Best, decimals: int) -> str:
-    mean, low, high = (f"{value:.{decimals}f}" for value in (best.mean, best.low, best.high))
-    return f"{mean} [{low}, {high}]" if low != high else mean
+def _doubt(grid: Grid, best: list[_Best]) -> str:
+    if _most_seeds(grid) == 1:
+        return "; one seed each, so that nothing is known of the noise"
+    overlapping = sum(not found.apart for found in best)
+    if not overlapping:
+        return "; its seeds are all better than those of the other ratios"
+    return f", but its seeds overlap with those of another ratio at {overlapping} of {len(best)} sizes"
 
 
-def _nature(grid: Grid, best: list[_Best]) -> str:
-    counts = sorted({int(count) for count in grid.seeds.to_numpy().ravel() if count})
-    if counts[-1] == 1:
-        return (
-            "Read off single runs. One seed says nothing about noise: another seed may move every best ratio. "
-            "No test has been made."
-        )
-    seeds = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
-    apart = sum(found.apart for found in best)
+def _nature(grid: Grid) -> str:
+    read_off = "Read off single runs" if _most_seeds(grid) == 1 else "Read off means over seeds and their ranges"
     return (
-        f"Read off means over {seeds} seeds, in brackets the smallest and largest; no test has been made. The seeds of the best ratio are all better than "
-        f"those of every other ratio at {apart} of {len(best)} sizes; where they are not, the best ratio is a guess. "
-        "A range of seeds is no confidence interval."
+        f"{read_off}: no test has been made and there is no confidence interval. Where seeds overlap the best ratio is "
+        "a guess, and few seeds prove little where they do not."
     )
+
+
+def _most_seeds(grid: Grid) -> int:
+    return int(grid.seeds.to_numpy().max())

@@ -22,7 +22,11 @@ def thinned_curve(path: Path, points: int) -> pd.DataFrame:
     """
     try:
         curve = pd.read_csv(path)
-        curve = curve[["step", *(name for name in COLUMNS if name in curve)]].apply(pd.to_numeric, errors="coerce")
+        curve = (
+            curve[["step", *(name for name in COLUMNS if name in curve)]]
+            .apply(pd.to_numeric, errors="coerce")
+            .astype(float)
+        )
     except (OSError, ValueError, KeyError):
         return pd.DataFrame(columns=["step"])
     curve = curve[np.isfinite(curve.step)]

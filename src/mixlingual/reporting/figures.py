@@ -63,6 +63,9 @@ def pictures(results: pd.DataFrame, languages: pd.DataFrame, axes: Axes, benchma
 
 def write_picture(picture: Picture, folder: Path) -> list[Path]:
     """Writes the picture as SVG and PNG; the same picture gives the same bytes."""
+    with _style():
+        picture.figure.draw_without_rendering()
+    picture.figure.set_layout_engine("none")  # laid out; saving would lay it out again for each format
     files = [folder / f"{picture.name}.{kind}" for kind in ("svg", "png")]
     for file in files:
         with written_whole(file) as path, _style():

@@ -21,9 +21,9 @@ _ESCAPES = str.maketrans(
 
 
 def latex_tables(tables: Sequence[Table], benchmark: str) -> str:
-    """The tables of a benchmark as `table` environments, one after the other; the best values bold.
+    r"""The tables of a benchmark as `table` environments, one after the other; the best values bold.
 
-    They need `\\usepackage{booktabs}`; names in scripts other than Latin need XeLaTeX or LuaLaTeX.
+    They need `\usepackage{booktabs}`; names in scripts other than Latin need XeLaTeX or LuaLaTeX.
     """
     needs = "% Needs \\usepackage{booktabs}. Bold: the best mean of a row, not a test.\n"
     label = file_name(benchmark).replace("_", "-")

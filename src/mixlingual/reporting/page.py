@@ -67,6 +67,7 @@ def render_page(sweep: Sweep, sections: Sequence[Section], batches: Table, paylo
         unfinished=unfinished(sweep),
         tracebacks=[run for run in sweep.in_state("failed") if run.traceback],
         sections=sections,
+        natures=dict.fromkeys(section.answer.nature for section in sections),
         batches=batches,
         launches=read_launches(sweep.folder),
         command=_command(sweep),

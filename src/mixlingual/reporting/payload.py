@@ -80,7 +80,9 @@ def _facts(name: str) -> dict[str, Any]:
 
 def _benchmark(name: str, runs: Sequence[Run], results: pd.DataFrame, languages: pd.DataFrame) -> dict[str, Any]:
     mine, by_language = results[results.benchmark == name], languages[languages.benchmark == name]
-    codes = in_script_order([*by_language.query_language, *by_language[by_language.setting != "multi"].candidate_language])
+    codes = in_script_order(
+        [*by_language.query_language, *by_language[by_language.setting != "multi"].candidate_language]
+    )
     return {
         "languages": codes,
         "scripts": [script_of(code) for code in codes],

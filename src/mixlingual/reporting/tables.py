@@ -137,10 +137,10 @@ def summary_markdown(sweep: Sweep, results: pd.DataFrame, axes: Axes) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def grid_markdown(results: pd.DataFrame, axes: Axes, benchmark: str) -> str:
-    """Every size x ratio table of a benchmark."""
+def grid_markdown(tables: Sequence[Table], benchmark: str) -> str:
+    """Every size x ratio table of a benchmark, from `all_tables`."""
     note = "Means over seeds; brackets hold the smallest and largest seed. Bold: the best mean of a size, not a test."
-    return "\n\n".join([f"# {_escaped(benchmark)}", note, *map(markdown, all_tables(results, axes, benchmark))]) + "\n"
+    return "\n\n".join([f"# {_escaped(benchmark)}", note, *map(markdown, tables)]) + "\n"
 
 
 def markdown(table: Table) -> str:

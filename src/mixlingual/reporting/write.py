@@ -60,11 +60,12 @@ def write_report(sweep_folder: Path, output: Path) -> ReportPaths:
         "exposure.csv": exposure_table(sweep),
     }
     for name in names:
-        tables[f"grid_{file_name(name)}.md"] = grid_markdown(results, axes, name)
-        tables[f"grid_{file_name(name)}.tex"] = latex_tables(all_tables(results, axes, name), name)
+        shown = all_tables(results, axes, name)
+        tables[f"grid_{file_name(name)}.md"] = grid_markdown(shown, name)
+        tables[f"grid_{file_name(name)}.tex"] = latex_tables(shown, name)
     drawn = {name: pictures(results, languages, axes, name) for name in names}
     figures = [
-        file for shown in drawn.values() for picture in shown for file in write_picture(picture, output / "figures")
+        file for part in drawn.values() for picture in part for file in write_picture(picture, output / "figures")
     ]
     sections = [
         Section(

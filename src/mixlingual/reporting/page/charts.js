@@ -11,7 +11,7 @@ const charts = (() => {
   // Dark to middling, so that every line stands out from white; evenly darker, so that hue does not matter.
   const sizeColour = (i, n) => d3.interpolatePlasma(n > 1 ? (0.62 * i) / (n - 1) : 0.1);
   const ratioColour = (i, n) => d3.interpolateViridis(n > 1 ? (0.72 * i) / (n - 1) : 0.1);
-  const ink = (colour) => (d3.lab(colour).l > 58 ? "#000" : "#fff");
+  const ink = (colour) => (d3.lab(colour).l > 50 ? "#000" : "#fff");
   const symbol = (i) => SYMBOLS[i % SYMBOLS.length];
   const letters = (labels, size = 6.6) => size * d3.max(labels, (label) => label.length);
   const shortened = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
@@ -22,6 +22,12 @@ const charts = (() => {
     const spread = cell.seeds.length > 1 ? [`spread of seeds: ${number(cell.high - cell.low)}`] : [];
     const head = [`${cell.model.label}, α = ${cell.point.label}`, `${facts.label}: ${number(cell.mean)}`];
     return [...head, ...seeds, ...spread].join("\n");
+  }
+
+  // A scale that holds all values, also where they are all the same.
+  function yDomain(values) {
+    const [low, high] = d3.extent(values);
+    return low === high ? [Math.min(0, low), Math.max(1, high)] : d3.nice(low, high, 5);
   }
 
   const plot = (options) =>
@@ -64,11 +70,13 @@ const charts = (() => {
     const z = (c) => `${c.model.name}\n${c.point.series}`;
     const x = (c) => c.point.ratio;
     const ratios = [...new Set(cells.map(x))].sort(d3.ascending);
+    const domain = yDomain([...cells.flatMap((c) => [c.low, c.high]), ...(reference === undefined ? [] : [reference])]);
+    const count = small ? 4 : 6, left = 14 + letters(d3.ticks(...domain, count).map(d3.tickFormat(...domain, count)));
     return plot({
-      width, height, marginLeft: small ? 44 : 54, marginRight: 12, marginTop: small ? 8 : 24, marginBottom: small ? 26 : 40,
+      width, height, marginLeft: left, marginRight: 12, marginTop: small ? 8 : 24, marginBottom: small ? 26 : 40,
       ariaLabel: title,
-      x: { label: small ? null : RATIO, labelAnchor: "center", ticks: ratios.length <= 7 ? ratios : undefined, tickFormat: "~g", inset: 8 },
-      y: { label: small ? null : `${facts.label} (${facts.direction})`, nice: true, ticks: small ? 4 : 6, grid: true },
+      x: { label: small ? null : RATIO, labelAnchor: "center", ticks: ratios.length <= 7 ? ratios : undefined, tickFormat: String, inset: 8 },
+      y: { label: small ? null : `${facts.label} (${facts.direction})`, domain, ticks: count, grid: true },
       marks: [
         reference === undefined ? null : Plot.ruleY([reference], { stroke: "#1b1f24", strokeDasharray: "5 4" }),
         Plot.areaY(cells, { x, y1: "low", y2: "high", z, fill: stroke, fillOpacity: 0.16 }),
@@ -86,6 +94,7 @@ const charts = (() => {
     const stroke = (c) => sizeColour(models.indexOf(c.model), models.length);
     const steps = d3.groups(places.filter((c) => c.point.series === ratioSeries), (c) => c.model)
       .flatMap(([, row]) => d3.pairs(d3.sort(row, (c) => c.point.ratio)));
+    const ends = d3.groups(places, (c) => c.model).flatMap(([, row]) => d3.extent(row, (c) => c.point.ratio).map((ratio) => row.find((c) => c.point.ratio === ratio)));
     const text = (c) => `${c.model.label}, α = ${c.point.label}\nmonolingual ${c.x.toFixed(facts.decimals)}\ncross-lingual ${c.y.toFixed(facts.decimals)}`;
     return plot({
       width, height: Math.min(460, 0.8 * width), marginLeft: 54, marginRight: 24, marginTop: 26, marginBottom: 42, grid: true, nice: true, inset: 14,
@@ -96,7 +105,7 @@ const charts = (() => {
       marks: [
         Plot.arrow(steps, { x1: ([a]) => a.x, y1: ([a]) => a.y, x2: ([, b]) => b.x, y2: ([, b]) => b.y, stroke: ([a]) => stroke(a), strokeWidth: 1.6, headLength: 9, insetEnd: 5, insetStart: 5 }),
         Plot.dot(places, { x: "x", y: "y", stroke, fill: stroke, r: 4, symbol: (c) => symbol(models.indexOf(c.model)) }),
-        Plot.text(places, { x: "x", y: "y", text: (c) => c.point.label, fill: stroke, stroke: "white", strokeWidth: 4, dy: -11, fontWeight: 600 }),
+        Plot.text(ends, { x: "x", y: "y", text: (c) => c.point.label, fill: stroke, stroke: "white", strokeWidth: 3, dy: -12, fontWeight: 600 }),
         Plot.tip(places, Plot.pointer({ x: "x", y: "y", title: text })),
       ],
     });
@@ -111,7 +120,7 @@ const charts = (() => {
     const place = { x: "candidate", y: "query" };
     const left = letters(languages) + 10;
     const side = (width - left - 4) / languages.length;
-    const upright = letters(languages) > side - 2;
+    const upright = letters(languages) > side - 6;
     const top = upright ? letters(languages) + 8 : 20;
     const text = (c) => `question ${c.query}, candidates ${c.candidate}\n${c.value.toFixed(decimals)}`;
     return plot({

@@ -139,9 +139,9 @@
     const facts = data.metrics[metric];
     const settings = Object.keys(data.settings).filter((setting) => scoresOf(setting, metric)?.[language]);
     const best = settings.map((setting) => cellsOf(scoresOf(setting, metric)[language], facts).filter((c) => c.best));
-    const text = (cells) => cells.map((c) => `${c.point.label} (${inWords(c, facts)})`).join(", ") || "-";
+    const text = (cells) => cells.map((c) => `${c.point.label}: ${inWords(c, facts)}`).join(" and ") || "-";
     const rows = data.models.map((model) => [model.label, ...best.map((cells) => text(cells.filter((c) => c.model === model)))]);
-    const caption = `${facts.label} on ${benchmark}${where} (${facts.direction}): α of the best mean, and the mean [smallest, largest seed]; not a test`;
+    const caption = `${facts.label} on ${benchmark}${where} (${facts.direction}): α of the best mean: mean [smallest, largest seed]; not a test`;
     byId("best").replaceChildren(table(caption, ["size", ...settings.map((setting) => data.settings[setting])], rows));
   }
 
@@ -156,7 +156,7 @@
     const title = `${facts.label} on ${benchmark}${where}: inside a language against across languages`;
     return show("tradeoff", {
       title, legend: sizeLegend(),
-      caption: "Each mark is a size and ratio, mean over seeds; numbers are the ratio α. Arrows lead from cross-lingual (0) to monolingual (1) batches. Up and to the right is better at both.",
+      caption: "Each mark is a size and ratio, mean over seeds. Arrows lead along the ratio, whose ends are named, from cross-lingual (0) to monolingual (1) batches. Up and to the right is better at both.",
       draw: (width) => charts.tradeoff({ places, models: data.models, ratioSeries: data.ratio_series, facts, width: Math.min(width, 720), title }),
       makeTable: () => gridTable(`${title}: monolingual / cross-lingual`, places, (c) => `${c.x.toFixed(facts.decimals)} / ${c.y.toFixed(facts.decimals)}`),
     });

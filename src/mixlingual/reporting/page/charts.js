@@ -27,7 +27,7 @@ const charts = (() => {
   // A scale that holds all values, also where they are all the same.
   function yDomain(values) {
     const [low, high] = d3.extent(values);
-    return low === high ? [Math.min(0, low), Math.max(1, high)] : d3.nice(low, high, 5);
+    return low === high ? [Math.min(0, low), Math.max(1, high)] : d3.nice(low, high, 10);
   }
 
   const plot = (options) =>

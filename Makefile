@@ -4,10 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow-test kill-test slurm-test chaos-test lint format clean
+.PHONY: help demo test slow-test kill-test slurm-test chaos-test lint format clean browser-test
 
 help:  ## List the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' \
@@ -31,6 +31,15 @@ test: $(VENV)/dev  ## Run the tests. MIXLINGUAL_DATA=FOLDER adds those that need
 
 slow-test: $(VENV)/dev  ## Run the tests that `make test` leaves out because they take minutes.
 	$(BIN)/python -m pytest -q -m slow
+
+$(VENV)/browser: $(VENV)/dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[browser]'
+	@touch $@ $(VENV)/core $(VENV)/dev
+
+browser-test: $(VENV)/browser  ## Test the report page in Chromium; leaves screenshots in build/screenshots.
+	@command -v chromium > /dev/null || apt-get install --yes --no-install-recommends chromium \
+	  || { echo 'No chromium: install it as root (Debian: apt install chromium)'; exit 1; }
+	MIXLINGUAL_SCREENSHOTS=build/screenshots $(BIN)/python -m pytest -q tests/browser
 
 kill-test: $(VENV)/core  ## Kill 100 runs at random moments and count those that end with the same bits.
 	$(BIN)/python -m benchmarks.kill_test --runs 100

@@ -57,7 +57,21 @@ def metrics(model: str, ratio: float, seed: int, languages: list[str]) -> dict[s
         "multi": scores(mono - 0.2)
         | bias
         | {"languages": {x: scores(mono - 0.2 - 0.01 * place(x)) | bias | {"queries": 10} for x in languages}},
+        "bias": {
+            "lift@10": {
+                "diagonal_preference": 3 * ratio + 0.1 * seed,
+                "log2": {q: {c: ratio + seed if q == c else -ratio for c in languages} for q in languages},
+            },
+            "concordance": {"w": 0.2 + 0.1 * ratio, "chance": 0.01, "languages": {x: {"w": 0.1} for x in languages}},
+        },
     }
+
+
+def write_curve(run: Path, points: int = 100) -> None:
+    """curves.csv of a run whose loss falls by 0.01 each step, with no cross-lingual batch at odd points."""
+    rows = [f"{step},{3 - 0.01 * step},{2 - 0.01 * step},{'' if step % 2 else 4}" for step in range(1, points + 1)]
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "curves.csv").write_text("\n".join(["step,loss,loss_mono,loss_cross", *rows]) + "\n", encoding="utf-8")
 
 
 def result(

@@ -166,3 +166,19 @@ def test_an_untrained_encoder_is_a_series_of_its_own(tmp_path):
     write_done(folder, untrained)
     series = {run.name: run.point.series for run in read_sweep(folder).runs}
     assert series == {"small_r0.5_s0": "hybrid", "zero_shot": "zero-shot"}
+
+
+def test_a_requeued_run_waits_and_counts_its_starts(folder):
+    run = folder / run_name("large", 0.25, 1)
+    write_json(run / "status.json", {"state": "requeued", "reason": "preempted", "attempt": 3, "job": "12_4"})
+    found = run_of(read_sweep(folder), run.name)
+    assert (found.state, found.reason, found.attempt, found.job) == ("requeued", "preempted", 3, "12_4")
+
+
+def test_a_finished_run_knows_its_starts_if_its_status_does(folder):
+    run = folder / run_name("small", 0.0, 0)
+    write_json(run / "status.json", {"state": "done", "attempt": 2, "job": None})
+    found = run_of(read_sweep(folder), run.name)
+    assert (found.state, found.attempt, found.job) == ("done", 2, "")
+    (run / "status.json").write_text("{")
+    assert run_of(read_sweep(folder), run.name).attempt is None

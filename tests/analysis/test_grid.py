@@ -31,13 +31,17 @@ def grid_of(folder, *which):
 
 def test_results_are_tidy(folder):
     table = results_table(read_sweep(folder))
-    metrics = 3 * 3 + 3  # three scores in each of three settings, three rank distances
+    metrics = 3 * 3 + 3 + 3  # three scores in each of three settings, three rank distances, three figures of bias
     assert len(table) == 20 * len(LANGUAGES) * metrics
     row = table[(table.run == "base_r0.25_s1") & (table.benchmark == "mlqa_r") & (table.metric == "map")]
     assert row[["series", "model", "non_embedding", "ratio", "seed"]].drop_duplicates().to_numpy().tolist() == [
         ["hybrid", "base", 85_000_000, 0.25, 1]
     ]
     assert dict(zip(row.setting, row.value.round(6), strict=True)) == {"mono": 0.61, "cross": 0.51, "multi": 0.41}
+    bias = table[(table.run == "base_r0.25_s1") & (table.benchmark == "mlqa_r") & (table.setting == "bias")]
+    assert dict(zip(bias.metric, bias.value.round(6), strict=True)) == {
+        "lift@10.diagonal_preference": 0.85, "concordance.w": 0.225, "concordance.chance": 0.01,
+    }  # fmt: skip
 
 
 def test_axes_hold_all_planned_runs_by_weights(folder):
@@ -170,3 +174,16 @@ def test_language_codes_may_hold_hyphens(tmp_path):
     cross = table[(table.setting == "cross") & (table.metric == "map")]
     pairs = set(zip(cross.query_language, cross.candidate_language, strict=True))
     assert pairs == set(permutations(["zh", "zh-Hant", "pt-BR"], 2))
+
+
+def test_no_value_is_best_where_neither_direction_is_better(tmp_path):
+    for ratio in (0.0, 1.0):
+        content = result("small", ratio, 0)
+        content["benchmarks"]["mlqa_r"]["multi"]["delta_ap_own"] = 0.1 + ratio
+        write_done(tmp_path / "s", content)
+    sweep = read_sweep(tmp_path / "s")
+    results, axes = results_table(sweep), grid_axes(sweep)
+    assert not size_by_ratio(results, axes, "mlqa_r", "multi", "delta_ap_own").best(4).to_numpy().any()
+    assert size_by_ratio(results, axes, "mlqa_r", "bias", "concordance.w").best(4).to_numpy().tolist() == [
+        [True, False]
+    ]

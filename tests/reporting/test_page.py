@@ -1,15 +1,17 @@
 import base64
+import hashlib
+import json
 import re
 from html.parser import HTMLParser
 from urllib.parse import unquote
-from xml.etree import ElementTree as ET
 
 import pytest
-from sweep_fixture import result, run_name, without_results, write_done, write_status, write_sweep
+from sweep_fixture import result, run_name, without_results, write_done, write_json, write_status, write_sweep
 
 from mixlingual.reporting.write import write_report
 
 VOID = {"meta", "img", "link", "br"}
+SCRIPTS = 4
 
 
 class Page(HTMLParser):
@@ -19,6 +21,7 @@ class Page(HTMLParser):
         super().__init__()
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
+        self.scripts: list[str] = []
         self._open: list[str] = []
         self.feed(text)
         assert not self._open
@@ -32,7 +35,10 @@ class Page(HTMLParser):
         assert self._open.pop() == tag
 
     def handle_data(self, data):
-        self.text += data
+        if self._open[-1:] == ["script"]:
+            self.scripts.append(data)
+        elif self._open[-1:] != ["style"]:
+            self.text += data
 
     def all(self, tag):
         return [attributes for name, attributes in self.elements if name == tag]
@@ -52,7 +58,7 @@ def page(report):
 def test_the_report_holds_all_its_files(report):
     assert {path.name for path in report.tables} == {
         "summary.md", "results.csv", "languages.csv", "batches.csv", "exposure.csv", "grid_mlqa_r.md",
-        "grid_xquad_r.md",
+        "grid_xquad_r.md", "grid_mlqa_r.tex", "grid_xquad_r.tex",
     }  # fmt: skip
     assert len(report.figures) == 2 * 4 * 2
     on_disk = {path for path in report.page.parent.rglob("*") if path.is_file()}
@@ -60,15 +66,31 @@ def test_the_report_holds_all_its_files(report):
 
 
 def test_the_page_needs_no_other_file(page):
-    assert not page.all("script")
-    assert not page.all("link")
-    images = page.all("img")
-    assert len(images) == 8
-    for image in images:
-        kind, _, data = image["src"].partition(",")
-        assert kind == "data:image/svg+xml;base64"
-        assert ET.fromstring(base64.b64decode(data)).tag == "{http://www.w3.org/2000/svg}svg"
-        assert image["alt"]
+    """What it links to besides, a reader may follow; nothing is loaded."""
+    assert all("src" not in attributes for _, attributes in page.elements)
+    assert [link["href"] for link in page.all("link")] == ["data:,"]
+    (data, *others) = page.scripts
+    assert len(json.loads(data)["runs"]) == 20
+    assert len(others) == SCRIPTS
+
+
+def test_the_browser_may_run_our_scripts_and_load_nothing(page):
+    (policy,) = [m["content"] for m in page.all("meta") if m.get("http-equiv") == "Content-Security-Policy"]
+    digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in page.scripts[1:]]
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules["script-src"].split() == [f"'sha256-{digest}'" for digest in digests]
+    assert rules["default-src"] == rules["base-uri"] == rules["form-action"] == "'none'"
+
+
+def test_the_libraries_come_with_their_licences(page):
+    for words in ("Mike Bostock", "Observable, Inc.", "Permission to use, copy, modify"):
+        assert words in page.text
+
+
+def test_the_page_answers_first(page):
+    assert "On mlqa_r, multilingual mAP is best at α = 0.5 for all 3 sizes, but its seeds overlap" in page.text
+    assert page.text.count("no test has been made") == 1
+    assert page.text.index("On xquad_r, multilingual") < page.text.index("Benchmark")
 
 
 def test_the_page_tells_how_far_the_sweep_is(page):
@@ -95,14 +117,34 @@ def test_the_page_shows_tables_versions_and_fingerprints(page):
 def test_links_to_runs_are_relative_and_lead_there(report, page):
     links = [a["href"] for a in page.all("a") if not a["href"].startswith("#")]
     assert f"../{run_name('small', 0.0, 0)}/" in links
-    assert len(links) == 24 + 3
+    assert f"../{run_name('small', 0.0, 0)}/result.json" in links
+    runs = 24 + 21  # folders, and result.json of those done and of the one that cannot be read
+    assert len(links) == runs + 3 + 2 * (2 + 2 * 4), "and CSV files, and of each benchmark tables and pictures"
     assert all((report.page.parent / unquote(link)).exists() for link in links)
 
 
 def test_references_inside_the_page_exist(page):
     targets = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
     assert {a["href"][1:] for a in page.all("a") if a["href"].startswith("#")} <= targets
-    assert {"question", "grid", "benchmark-1", "benchmark-2", "batches", "reproduce", "runs"} == targets
+    sections = {"question", "scores", "trade-off", "languages", "bias", "training", "tables", "batches", "unfinished"}
+    assert sections | {"reproduce", "runs"} <= targets
+
+
+def test_scripts_find_the_elements_that_they_name(page):
+    targets = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
+    named = set(re.findall(r"(?:byId|chosen|offer|show)\(\"([\w-]+)\"", page.scripts[-1]))
+    assert len(named) > 15
+    assert named <= targets
+
+
+def test_launches_and_starts_are_told(tmp_path):
+    run = write_done(tmp_path / "s", result("small", 0.0, 0, languages={"x": ["de", "en"]}))
+    job = {"job": "12_0", "submitted": "2026-01-02T10:00:01", "launcher": "slurm"}
+    write_json(tmp_path / "s" / "jobs.json", dict.fromkeys("abc", job))
+    write_json(run / "status.json", {"state": "done", "attempt": 3, "job": "12_7"})
+    text = Page(write_report(tmp_path / "s", tmp_path / "out").page.read_text(encoding="utf-8")).text
+    assert "2026-01-02T10:00: 3 runs by the launcher slurm" in text
+    assert "0.2312_7" in text, "minutes, starts and job"
 
 
 def test_names_appear_as_text(tmp_path):
@@ -118,13 +160,14 @@ def test_names_appear_as_text(tmp_path):
     report = write_report(folder, tmp_path / "out")
     text = report.page.read_text(encoding="utf-8")
     page = Page(text)
-    assert not page.all("script")
+    assert len(page.all("script")) == 1 + SCRIPTS
     assert not page.all("b")
     assert not page.all("i")
-    assert "<script" not in text
+    assert text.count("<script>") == SCRIPTS
     assert page.text.count(evil) > 10
-    (link,) = [a["href"] for a in page.all("a") if "a%27b" in a["href"]]
-    assert (report.page.parent / unquote(link)).is_dir()
+    links = [a["href"] for a in page.all("a") if "a%27b" in a["href"]]
+    assert [link.rpartition("/")[2] for link in links] == ["", "result.json"]
+    assert all((report.page.parent / unquote(link)).exists() for link in links)
     assert {path.parent for path in (*report.tables, *report.figures)} == {
         tmp_path / "out",
         tmp_path / "out" / "figures",
@@ -137,6 +180,6 @@ def test_an_empty_sweep_has_a_page_that_says_so(tmp_path):
     page = Page(report.page.read_text(encoding="utf-8"))
     assert "No run has results yet, so there are no tables and pictures." in page.text
     assert "0 of 24 runs done" in page.text
-    assert page.all("img") == []
+    assert page.scripts == []
     assert report.figures == ()
     assert (folder / "report" / "results.csv").read_text().startswith("run,series,model,")

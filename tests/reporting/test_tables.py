@@ -7,6 +7,7 @@ from mixlingual.analysis.grid import grid_axes, results_table, size_by_ratio
 from mixlingual.reporting.labels import file_name, short_number
 from mixlingual.reporting.tables import (
     Cell,
+    all_tables,
     grid_markdown,
     grid_table,
     markdown,
@@ -96,11 +97,13 @@ def test_a_finished_sweep_lists_no_runs(tmp_path):
 
 def test_the_grid_file_holds_every_metric_there_is(folder):
     sweep = read_sweep(folder)
-    results = results_table(sweep)
-    text = grid_markdown(results, grid_axes(sweep), "mlqa_r")
-    assert text.count("| size / ratio") == 12
-    without = results[~results.metric.str.startswith("rank_distance")]
-    assert grid_markdown(without, grid_axes(sweep), "mlqa_r").count("| size / ratio") == 9
+    results, axes = results_table(sweep), grid_axes(sweep)
+    text = grid_markdown(all_tables(results, axes, "mlqa_r"), "mlqa_r")
+    assert text.startswith("# mlqa_r\n\nMeans over seeds; brackets hold")
+    assert text.count("| size / ratio") == 3 * 3 + 3 + 2
+    assert "mlqa_r, language bias: agreement on a language order (W)" in text
+    without = results[~results.metric.str.startswith("rank_distance") & (results.setting != "bias")]
+    assert len(all_tables(without, axes, "mlqa_r")) == 9
 
 
 def test_names_do_not_break_markdown(tmp_path):

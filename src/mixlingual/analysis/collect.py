@@ -21,7 +21,7 @@ from yaml import YAMLError
 from mixlingual.analysis.points import ZERO_SHOT, GridPoint, grid_point, is_number, tell_apart
 from mixlingual.records import RESULT_SCHEMA, MixlingualError, RunResult
 
-State = Literal["done", "started", "missing", "failed", "unreadable"]
+State = Literal["done", "started", "requeued", "missing", "failed", "unreadable"]
 
 _MALFORMED = (OSError, ValueError, RecursionError)
 
@@ -40,7 +40,11 @@ class Run:
     """Why the run failed or cannot be read."""
     traceback: str = ""
     updated: str = ""
-    """ISO time of the last sign of life of a run that started or failed."""
+    """ISO time of the last sign of life of a run that started, was requeued or failed."""
+    attempt: int | None = None
+    """How many times the run was started, by its status.json; None where that does not say."""
+    job: str = ""
+    """The cluster's number of the job that ran it last."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +150,8 @@ def _read_run(folder: Path, planned: GridPoint | None) -> Run:
     try:
         if (folder / "result.json").exists():
             result = _read_result(folder / "result.json")
-            return Run(folder.name, "done", _trained_point(result.config, result.training), result)
+            point = _trained_point(result.config, result.training)
+            return Run(folder.name, "done", point, result, **_attempt(_status_if_any(folder)))
         if (folder / "status.json").exists():
             return _read_status(folder, planned)
     except _MALFORMED as error:
@@ -159,10 +164,22 @@ def _read_status(folder: Path, planned: GridPoint | None) -> Run:
     state = status.get("state")
     if state == "done":
         raise ValueError("status.json says done, but there is no result.json")
-    if state not in ("started", "failed"):
+    if state not in ("started", "requeued", "failed"):
         raise ValueError(f"status.json has the unknown state {state!r}")
     reason, traceback, updated = (str(status.get(key) or "") for key in ("reason", "traceback", "updated"))
-    return Run(folder.name, state, planned, None, reason, traceback, updated)
+    return Run(folder.name, state, planned, None, reason, traceback, updated, **_attempt(status))
+
+
+def _status_if_any(folder: Path) -> dict[str, Any]:
+    try:
+        return _read_object(folder / "status.json")
+    except _MALFORMED:
+        return {}
+
+
+def _attempt(status: dict[str, Any]) -> dict[str, Any]:
+    attempt = status.get("attempt")
+    return {"attempt": int(attempt) if is_number(attempt) else None, "job": str(status.get("job") or "")}
 
 
 def _read_result(path: Path) -> RunResult:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from mixlingual.analysis.collect import Run, Sweep
+from mixlingual.analysis.measures import BIAS, METRICS, Metric, bias_numbers
 from mixlingual.analysis.points import RATIO_SERIES, ZERO_SHOT, is_number
 
 SETTINGS = {"mono": "languages", "cross": "pairs", "multi": "languages"}
@@ -22,30 +23,6 @@ ALL_LANGUAGES = "all"
 """Candidate language of the multilingual setting, which ranks the candidates of all languages together."""
 
 _RUN_COLUMNS = ["run", "series", "model", "non_embedding", "ratio", "seed"]
-
-
-class Metric(NamedTuple):
-    """How a metric is named and read."""
-
-    label: str
-    direction: str
-    decimals: int
-    larger_is_better: bool
-
-
-METRICS = {
-    "map": Metric("mAP", "higher is better", 4, larger_is_better=True),
-    "mrr": Metric("MRR", "higher is better", 4, larger_is_better=True),
-    "ndcg@10": Metric("nDCG@10", "higher is better", 4, larger_is_better=True),
-    "r@1": Metric("recall@1", "higher is better", 4, larger_is_better=True),
-    "r@10": Metric("recall@10", "higher is better", 4, larger_is_better=True),
-    "r@100": Metric("recall@100", "higher is better", 4, larger_is_better=True),
-    "rank_distance": Metric("rank distance", "ranks; lower is less biased", 1, larger_is_better=False),
-    "rank_distance_normalized": Metric(
-        "normalised rank distance", "0 to 1; lower is less biased", 4, larger_is_better=False
-    ),
-    "rank_distance_median": Metric("median rank distance", "ranks; lower is less biased", 1, larger_is_better=False),
-}
 
 
 class Point(NamedTuple):
@@ -98,20 +75,22 @@ class Grid:
     def best(self, decimals: int) -> pd.DataFrame:
         """True at the best means of each size within each series that has several points to choose from.
 
-        Means that look equal at `decimals` are all best.
+        Means that look equal at `decimals` are all best; none is where neither direction is better.
         """
         shown = self.mean.round(decimals)
+        if self.facts.larger_is_better is None:
+            return pd.DataFrame(data=False, index=shown.index, columns=shown.columns)
         extreme = shown.T.groupby(level="series").transform("max" if self.facts.larger_is_better else "min").T
         choices = self.mean.notna().T.groupby(level="series").transform("sum").T
         return (shown == extreme) & (choices > 1)
 
 
 def results_table(sweep: Sweep) -> pd.DataFrame:
-    """One row per (run, benchmark, setting, metric)."""
+    """One row per (run, benchmark, setting, metric); the setting of figures from `bias` sections is `BIAS`."""
     rows = [
         (*_run_cells(section.run), section.benchmark, section.setting, metric, value)
         for section in _sections(sweep)
-        for metric, value in _numbers(section.scores)
+        for metric, value in section.numbers()
     ]
     return pd.DataFrame(rows, columns=[*_RUN_COLUMNS, "benchmark", "setting", "metric", "value"])
 
@@ -121,6 +100,7 @@ def languages_table(sweep: Sweep) -> pd.DataFrame:
     rows = [
         (*_run_cells(section.run), section.benchmark, section.setting, *_language_pair(section, key), metric, value)
         for section in _sections(sweep)
+        if section.setting in SETTINGS
         for key, scores in _object(section.scores.get(SETTINGS[section.setting])).items()
         for metric, value in _numbers(_object(scores))
     ]
@@ -153,7 +133,7 @@ def size_by_ratio(results: pd.DataFrame, axes: Axes, benchmark: str, setting: st
         results: `results_table` of the sweep.
         axes: rows and columns, also of runs that are not finished.
         benchmark: its name.
-        setting: mono, cross or multi.
+        setting: mono, cross, multi or `BIAS`.
         metric: a key of `METRICS`.
     """
     wanted = (results.benchmark == benchmark) & (results.setting == setting) & (results.metric == metric)
@@ -193,13 +173,17 @@ class _Section(NamedTuple):
     setting: str
     scores: dict[str, Any]
 
+    def numbers(self) -> Iterator[tuple[str, float]]:
+        """(metric, value) of the section as a whole."""
+        return bias_numbers(self.scores) if self.setting == BIAS else _numbers(self.scores)
+
 
 def _sections(sweep: Sweep) -> Iterator[_Section]:
     for run in sweep.in_state("done"):
         assert run.result is not None
         for benchmark, scores in run.result.benchmarks.items():
             languages = _object(scores).get("languages")
-            for setting in SETTINGS:
+            for setting in (*SETTINGS, BIAS):
                 section = _object(_object(scores).get(setting))
                 yield _Section(run, benchmark, languages if isinstance(languages, list) else [], setting, section)
 

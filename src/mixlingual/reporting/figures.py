@@ -16,7 +16,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mixlingual.analysis.grid import Axes, Grid, Point, size_by_ratio
+from mixlingual.analysis.grid import SETTINGS, Axes, Grid, Point, size_by_ratio
 from mixlingual.files import written_whole
 from mixlingual.reporting.heatmaps import language_maps, size_ratio_maps
 from mixlingual.reporting.labels import SETTING_TITLES, file_name
@@ -50,7 +50,7 @@ class Picture:
 
 def pictures(results: pd.DataFrame, languages: pd.DataFrame, axes: Axes, benchmark: str) -> list[Picture]:
     """The four pictures of a benchmark, from the tidy tables of its sweep."""
-    maps = [size_by_ratio(results, axes, benchmark, setting, "map") for setting in SETTING_TITLES]
+    maps = [size_by_ratio(results, axes, benchmark, setting, "map") for setting in SETTINGS]
     bias = [size_by_ratio(results, axes, benchmark, "multi", f"rank_distance{kind}") for kind in ("", "_median")]
     with _style():
         return [
@@ -63,6 +63,9 @@ def pictures(results: pd.DataFrame, languages: pd.DataFrame, axes: Axes, benchma
 
 def write_picture(picture: Picture, folder: Path) -> list[Path]:
     """Writes the picture as SVG and PNG; the same picture gives the same bytes."""
+    with _style():
+        picture.figure.draw_without_rendering()
+    picture.figure.set_layout_engine("none")  # laid out; saving would lay it out again for each format
     files = [folder / f"{picture.name}.{kind}" for kind in ("svg", "png")]
     for file in files:
         with written_whole(file) as path, _style():

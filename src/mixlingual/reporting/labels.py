@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from mixlingual.analysis.grid import Axes
+from mixlingual.analysis.measures import BIAS
 
 LETTER = 0.065
 """Inches that a letter takes in pictures, on average."""
@@ -12,7 +13,7 @@ LETTER = 0.065
 RATIO = "monolingual ratio α"
 """The ratio axis in pictures."""
 
-SETTING_TITLES = {"mono": "monolingual", "cross": "cross-lingual", "multi": "multilingual"}
+SETTING_TITLES = {"mono": "monolingual", "cross": "cross-lingual", "multi": "multilingual", BIAS: "language bias"}
 
 
 def size_label(model: str, axes: Axes) -> str:

@@ -1,58 +1,98 @@
-"""One HTML page of a sweep that needs no other file, network or script.
+"""One HTML page of a sweep that needs no other file and no network.
 
-Everything read from disk is escaped by the template engine; pictures are embedded as data.
+The template, the style and our script lie in page/, the libraries that draw in page/vendor/. Everything read from disk
+is escaped by the template engine, or is data that the script shows as text; a policy in the page lets the browser run
+no other script and load nothing.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
 
+from mixlingual.analysis.answer import Answer
 from mixlingual.analysis.collect import Run, Sweep
+from mixlingual.analysis.launches import read_launches
 from mixlingual.analysis.points import is_number
 from mixlingual.reporting.figures import Picture
+from mixlingual.reporting.payload import as_json
 from mixlingual.reporting.tables import Table, status_line, unfinished
+
+_SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", "charts.js", "page.js")
+_LICENCES = ("vendor/LICENSE-d3", "vendor/LICENSE-plot")
+_RUN_FILES = ("result.json", "curves.csv", "queries.parquet", "probes.csv", "run.log")
 
 
 @dataclass(frozen=True)
 class Section:
-    """What the page shows of one benchmark."""
+    """What the page shows of one benchmark beside the charts."""
 
     benchmark: str
+    answer: Answer
+    notes: Sequence[str]
+    """What its figures must not be compared with."""
     tables: Sequence[Table]
     pictures: Sequence[Picture]
+    """Their files lie in figures/ beside the page."""
+    files: Sequence[str]
+    """Names of the files beside the page with all its tables."""
 
 
-def render_page(sweep: Sweep, sections: Sequence[Section], batches: Table, page: Path) -> str:
+def render_page(sweep: Sweep, sections: Sequence[Section], batches: Table, payload: dict[str, Any], page: Path) -> str:
     """The page as HTML.
 
     Args:
         sweep: what it is about.
-        sections: one per benchmark. The pictures are read as SVG from figures/ beside the page.
+        sections: one per benchmark.
         batches: what the batches of each run held.
+        payload: what the charts show, from `payload.payload`.
         page: where it will lie, for its links to the folders of the runs.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
-    return template.render(
+    scripts = [_part(name) for name in _SCRIPTS]
+    return environment.from_string(_part("page.html")).render(
         sweep=sweep,
         status=status_line(sweep),
         unfinished=unfinished(sweep),
         tracebacks=[run for run in sweep.in_state("failed") if run.traceback],
         sections=sections,
+        natures=dict.fromkeys(section.answer.nature for section in sections),
         batches=batches,
+        launches=read_launches(sweep.folder),
         command=_command(sweep),
-        image=lambda picture: _data_uri(page.parent / "figures" / f"{picture.name}.svg"),
         link=lambda run: _link(run, sweep, page),
+        files=lambda run: [name for name in _RUN_FILES if (sweep.folder / run.name / name).exists()],
         minutes=_minutes,
+        policy=_policy(scripts),
+        style=Markup(_part("page.css")),
+        data=Markup(as_json(payload)),
+        scripts=[Markup(script) for script in scripts],
+        licences=[_part(name) for name in _LICENCES],
+    )
+
+
+def _part(name: str) -> str:
+    return files(__package__).joinpath("page", name).read_text(encoding="utf-8")
+
+
+def _policy(scripts: Sequence[str]) -> str:
+    """The page's Content Security Policy: these scripts and no other, and nothing from elsewhere."""
+    digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
     )
 
 
@@ -61,10 +101,6 @@ def _command(sweep: Sweep) -> str:
     root = sweep.folder.parent
     options = [f"sweep_name={sweep.name}"] + ([] if root == Path("multirun") else [f"root={root}"])
     return shlex.join(["python", "-m", "mixlingual.report", *options])
-
-
-def _data_uri(svg: Path) -> str:
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg.read_bytes()).decode()}"
 
 
 def _link(run: Run, sweep: Sweep, page: Path) -> str | None:

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from mixlingual.analysis.collect import State, Sweep
-from mixlingual.analysis.grid import METRICS, SETTINGS, Axes, Grid, benchmarks, size_by_ratio
+from mixlingual.analysis.grid import SETTINGS, Axes, Grid, benchmarks, size_by_ratio
+from mixlingual.analysis.measures import BIAS, METRICS
 from mixlingual.files import written_whole
 from mixlingual.reporting.labels import SETTING_TITLES, size_label
 
@@ -26,6 +27,7 @@ _STATE_TITLES: dict[State, str] = {
     "failed": "failed",
     "unreadable": "not readable",
     "started": "running or cut off",
+    "requeued": "waiting to go on",
     "missing": "not started",
 }
 
@@ -87,7 +89,7 @@ def headline_tables(results: pd.DataFrame, axes: Axes, benchmark: str) -> list[T
 def all_tables(results: pd.DataFrame, axes: Axes, benchmark: str) -> list[Table]:
     """Every metric of a benchmark that some run has, with the spread over seeds."""
     present = set(zip(*(results[results.benchmark == benchmark][key] for key in ("setting", "metric")), strict=True))
-    wanted = [(setting, metric) for setting in SETTINGS for metric in METRICS if (setting, metric) in present]
+    wanted = [(setting, metric) for setting in (*SETTINGS, BIAS) for metric in METRICS if (setting, metric) in present]
     return [grid_table(size_by_ratio(results, axes, benchmark, *pair), axes, spread=True) for pair in wanted]
 
 
@@ -135,10 +137,10 @@ def summary_markdown(sweep: Sweep, results: pd.DataFrame, axes: Axes) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def grid_markdown(results: pd.DataFrame, axes: Axes, benchmark: str) -> str:
-    """Every size x ratio table of a benchmark."""
+def grid_markdown(tables: Sequence[Table], benchmark: str) -> str:
+    """Every size x ratio table of a benchmark, from `all_tables`."""
     note = "Means over seeds; brackets hold the smallest and largest seed. Bold: the best mean of a size, not a test."
-    return "\n\n".join([f"# {_escaped(benchmark)}", note, *map(markdown, all_tables(results, axes, benchmark))]) + "\n"
+    return "\n\n".join([f"# {_escaped(benchmark)}", note, *map(markdown, tables)]) + "\n"
 
 
 def markdown(table: Table) -> str:

@@ -7,14 +7,25 @@ from pathlib import Path
 
 import pandas as pd
 
+from mixlingual.analysis.answer import answer
 from mixlingual.analysis.collect import read_sweep
 from mixlingual.analysis.exposure import batches_table, exposure_table
 from mixlingual.analysis.grid import benchmarks, grid_axes, languages_table, results_table
 from mixlingual.files import written_whole
 from mixlingual.reporting.figures import pictures, write_picture
 from mixlingual.reporting.labels import file_name
+from mixlingual.reporting.latex import latex_tables
+from mixlingual.reporting.notes import benchmark_notes
 from mixlingual.reporting.page import Section, render_page
-from mixlingual.reporting.tables import batches_display, grid_markdown, headline_tables, summary_markdown, write_tables
+from mixlingual.reporting.payload import payload
+from mixlingual.reporting.tables import (
+    all_tables,
+    batches_display,
+    grid_markdown,
+    headline_tables,
+    summary_markdown,
+    write_tables,
+)
 
 
 @dataclass(frozen=True)
@@ -22,11 +33,11 @@ class ReportPaths:
     """The files of a report."""
 
     page: Path
-    """The HTML page; it needs none of the other files."""
+    """The HTML page; it needs none of the other files, and links to them."""
     summary: Path
     """Status and the main size x ratio tables, as Markdown that also reads well in a terminal."""
     tables: tuple[Path, ...]
-    """All CSV and Markdown files."""
+    """All CSV, Markdown and LaTeX files."""
     figures: tuple[Path, ...]
     """Each picture as SVG and PNG."""
 
@@ -48,15 +59,29 @@ def write_report(sweep_folder: Path, output: Path) -> ReportPaths:
         "batches.csv": batches,
         "exposure.csv": exposure_table(sweep),
     }
-    tables |= {f"grid_{file_name(name)}.md": grid_markdown(results, axes, name) for name in names}
+    for name in names:
+        shown = all_tables(results, axes, name)
+        tables[f"grid_{file_name(name)}.md"] = grid_markdown(shown, name)
+        tables[f"grid_{file_name(name)}.tex"] = latex_tables(shown, name)
     drawn = {name: pictures(results, languages, axes, name) for name in names}
     figures = [
-        file for shown in drawn.values() for picture in shown for file in write_picture(picture, output / "figures")
+        file for part in drawn.values() for picture in part for file in write_picture(picture, output / "figures")
     ]
-    sections = [Section(name, headline_tables(results, axes, name), tuple(drawn[name])) for name in names]
+    sections = [
+        Section(
+            name,
+            answer(results, axes, name),
+            benchmark_notes(sweep, name),
+            headline_tables(results, axes, name),
+            drawn[name],
+            [f"grid_{file_name(name)}.{kind}" for kind in ("md", "tex")],
+        )
+        for name in names
+    ]
     paths = ReportPaths(
         output / "index.html", output / "summary.md", tuple(write_tables(tables, output)), tuple(figures)
     )
+    numbers = payload(sweep, results, languages, axes)
     with written_whole(paths.page) as path:
-        path.write_text(render_page(sweep, sections, batches_display(batches), paths.page), encoding="utf-8")
+        path.write_text(render_page(sweep, sections, batches_display(batches), numbers, paths.page), encoding="utf-8")
     return paths

@@ -1,0 +1,293 @@
+// Fills the page: reads the numbers that are embedded in it and redraws what the controls choose.
+"use strict";
+
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const byId = (id) => document.getElementById(id);
+  const chosen = (id) => byId(id).value;
+  const ALL = "all";
+
+  const element = (name, text, attributes = {}) => {
+    const made = document.createElement(name);
+    if (text !== undefined) made.textContent = text;
+    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+    return made;
+  };
+
+  // Numbers ---------------------------------------------------------------------------------------------------------
+
+  // The finished cells of a grid: mean over seeds, extremes and seeds; several runs of one seed count as their mean.
+  function cellsOf(values, facts) {
+    const runs = data.runs.map((run, i) => ({ ...run, value: values[i] })).filter((run) => run.value !== null);
+    const cells = d3.flatRollup(
+      runs,
+      (group) => d3.rollups(group, (same) => d3.mean(same, (run) => run.value), (run) => run.seed).map(([seed, value]) => ({ seed, value })),
+      (run) => run.model, (run) => run.point,
+    ).map(([model, point, seeds]) => ({
+      model: data.models[model], point: data.points[point], seeds: d3.sort(seeds, (s) => s.seed),
+      mean: d3.mean(seeds, (s) => s.value), low: d3.min(seeds, (s) => s.value), high: d3.max(seeds, (s) => s.value),
+    }));
+    markBest(cells, facts);
+    return d3.sort(cells, (c) => data.models.indexOf(c.model), (c) => data.points.indexOf(c.point));
+  }
+
+  // The best means of each size within each series, as they look when written.
+  function markBest(cells, facts) {
+    for (const [, row] of d3.groups(cells, (c) => `${c.model.name}\n${c.point.series}`)) {
+      const written = (c) => Number(c.mean.toFixed(facts.decimals));
+      const best = facts.larger ? d3.max(row, written) : d3.min(row, written);
+      for (const cell of row) cell.best = facts.larger !== null && row.length > 1 && written(cell) === best;
+    }
+  }
+
+  const scoresOf = (setting, metric) => data.benchmarks[chosen("benchmark")].scores[setting]?.[metric];
+
+  function seedsInWords(cells) {
+    const [least, most] = d3.extent(cells, (c) => c.seeds.length);
+    return least === most ? `n = ${least}` : `n = ${least} to ${most}`;
+  }
+
+  // Text ------------------------------------------------------------------------------------------------------------
+
+  function table(caption, header, rows) {
+    const made = element("table");
+    made.append(element("caption", caption));
+    const head = made.createTHead().insertRow();
+    for (const title of header) head.append(element("th", title, { scope: "col" }));
+    const body = made.createTBody();
+    for (const [first, ...rest] of rows) {
+      const row = body.insertRow();
+      row.append(element("th", first, { scope: "row" }));
+      for (const text of rest) row.insertCell().textContent = text;
+    }
+    return made;
+  }
+
+  // Sizes in rows and points in columns, as text.
+  function gridTable(caption, cells, text) {
+    const byPlace = d3.index(cells, (c) => c.model, (c) => c.point);
+    const rows = data.models.map((model) => [model.label, ...data.points.map((point) => {
+      const cell = byPlace.get(model)?.get(point);
+      return cell ? text(cell) : "-";
+    })]);
+    return table(caption, ["size / ratio", ...data.points.map((p) => p.label)], rows);
+  }
+
+  function inWords(cell, facts) {
+    const [mean, low, high] = [cell.mean, cell.low, cell.high].map((value) => value.toFixed(facts.decimals));
+    return cell.seeds.length > 1 ? `${mean} [${low}, ${high}]` : mean;
+  }
+
+  function sizeLegend(models = data.models) {
+    return models.map((model) => {
+      const i = data.models.indexOf(model);
+      const item = element("li");
+      item.append(charts.sample(charts.sizeColour(i, data.models.length), charts.symbol(i)), element("span", model.label));
+      return item;
+    });
+  }
+
+  // Browsers may lay the page out once before they know how wide it is.
+  const widthOf = (box) => Math.max(box.clientWidth, 220);
+
+  // Puts a chart into its figure with its caption, legend and table. `draw` gets the width to draw at.
+  function show(id, { title, caption, draw, makeTable, legend = [] }) {
+    const figure = byId(id), box = figure.querySelector(".chart");
+    const list = element("ul", undefined, { class: "legend" });
+    list.append(...legend);
+    box.replaceChildren(...(legend.length ? [list] : []), draw ? draw(widthOf(box)) : "No finished run has these values.");
+    figure.querySelector("figcaption").textContent = title;
+    figure.querySelector(".note").textContent = caption;
+    fillWhenOpen(figure.querySelector("details"), makeTable);
+  }
+
+  // Tables are made when they are first looked at.
+  function fillWhenOpen(details, makeTable) {
+    const box = details.querySelector(".scroll");
+    const fill = () => details.open && box.replaceChildren(...[makeTable()].flat());
+    details.ontoggle = fill;
+    fill();
+  }
+
+  // Charts ----------------------------------------------------------------------------------------------------------
+
+  function showGrid() {
+    const [benchmark, setting, metric, language] = ["benchmark", "setting", "metric", "language"].map(chosen);
+    const facts = data.metrics[metric];
+    const cells = cellsOf(scoresOf(setting, metric)[language], facts);
+    const where = language === ALL ? "" : `, questions in ${language}`;
+    const title = `${facts.label} on ${benchmark}, ${data.settings[setting]}${where}`;
+    const sense = [facts.meaning, facts.unbiased && `Without bias: ${facts.unbiased}.`].filter(Boolean).join(" ");
+    const makeTable = () => gridTable(`${title}: mean [smallest, largest seed]`, cells, (c) => inWords(c, facts));
+    const points = data.points, models = data.models;
+    show("heatmap", {
+      title: `${title} by size and ratio`, makeTable,
+      caption: `Means over seeds (${seedsInWords(cells)}); ${facts.direction}. Framed: the best mean of a size, not a test. Dashed: no finished run. ${sense}`,
+      draw: (width) => charts.heatmap({ cells, models, points, facts, width, title }),
+    });
+    show("lines", {
+      title: `${title} against the ratio`, makeTable, legend: sizeLegend(),
+      caption: `Line: mean over seeds (${seedsInWords(cells)}); marks: the seeds; band: smallest to largest seed, which is no confidence interval.`,
+      draw: (width) => charts.lines({ cells, models, facts, reference: data.benchmarks[benchmark].references[metric], width, height: Math.max(300, 44 * models.length + 60), title }),
+    });
+    showTradeoff(benchmark, metric, language, where);
+    showBest(benchmark, metric, language, where);
+  }
+
+  // The best ratio of each size in every setting that has the measure.
+  function showBest(benchmark, metric, language, where) {
+    const facts = data.metrics[metric];
+    const settings = Object.keys(data.settings).filter((setting) => scoresOf(setting, metric)?.[language]);
+    const best = settings.map((setting) => cellsOf(scoresOf(setting, metric)[language], facts).filter((c) => c.best));
+    const text = (cells) => cells.map((c) => `${c.point.label}: ${inWords(c, facts)}`).join(" and ") || "-";
+    const rows = data.models.map((model) => [model.label, ...best.map((cells) => text(cells.filter((c) => c.model === model)))]);
+    const caption = `${facts.label} on ${benchmark}${where} (${facts.direction}): α of the best mean: mean [smallest, largest seed]; not a test`;
+    byId("best").replaceChildren(table(caption, ["size", ...settings.map((setting) => data.settings[setting])], rows));
+  }
+
+  function showTradeoff(benchmark, wanted, language, where) {
+    const shared = Object.keys(scoresOf("mono")?.[wanted] ? { [wanted]: 1 } : data.benchmarks[benchmark].scores.mono);
+    const metric = shared.find((name) => scoresOf("mono", name)?.[language] && scoresOf("cross", name)?.[language]);
+    if (!metric) return show("tradeoff", { title: `Trade-off on ${benchmark}`, caption: "It needs scores inside and across languages.", makeTable: () => [] });
+    const facts = data.metrics[metric];
+    const [mono, cross] = ["mono", "cross"].map((setting) => cellsOf(scoresOf(setting, metric)[language], facts));
+    const other = d3.index(cross, (c) => c.model, (c) => c.point);
+    const places = mono.map((c) => ({ ...c, x: c.mean, y: other.get(c.model)?.get(c.point)?.mean })).filter((c) => c.y !== undefined);
+    const title = `${facts.label} on ${benchmark}${where}: inside a language against across languages`;
+    return show("tradeoff", {
+      title, legend: sizeLegend(),
+      caption: "Each mark is a size and ratio, mean over seeds. Arrows lead along the ratio, whose ends are named, from cross-lingual (0) to monolingual (1) batches. Up and to the right is better at both.",
+      draw: (width) => charts.tradeoff({ places, models: data.models, ratioSeries: data.ratio_series, facts, width: Math.min(width, 720), title }),
+      makeTable: () => gridTable(`${title}: monolingual / cross-lingual`, places, (c) => `${c.x.toFixed(facts.decimals)} / ${c.y.toFixed(facts.decimals)}`),
+    });
+  }
+
+  // Mean over seeds of a matrix at a size and point; null where no run has one.
+  function meanMatrix(metric, model, point, languages) {
+    const all = data.benchmarks[chosen("benchmark")].matrices[metric];
+    const found = all.filter((values, i) => values && data.models[data.runs[i].model] === model && data.points[data.runs[i].point] === point);
+    if (!found.length) return null;
+    return d3.range(languages.length ** 2).map((i) => d3.mean(found, (values) => values[i]));
+  }
+
+  function showMatrices() {
+    const { languages, scripts, matrices } = data.benchmarks[chosen("benchmark")];
+    const metric = chosen("matrix-metric"), model = data.models.find((m) => m.name === chosen("matrix-model"));
+    const isLift = metric === "lift@10", difference = chosen("matrix-values") === "difference";
+    let grids = matrices[metric] ? data.points.map((point) => ({ point, values: meanMatrix(metric, model, point, languages) })).filter((g) => g.values) : [];
+    const first = grids[0];
+    if (difference) grids = grids.slice(1).map((g) => ({ ...g, values: g.values.map((v, i) => (v === undefined || first.values[i] === undefined ? undefined : v - first.values[i])) }));
+    const range = d3.extent(grids.flatMap((g) => g.values));
+    const groups = d3.groups(languages, (code, i) => scripts[i]).map(([script, codes]) => `${script || "unknown"} (${codes.join(", ")})`);
+    const meaning = isLift
+      ? "log2 of how much more often a language is shown in the first ten results than its share of the pool; 0 is in proportion."
+      : `${data.metrics[metric]?.label ?? "no measure"}; diagonal: monolingual retrieval, elsewhere: candidates in one other language.`;
+    byId("matrix-note").textContent = `Rows: language of the question; columns: of the candidates. ${meaning} ${difference && first ? `Difference from α = ${first.point.label}. ` : ""}Means over seeds; one colour scale, ${grids.length ? `${range[0].toFixed(3)} (dark) to ${range[1].toFixed(3)} (light)` : "no values"}. Scripts in order: ${groups.join("; ")}.`
+      .replace("(dark)", difference || isLift ? "(orange if below 0)" : "(dark)").replace("(light)", difference || isLift ? "(purple if above 0)" : "(yellow)");
+    byId("matrices").replaceChildren(...grids.map((grid) => matrixFigure(grid, { languages, range, diverging: difference || isLift, decimals: isLift ? 2 : 3, model })));
+    for (const figure of byId("matrices").children) figure.draw();
+  }
+
+  function matrixFigure({ point, values }, { languages, range, diverging, decimals, model }) {
+    const figure = element("figure"), box = element("div", undefined, { class: "chart" });
+    const title = `${model.label}, α = ${point.label}`;
+    const details = element("details");
+    details.append(element("summary", "The values as a table"), element("div", undefined, { class: "scroll" }));
+    figure.append(element("h4", title), box, details);
+    const cells = values.map((value, i) => ({ query: languages[Math.floor(i / languages.length)], candidate: languages[i % languages.length], value })).filter((c) => c.value !== undefined);
+    fillWhenOpen(details, () => table(title, ["question / candidates", ...languages], languages.map((query, q) =>
+      [query, ...languages.map((_, c) => values[q * languages.length + c]?.toFixed(decimals) ?? "-")])));
+    figure.draw = () => box.replaceChildren(charts.matrix({ cells, languages, range, diverging, decimals, width: widthOf(box), title }));
+    return figure;
+  }
+
+  function showBias() {
+    const benchmark = chosen("benchmark"), { references } = data.benchmarks[benchmark];
+    const groups = data.bias.map(({ title, measures }) => ({ title, measures: measures.filter((m) => scoresOf(m.setting, m.metric)?.[ALL]).map(biasMeasure) }))
+      .filter(({ measures }) => measures.length);
+    byId("bias-legend").replaceChildren(...sizeLegend());
+    byId("bias-charts").replaceChildren(...groups.flatMap(({ title, measures }) => {
+      const box = element("div", undefined, { class: "multiples" });
+      box.append(...measures.map((measure) => measure.figure));
+      return [element("h3", title), box];
+    }));
+    if (!groups.length) byId("bias-charts").textContent = `No finished run has measures of language bias on ${benchmark}.`;
+    const all = groups.flatMap(({ measures }) => measures);
+    for (const { metric, facts, cells, box } of all)
+      box.append(charts.lines({ cells, models: data.models, facts, reference: references[metric], width: widthOf(box), height: 170, title: `${facts.label} on ${benchmark} against the ratio`, small: true }));
+    fillWhenOpen(byId("bias-table").parentElement, () => all.map(({ metric, facts, cells }) => {
+      const level = references[metric] === undefined ? facts.unbiased : `${+references[metric].toPrecision(4)}`;
+      return gridTable(`${facts.label} on ${benchmark} (${facts.direction}; without bias: ${level})`, cells, (c) => inWords(c, facts));
+    }));
+  }
+
+  // A measure of language bias with its numbers and an empty figure.
+  function biasMeasure({ setting, metric }) {
+    const facts = data.metrics[metric], figure = element("figure"), box = element("div", undefined, { class: "chart" });
+    figure.append(element("h4", facts.label), element("p", facts.direction, { class: "note" }), box,
+      element("p", `${facts.meaning} Without bias: ${facts.unbiased}.`, { class: "note" }));
+    return { metric, facts, figure, box, cells: cellsOf(scoresOf(setting, metric)[ALL], facts) };
+  }
+
+  function showCurves() {
+    const column = chosen("curve-column"), model = data.models.find((m) => m.name === chosen("curve-model"));
+    const of = data.runs.map((run, i) => ({ run, curve: data.curves[i] })).filter(({ run, curve }) => data.models[run.model] === model && curve[column]);
+    const rows = of.flatMap(({ run, curve }) => curve.step.map((step, i) => ({ run: run.name, point: data.points[run.point], step, value: curve[column][i] })).filter((row) => row.value !== null));
+    const points = data.points.filter((point) => rows.some((row) => row.point === point));
+    const label = column.replaceAll("_", " "), title = `${label} during training, ${model.label}`;
+    show("curves", {
+      title, caption: "One line per run, coloured by ratio; points of curves.csv, thinned. A curve that only one kind of batch has is missing where there are none of that kind.",
+      legend: points.map((point, i) => {
+        const item = element("li");
+        item.append(charts.sample(charts.ratioColour(i, points.length)), element("span", `α = ${point.label}`));
+        return item;
+      }),
+      draw: rows.length ? (width) => charts.curves({ rows, points, label, width, title }) : null,
+      makeTable: () => table(`${title}: first and last point`, ["run", "first step", "value", "last step", "value"], d3.groups(rows, (r) => r.run).map(([run, [...points]]) => {
+        const [first, last] = [points[0], points.at(-1)];
+        return [run, `${first.step}`, first.value.toPrecision(4), `${last.step}`, last.value.toPrecision(4)];
+      })),
+    });
+  }
+
+  // Controls --------------------------------------------------------------------------------------------------------
+
+  // Sets the choices of a control, and keeps what was chosen where that is still possible.
+  function offer(id, choices, preferred) {
+    const select = byId(id), before = select.value;
+    select.replaceChildren(...choices.map(([value, text]) => element("option", text, { value })));
+    const values = choices.map(([value]) => value);
+    select.value = [before, preferred].find((value) => values.includes(value)) ?? values[0];
+  }
+
+  const names = (found) => Object.keys(found ?? {});
+
+  function offerAll() {
+    const benchmark = data.benchmarks[chosen("benchmark")];
+    offer("setting", Object.entries(data.settings).filter(([setting]) => names(benchmark.scores[setting]).length), "multi");
+    offer("metric", names(benchmark.scores[chosen("setting")]).map((metric) => [metric, data.metrics[metric].label]));
+    const found = benchmark.scores[chosen("setting")][chosen("metric")];
+    offer("language", [ALL, ...benchmark.languages].filter((code) => found[code]).map((code) => [code, code === ALL ? "all (macro mean)" : code]));
+    offer("matrix-metric", names(benchmark.matrices).map((metric) => [metric, data.metrics[metric]?.label ?? "log2 lift@10"]));
+  }
+
+  const showAll = () => { offerAll(); showGrid(); showMatrices(); showBias(); showCurves(); };
+
+  offer("benchmark", names(data.benchmarks).map((name) => [name, name]));
+  const withRuns = data.models.filter((model, i) => data.runs.some((run) => run.model === i)).map((model) => [model.name, model.label]);
+  offer("matrix-model", withRuns);
+  offer("curve-model", withRuns);
+  offer("matrix-values", [["value", "as measured"], ["difference", "difference from the lowest ratio"]]);
+  offer("curve-column", [...new Set(data.curves.flatMap(names))].filter((name) => name !== "step").map((name) => [name, name.replaceAll("_", " ")]));
+  byId("benchmark").addEventListener("change", showAll);
+  for (const id of ["setting", "metric", "language"]) byId(id).addEventListener("change", () => { offerAll(); showGrid(); });
+  for (const id of ["matrix-model", "matrix-metric", "matrix-values"]) byId(id).addEventListener("change", showMatrices);
+  for (const id of ["curve-model", "curve-column"]) byId(id).addEventListener("change", showCurves);
+
+  let width = 0;
+  new ResizeObserver(() => {
+    if (document.body.clientWidth === width) return;
+    width = document.body.clientWidth;
+    showAll();
+  }).observe(document.body);
+})();

@@ -1,0 +1,156 @@
+"""The numbers of a sweep as one JSON document, which the page's script draws from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from mixlingual.analysis.collect import Run, Sweep
+from mixlingual.analysis.curves import thinned_curve
+from mixlingual.analysis.grid import SETTINGS, Axes, Point, benchmarks
+from mixlingual.analysis.measures import BIAS, METRICS, language_bias, setting_of_bias
+from mixlingual.analysis.points import RATIO_SERIES, is_number
+from mixlingual.reporting.labels import SETTING_TITLES, size_label
+from mixlingual.reporting.languages import in_script_order, script_of
+
+CURVE_POINTS = 60
+"""Points that are kept of each training curve."""
+
+_ALL = "all"
+"""The key of a benchmark's macro means, beside those of languages."""
+
+_MATRIX_DECIMALS = 4
+
+Values = list[float | None]
+"""One value per finished run, in the order of `runs`."""
+
+
+def payload(sweep: Sweep, results: pd.DataFrame, languages: pd.DataFrame, axes: Axes) -> dict[str, Any]:
+    """All that the charts show, as JSON types.
+
+    Args:
+        sweep: what it is about.
+        results: `results_table` of the sweep.
+        languages: `languages_table` of the sweep.
+        axes: rows and columns of its grids.
+    """
+    runs = sweep.in_state("done")
+    return {
+        "models": [{"name": model, "label": size_label(model, axes)} for model in axes.sizes],
+        "points": [{"series": p.series, "ratio": p.ratio, "label": p.label} for p in axes.points],
+        "ratio_series": RATIO_SERIES,
+        "runs": [_place(run, axes) for run in runs],
+        "settings": SETTING_TITLES,
+        "metrics": {name: _facts(name) for name in METRICS},
+        "bias": [
+            {"title": title, "measures": [{"setting": setting_of_bias(name), "metric": name} for name in names]}
+            for title, names in language_bias().items()
+        ],
+        "benchmarks": {name: _benchmark(name, runs, results, languages) for name in benchmarks(results)},
+        "curves": [_curve(sweep, run) for run in runs],
+    }
+
+
+def as_json(document: dict[str, Any]) -> str:
+    """The document as JSON that is safe inside a script element: no <, > or &, ASCII only."""
+    text = json.dumps(document, allow_nan=False, separators=(",", ":"))
+    return text.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
+
+
+def _place(run: Run, axes: Axes) -> dict[str, Any]:
+    assert run.point is not None
+    point = axes.points.index(Point(run.point.series, run.point.ratio))
+    return {"name": run.name, "model": list(axes.sizes).index(run.point.model), "point": point, "seed": run.point.seed}
+
+
+def _facts(name: str) -> dict[str, Any]:
+    metric = METRICS[name]
+    return {
+        "label": metric.label,
+        "direction": metric.direction,
+        "decimals": metric.decimals,
+        "larger": metric.larger_is_better,
+        "meaning": metric.meaning,
+        "unbiased": metric.unbiased,
+    }
+
+
+def _benchmark(name: str, runs: Sequence[Run], results: pd.DataFrame, languages: pd.DataFrame) -> dict[str, Any]:
+    mine, by_language = results[results.benchmark == name], languages[languages.benchmark == name]
+    codes = in_script_order(
+        [*by_language.query_language, *by_language[by_language.setting != "multi"].candidate_language]
+    )
+    return {
+        "languages": codes,
+        "scripts": [script_of(code) for code in codes],
+        "scores": _scores(mine, by_language, [run.name for run in runs]),
+        "references": _references(mine, len(codes)),
+        "matrices": _matrices(name, codes, by_language, runs),
+    }
+
+
+def _scores(mine: pd.DataFrame, by_language: pd.DataFrame, runs: Sequence[str]) -> dict[str, Any]:
+    """Setting -> metric -> language of the question, or `_ALL` -> values."""
+    scores: dict[str, Any] = {setting: {} for setting in (*SETTINGS, BIAS)}
+    parts = [mine.assign(query_language=_ALL), by_language]
+    for part in parts:
+        key = ["setting", "metric", "query_language"]
+        table = part[part.metric.isin(METRICS)].pivot_table(index=key, columns="run", values="value", aggfunc="mean")
+        for (setting, metric, language), row in table.reindex(columns=runs).iterrows():
+            values = _rounded(row, METRICS[metric].decimals + 1)
+            scores[setting].setdefault(metric, {})[language] = values
+    return {
+        setting: {metric: found[metric] for metric in METRICS if metric in found} for setting, found in scores.items()
+    }
+
+
+def _references(mine: pd.DataFrame, languages: int) -> dict[str, float]:
+    """Measure -> what it would be without bias on this benchmark."""
+    found = {name: metric.reference(languages) for name, metric in METRICS.items() if metric.reference and languages}
+    chance = mine.loc[mine.metric == "concordance.chance", "value"]
+    return found | ({"concordance.w": float(chance.mean())} if len(chance) else {})
+
+
+def _matrices(
+    name: str, codes: Sequence[str], by_language: pd.DataFrame, runs: Sequence[Run]
+) -> dict[str, list[Values | None]]:
+    """Measure -> for each run its values by query language, then candidate language; None for a run without any."""
+    pairs = by_language[by_language.setting != "multi"]
+    metric = next((metric for metric in METRICS if (pairs.metric == metric).any()), None)
+    order = pd.MultiIndex.from_product([codes, codes])
+    table = pairs[pairs.metric == metric].pivot_table(
+        index="run", columns=["query_language", "candidate_language"], values="value"
+    )
+    table = table.reindex(columns=order)
+    quality = [_rounded(table.loc[run.name], _MATRIX_DECIMALS) if run.name in table.index else None for run in runs]
+    lifts = [_lift(run, name, codes) for run in runs]
+    return ({metric: quality} if metric else {}) | ({"lift@10": lifts} if any(lifts) else {})
+
+
+def _lift(run: Run, benchmark: str, codes: Sequence[str]) -> Values | None:
+    """The log2 lifts of a run, if its result has them."""
+    assert run.result is not None
+    found: Any = run.result.benchmarks.get(benchmark)
+    for key in ("bias", "lift@10", "log2"):
+        found = found.get(key) if isinstance(found, dict) else None
+    if not isinstance(found, dict):
+        return None
+    rows = [found.get(code) for code in codes]
+    cells = [row.get(code) if isinstance(row, dict) else None for row in rows for code in codes]
+    return [round(value, _MATRIX_DECIMALS) if is_number(value) else None for value in cells]
+
+
+def _curve(sweep: Sweep, run: Run) -> dict[str, Values]:
+    curve = thinned_curve(sweep.folder / run.name / "curves.csv", CURVE_POINTS)
+    return {
+        str(column): [float(f"{value:.5g}") if is_number(value) else None for value in values]
+        for column, values in curve.items()
+        if values.notna().any()
+    }
+
+
+def _rounded(row: pd.Series[float], decimals: int) -> Values:
+    return [round(float(value), decimals) if is_number(value) else None for value in row]

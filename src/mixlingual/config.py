@@ -410,6 +410,12 @@ class TrackingConfig:
     project: str = option("mixlingual", "W&B project.")
     entity: str | None = option(None, "W&B user or team. Null: the key's default.")
     tags: list[str] = option([], "Extra W&B tags.")
+    artifacts: str = option(
+        "none",
+        "Files that W&B keeps of a finished run. results: result.json, queries.parquet and the curves. model: these "
+        "and the trained encoder.",
+        choices=("none", "results", "model"),
+    )
 
 
 @dataclass
@@ -451,6 +457,8 @@ class TrainConfig:
                 "rows of the token table need the first below the root of the second, or they would drift for ever"
             )
             yield "optim.betas", f"got {self.optim.betas}; {message}: raise the second, or set optim.embeddings=dense"
+        if self.tracking.artifacts == "model" and not self.trainer.save_model:
+            yield "tracking.artifacts", "got model, but no encoder is kept; set trainer.save_model=true, or results"
         for name in ("sweep_name", "run_name"):
             value = getattr(self, name)
             if value in ("", ".", "..") or "/" in value or "\\" in value or len(value.encode()) > 200:

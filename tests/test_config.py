@@ -13,7 +13,9 @@ from mixlingual.config import (
     CONF_DIR,
     ConfigError,
     EvaluateConfig,
+    DashboardConfig,
     ReportConfig,
+    StatusConfig,
     TrainConfig,
     config_hash,
     register,
@@ -70,7 +72,10 @@ def test_presets_are_differences(group, choice):
     assert list(restated(preset, default)) == []
 
 
-@pytest.mark.parametrize(("name", "schema"), [("evaluate", EvaluateConfig), ("report", ReportConfig)])
+@pytest.mark.parametrize(
+    ("name", "schema"),
+    [("evaluate", EvaluateConfig), ("report", ReportConfig), ("status", StatusConfig), ("dashboard", DashboardConfig)],
+)
 def test_the_other_entry_points_compose(name, schema):
     overrides = ["model.checkpoint=x"] if name == "evaluate" else []
     assert isinstance(to_config(schema, compose(name, overrides=overrides)), schema)

@@ -12,7 +12,7 @@ import functools
 import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,7 +27,7 @@ _PACKAGED_CONF = Path(__file__).parent / "conf"
 CONF_DIR = _PACKAGED_CONF if _PACKAGED_CONF.is_dir() else Path(__file__).parents[2] / "conf"
 """The configuration folder: inside an installed wheel, else at the top of the checkout."""
 
-Schema = TypeVar("Schema", "TrainConfig", "EvaluateConfig", "ReportConfig")
+Schema = TypeVar("Schema", "TrainConfig", "EvaluateConfig", "ReportConfig", "StatusConfig", "DashboardConfig")
 
 JUDGED_BENCHMARKS = ("miracl", "miracl_hard_negatives", "mr_tydi", "belebele", "mkqa")
 
@@ -545,6 +545,45 @@ class ReportConfig:
         return iter(())
 
 
+@dataclass
+class StatusConfig:
+    """How the runs of one sweep stand, from their files."""
+
+    sweep_name: str = option("adhoc", "Folder of the sweep under `root`.")
+    root: str = option("multirun", "Folder of the sweeps.")
+    view: str = option(
+        "runs", "A row for each run, or a grid of sizes and ratios that counts them.", choices=("runs", "grid")
+    )
+    watch: bool = option(False, "Show the table anew until it is interrupted.")
+    seconds: float = option(5.0, "Between two looks at the files while watching.", low=0.1)
+    json: bool = option(False, "Print the runs as JSON in place of a table.")
+    silent_minutes: float = option(
+        15.0, "A run on another machine without a sign of life for longer is called silent: it may be dead.", low=0.1
+    )
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Mistakes that concern several options, as (dotted path, message)."""
+        if self.json and self.watch:
+            yield "json", "the runs are printed as JSON once; set watch=false"
+
+
+@dataclass
+class DashboardConfig:
+    """A workspace and a report on W&B that show one sweep."""
+
+    sweep_name: str = option("adhoc", "Folder of the sweep under `root`, and the W&B group of its runs.")
+    root: str = option("multirun", "Folder of the sweeps.")
+    project: str = option("mixlingual", "W&B project of the sweep's runs.")
+    entity: str | None = option(None, "W&B user or team of the sweep's runs. Null: the key's default.")
+    dry_run: str | None = option(
+        None, "File that receives the workspace and the report as JSON; nothing is sent, no key needed. Null: send."
+    )
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Mistakes that concern several options: none here."""
+        return iter(())
+
+
 def _model_problems(model: ModelConfig) -> Iterator[tuple[str, str]]:
     if model.checkpoint is None and model.scratch.hidden % model.scratch.heads:
         yield (
@@ -558,6 +597,38 @@ def _model_problems(model: ModelConfig) -> Iterator[tuple[str, str]]:
         yield "model.layers", f"got {model.layers}; list each kept layer once, in ascending order, or null for all"
 
 
+SCHEMAS = {
+    "train": TrainConfig,
+    "evaluate": EvaluateConfig,
+    "report": ReportConfig,
+    "status": StatusConfig,
+    "dashboard": DashboardConfig,
+}
+"""Primary config, and entry point -> its options."""
+
+
+def flags_to_options(words: Sequence[str], schema: type) -> list[str]:
+    """The command line with --watch as watch=true and --dry-run FILE as dry_run=FILE; other words stay.
+
+    Args:
+        words: after the program's name.
+        schema: its fields may be given as flags.
+    """
+    kinds = {part.name: part.type for part in dataclasses.fields(schema)}
+    found: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        name, equals, value = word.removeprefix("--").partition("=")
+        name = name.replace("-", "_")
+        if not word.startswith("--") or name not in kinds:
+            found.append(word)
+        elif equals:
+            found.append(f"{name}={value}")
+        else:
+            found.append(f"{name}={'true' if kinds[name] == 'bool' else next(rest, 'null')}")
+    return found
+
+
 def register() -> None:
     """Make the schemas known to Hydra, under the names that the primary YAML files list first.
 
@@ -567,7 +638,7 @@ def register() -> None:
     """
     OmegaConf.register_new_resolver("number", lambda value: f"{float(value):g}", replace=True)
     store = ConfigStore.instance()
-    for name, schema in (("train", TrainConfig), ("evaluate", EvaluateConfig), ("report", ReportConfig)):
+    for name, schema in SCHEMAS.items():
         node = OmegaConf.create(dataclasses.asdict(schema()))
         for path in _open_dicts(schema):
             OmegaConf.set_struct(OmegaConf.select(node, path), False)

@@ -41,7 +41,7 @@ NOT_COMPUTED = (
     "evaluation.search_memory", "evaluation.runs", "trainer.accelerator", "trainer.threads",
     "trainer.workers", "trainer.log_every", "trainer.activation_gib", "trainer.checkpoint_steps",
     "trainer.checkpoint_minutes", "trainer.keep_checkpoints", "trainer.save_model",
-    "loss.score_rows",
+    "loss.score_rows", "objective",
 )  # fmt: skip
 """Options that change where or how a run is shown or kept, but none of its numbers beyond rounding."""
 
@@ -431,6 +431,12 @@ class TrainConfig:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     seed: int = option(0, "Seed of weights, batches and dropout.", low=0)
+    objective: str = option(
+        "multi",
+        "What a search over options maximises: mAP of the setting, as the mean over benchmarks; mono_cross is the "
+        "mean of two settings.",
+        choices=("mono", "cross", "multi", "mono_cross"),
+    )
     sweep_name: str = option("adhoc", "Folder of the sweep under multirun/.")
     run_name: str = option("run", "Folder of the run in its sweep; unique in a sweep.")
 

@@ -148,6 +148,23 @@ class WandbServer:
         sequence = {"latestArtifact": None}
         return {"createArtifact": {"artifact": {"id": "4", "state": "COMMITTED", "artifactSequence": sequence}}}
 
+    def on_GetProjects(self, values):  # noqa: N802
+        project = {"id": "2", "name": "mixlingual", "entityName": ENTITY, "createdAt": "2026-01-01", "user": None}
+        project |= {"isBenchmark": False, "internalId": "2"}
+        page = {"endCursor": None, "hasNextPage": False}
+        return {"models": {"edges": [{"node": project, "cursor": ""}], "pageInfo": page}}
+
+    def _save_view(self, values):
+        """A view with an id takes the place of the one that has it."""
+        identity = values.get("id") or f"view{len(self.views)}"
+        self.views[identity] = values
+        project = {"id": "2", "name": values["projectName"], "entityName": ENTITY}
+        view = {"id": identity, "name": values["name"], "type": values["type"], "displayName": values["displayName"]}
+        view |= {"description": "", "spec": values["spec"], "project": project, "createdAt": None, "updatedAt": None}
+        return {"upsertView": {"view": view, "inserted": identity == values.get("id")}}
+
+    on_UpsertView2 = on_upsertView = _save_view
+
 
 def _handler(server: WandbServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):

@@ -5,9 +5,11 @@ Shape suffixes: L languages of the benchmark.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 
 import numpy as np
+import PIL.Image
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -17,7 +19,7 @@ _DARK = 0.58
 """Share of viridis below which white letters have more contrast than black ones."""
 
 
-def draw_language_map(benchmark: str, languages: Sequence[str], map_LL: NDArray[np.float64]) -> Figure:
+def draw_language_map(benchmark: str, languages: Sequence[str], map_LL: NDArray[np.float64]) -> PIL.Image.Image:
     """MAP x 100: questions in rows, candidates in columns, monolingual retrieval on the diagonal.
 
     Args:
@@ -39,4 +41,6 @@ def draw_language_map(benchmark: str, languages: Sequence[str], map_LL: NDArray[
             value = 100 * float(map_LL[row, column])
             ink = "white" if value < low + _DARK * (high - low) else "black"
             panel.text(column, row, f"{value:.0f}", ha="center", va="center", color=ink, fontsize=7)
-    return figure
+    png = io.BytesIO()
+    figure.savefig(png, dpi=150)
+    return PIL.Image.open(png)

@@ -18,6 +18,7 @@ from mixlingual.config import (
     StatusConfig,
     TrainConfig,
     config_hash,
+    flags_to_options,
     register,
     to_config,
     to_plain,
@@ -180,3 +181,15 @@ def test_every_option_is_documented():
     texts = dict(itertools.chain(describe(TrainConfig()), describe(EvaluateConfig()), describe(ReportConfig())))
     assert len(texts) > 60
     assert all(len(text.splitlines()[1].strip()) > 10 for text in texts.values())
+
+
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        (["sweep_name=a", "--watch"], ["sweep_name=a", "watch=true"]),
+        (["--seconds", "2", "--view=grid", "--json"], ["seconds=2", "view=grid", "json=true"]),
+        (["--help", "--silent-minutes", "3"], ["--help", "silent_minutes=3"]),
+    ],
+)
+def test_flags_stand_for_options(words, options):
+    assert flags_to_options(words, StatusConfig) == options

@@ -8,9 +8,7 @@ RUNS = [
     RunState("small_r0_s0", "done", "small", 0.0, 0, attempts=2, preempted=1, job="12_0"),
     RunState("small_r0_s1", "running", "small", 0.0, 1, 30, 120, 63.6, 90.0, 2.0, attempts=1, job="12_1"),
     RunState("small_r0.5_s0", "queued", "small", 0.5, 0, job="12_2", slurm="PENDING (Priority)"),
-    RunState(
-        "large_r0.5_s0", "failed", "large", 0.5, 0, age=7200.0, attempts=1, reason="Error: [red]no[/red] file"
-    ),
+    RunState("large_r0.5_s0", "failed", "large", 0.5, 0, age=7200.0, attempts=1, reason="Error: [red]no[/red] file"),
 ]
 
 

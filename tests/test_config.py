@@ -13,10 +13,13 @@ from mixlingual.config import (
     CONF_DIR,
     ClusterConfig,
     ConfigError,
+    DashboardConfig,
     EvaluateConfig,
     ReportConfig,
+    StatusConfig,
     TrainConfig,
     config_hash,
+    flags_to_options,
     register,
     to_config,
     to_plain,
@@ -84,7 +87,10 @@ def test_presets_are_differences(group, choice):
     assert list(restated(preset, default)) == []
 
 
-@pytest.mark.parametrize(("name", "schema"), [("evaluate", EvaluateConfig), ("report", ReportConfig)])
+@pytest.mark.parametrize(
+    ("name", "schema"),
+    [("evaluate", EvaluateConfig), ("report", ReportConfig), ("status", StatusConfig), ("dashboard", DashboardConfig)],
+)
 def test_the_other_entry_points_compose(name, schema):
     overrides = ["model.checkpoint=x"] if name == "evaluate" else []
     assert isinstance(to_config(schema, compose(name, overrides=overrides)), schema)
@@ -191,3 +197,15 @@ def test_every_option_is_documented():
     texts = dict(itertools.chain.from_iterable(map(describe, configs)))
     assert len(texts) > 60
     assert all(len(text.splitlines()[1].strip()) > 10 for text in texts.values())
+
+
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        (["sweep_name=a", "--watch"], ["sweep_name=a", "watch=true"]),
+        (["--seconds", "2", "--view=grid", "--json"], ["seconds=2", "view=grid", "json=true"]),
+        (["--help", "--silent-minutes", "3"], ["--help", "silent_minutes=3"]),
+    ],
+)
+def test_flags_stand_for_options(words, options):
+    assert flags_to_options(words, StatusConfig) == options

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from mixlingual.config import CONF_DIR, EvaluateConfig, ReportConfig, TrainConfig, register, to_config
+from mixlingual.config import CONF_DIR, SCHEMAS, TrainConfig, flags_to_options, register, to_config
 from mixlingual.options import describe
 from mixlingual.sweep import compose_runs
 
@@ -28,8 +28,8 @@ def checked(module, overrides):
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         if module in ("train", "preflight"):
             return compose_runs([word for word in overrides if word != "-m"])
-        schema = {"evaluate": EvaluateConfig, "report": ReportConfig}[module]
-        return [to_config(schema, compose(module, overrides=overrides))]
+        schema = SCHEMAS[module]
+        return [to_config(schema, compose(module, overrides=flags_to_options(overrides, schema)))]
 
 
 def test_there_are_commands():
@@ -43,7 +43,11 @@ def test_every_command_is_valid(words, monkeypatch):
     if words[0] == "make":
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     elif words[:2] == ["pip", "install"]:
-        assert re.fullmatch(r"[\w-]+==[\d.]+", words[2])
+        extra = re.fullmatch(r"mixlingual\[(\w+)\]", words[2])
+        extras = re.findall(r"^(\w+) =$", (ROOT / "setup.cfg").read_text(), flags=re.MULTILINE)
+        assert extra[1] in extras if extra else re.fullmatch(r"[\w-]+==[\d.]+", words[2])
+    elif words[:2] == ["wandb", "sync"]:
+        assert words[2].startswith("multirun/")
     elif words[0] == "torchrun":
         assert checked(words[words.index("-m") + 1].removeprefix("mixlingual."), words[words.index("-m") + 2 :])
     elif words[:2] == ["python", "-m"] and words[2].startswith("mixlingual."):

@@ -12,7 +12,7 @@ import functools
 import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,7 +29,9 @@ _PACKAGED_CONF = Path(__file__).parent / "conf"
 CONF_DIR = _PACKAGED_CONF if _PACKAGED_CONF.is_dir() else Path(__file__).parents[2] / "conf"
 """The configuration folder: inside an installed wheel, else at the top of the checkout."""
 
-Schema = TypeVar("Schema", "TrainConfig", "EvaluateConfig", "ReportConfig", "ClusterConfig")
+Schema = TypeVar(
+    "Schema", "TrainConfig", "EvaluateConfig", "ReportConfig", "ClusterConfig", "StatusConfig", "DashboardConfig"
+)
 
 JUDGED_BENCHMARKS = ("miracl", "miracl_hard_negatives", "mr_tydi", "belebele", "mkqa")
 
@@ -43,7 +45,7 @@ NOT_COMPUTED = (
     "evaluation.search_memory", "evaluation.runs", "evaluation.wait_minutes", "trainer.accelerator", "trainer.threads",
     "trainer.workers", "trainer.log_every", "trainer.activation_gib", "trainer.checkpoint_steps",
     "trainer.checkpoint_minutes", "trainer.keep_checkpoints", "trainer.save_model",
-    "loss.score_rows", "data.root", "evaluation.root",
+    "loss.score_rows", "data.root", "evaluation.root", "objective",
 )  # fmt: skip
 """Options that change where or how a run is shown or kept, but none of its numbers beyond rounding.
 
@@ -438,6 +440,12 @@ class TrackingConfig:
     project: str = option("mixlingual", "W&B project.")
     entity: str | None = option(None, "W&B user or team. Null: the key's default.")
     tags: list[str] = option([], "Extra W&B tags.")
+    artifacts: str = option(
+        "none",
+        "Files that W&B keeps of a finished run. results: result.json, queries.parquet and the curves. model: these "
+        "and the trained encoder.",
+        choices=("none", "results", "model"),
+    )
 
 
 @dataclass
@@ -453,6 +461,12 @@ class TrainConfig:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     seed: int = option(0, "Seed of weights, batches and dropout.", low=0)
+    objective: str = option(
+        "multi",
+        "What a search over options maximises: mAP of the setting, as the mean over benchmarks; mono_cross is the "
+        "mean of two settings.",
+        choices=("mono", "cross", "multi", "mono_cross"),
+    )
     sweep_name: str = option("adhoc", "Folder of the sweep under multirun/.")
     run_name: str = option("run", "Folder of the run in its sweep; unique in a sweep.")
 
@@ -481,6 +495,8 @@ class TrainConfig:
                 "rows of the token table need the first below the root of the second, or they would drift for ever"
             )
             yield "optim.betas", f"got {self.optim.betas}; {message}: raise the second, or set optim.embeddings=dense"
+        if self.tracking.artifacts == "model" and not self.trainer.save_model:
+            yield "tracking.artifacts", "got model, but no encoder is kept; set trainer.save_model=true, or results"
         for name in ("sweep_name", "run_name"):
             value = getattr(self, name)
             if value in ("", ".", "..") or "/" in value or "\\" in value or len(value.encode()) > 200:
@@ -599,6 +615,45 @@ class ClusterConfig:
             yield "signal_delay_s", f"got {self.signal_delay_s}, which is not less than the {self.timeout_min} minutes"
 
 
+@dataclass
+class StatusConfig:
+    """How the runs of one sweep stand, from their files."""
+
+    sweep_name: str = option("adhoc", "Folder of the sweep under `root`.")
+    root: str = option("multirun", "Folder of the sweeps.")
+    view: str = option(
+        "runs", "A row for each run, or a grid of sizes and ratios that counts them.", choices=("runs", "grid")
+    )
+    watch: bool = option(False, "Show the table anew until it is interrupted.")
+    seconds: float = option(5.0, "Between two looks at the files while watching.", low=0.1)
+    json: bool = option(False, "Print the runs as JSON in place of a table.")
+    silent_minutes: float = option(
+        15.0, "A run on another machine without a sign of life for longer is called silent: it may be dead.", low=0.1
+    )
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Mistakes that concern several options, as (dotted path, message)."""
+        if self.json and self.watch:
+            yield "json", "the runs are printed as JSON once; set watch=false"
+
+
+@dataclass
+class DashboardConfig:
+    """A workspace and a report on W&B that show one sweep."""
+
+    sweep_name: str = option("adhoc", "Folder of the sweep under `root`, and the W&B group of its runs.")
+    root: str = option("multirun", "Folder of the sweeps.")
+    project: str = option("mixlingual", "W&B project of the sweep's runs.")
+    entity: str | None = option(None, "W&B user or team of the sweep's runs. Null: the key's default.")
+    dry_run: str | None = option(
+        None, "File that receives the workspace and the report as JSON; nothing is sent, no key needed. Null: send."
+    )
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Mistakes that concern several options: none here."""
+        return iter(())
+
+
 def _model_problems(model: ModelConfig) -> Iterator[tuple[str, str]]:
     if model.checkpoint is None and model.scratch.hidden % model.scratch.heads:
         yield (
@@ -612,6 +667,39 @@ def _model_problems(model: ModelConfig) -> Iterator[tuple[str, str]]:
         yield "model.layers", f"got {model.layers}; list each kept layer once, in ascending order, or null for all"
 
 
+SCHEMAS = {
+    "train": TrainConfig,
+    "evaluate": EvaluateConfig,
+    "report": ReportConfig,
+    "status": StatusConfig,
+    "dashboard": DashboardConfig,
+    "cluster": ClusterConfig,
+}
+"""Primary config, as a rule of an entry point -> its options."""
+
+
+def flags_to_options(words: Sequence[str], schema: type) -> list[str]:
+    """The command line with --watch as watch=true and --dry-run FILE as dry_run=FILE; other words stay.
+
+    Args:
+        words: after the program's name.
+        schema: its fields may be given as flags.
+    """
+    kinds = {part.name: part.type for part in dataclasses.fields(schema)}
+    found: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        name, equals, value = word.removeprefix("--").partition("=")
+        name = name.replace("-", "_")
+        if not word.startswith("--") or name not in kinds:
+            found.append(word)
+        elif equals:
+            found.append(f"{name}={value}")
+        else:
+            found.append(f"{name}={'true' if kinds[name] == 'bool' else next(rest, 'null')}")
+    return found
+
+
 def register() -> None:
     """Make the schemas known to Hydra, under the names that the primary YAML files list first.
 
@@ -623,7 +711,7 @@ def register() -> None:
     OmegaConf.register_new_resolver("number", lambda value: f"{float(value):g}", replace=True)
     OmegaConf.register_new_resolver("joined", lambda values: "-".join(values), replace=True)
     store = ConfigStore.instance()
-    for name, schema in (("train", TrainConfig), ("evaluate", EvaluateConfig), ("report", ReportConfig)):
+    for name, schema in SCHEMAS.items():
         node = OmegaConf.create(dataclasses.asdict(schema()))
         for path in _open_dicts(schema):
             OmegaConf.set_struct(OmegaConf.select(node, path), False)

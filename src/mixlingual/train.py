@@ -6,6 +6,7 @@ python -m mixlingual.train sweep=size_x_ratio
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
@@ -32,11 +33,13 @@ register()
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="train")
-def main(cfg: DictConfig) -> None:
-    """Runs one grid point. In a sweep a failure is recorded and the other runs go on."""
+def main(cfg: DictConfig) -> float | None:
+    """Runs one grid point and returns its objective. In a sweep a failure is recorded and the other runs go on."""
     hydra_config = HydraConfig.get()
+    folder = Path(hydra_config.runtime.output_dir)
     try:
-        train(to_config(TrainConfig, cfg), Path(hydra_config.runtime.output_dir))
+        config = to_config(TrainConfig, cfg)
+        train(config, folder)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     except Exception as error:
@@ -45,6 +48,8 @@ def main(cfg: DictConfig) -> None:
         else:
             log.exception("the run failed")
         _end(hydra_config.mode, error)
+        return None
+    return objective(folder, config.objective)
 
 
 def _end(mode: RunMode | None, error: Exception) -> None:
@@ -89,6 +94,22 @@ def train(config: TrainConfig, folder: Path) -> None:
         if finished := run(config, folder, signals):
             record.save(attempt, *finished)
         log.info("%s: result in %s", config.run_name, folder / "result.json")
+
+
+def objective(folder: Path, settings: str) -> float | None:
+    """What a search maximises, from a finished run's result.json: mean mAP over settings and benchmarks.
+
+    Args:
+        folder: of the run.
+        settings: `TrainConfig.objective`.
+
+    Returns:
+        None where a benchmark lacks one of the settings, or there is no benchmark or no result.
+    """
+    path = folder / "result.json"
+    benchmarks = json.loads(path.read_text(encoding="utf-8"))["benchmarks"] if path.exists() else {}
+    maps = [metrics.get(setting, {}).get("map") for metrics in benchmarks.values() for setting in settings.split("_")]
+    return None if None in maps or not maps else sum(maps) / len(maps)
 
 
 if __name__ == "__main__":

@@ -16,8 +16,9 @@ from pytorch_lightning.demos.boring_classes import BoringModel
 
 from mixlingual.config import EvaluationConfig, TrackingConfig, TrainConfig, to_plain
 from mixlingual.records import MixlingualError, RunResult
-from mixlingual.training import tracking
-from mixlingual.training.tracking import Tracker, run_id
+from mixlingual.training import wandb_run
+from mixlingual.training.tracking import Tracker
+from mixlingual.training.wandb_run import run_id
 
 from .wandb_reader import read_run
 
@@ -73,7 +74,7 @@ def recorded(folder):
 
 def warnings_of(caplog):
     """The warnings of our own code."""
-    ours = [record for record in caplog.records if record.name == tracking.__name__]
+    ours = [record for record in caplog.records if record.name.startswith("mixlingual.training")]
     return [record.message for record in ours if record.levelname == "WARNING"]
 
 
@@ -121,7 +122,9 @@ def test_an_offline_run_records_names_config_curves_metrics_and_tables(tmp_path,
     assert of_run.config == to_plain(config) | {"parameters": {"total": 7, "non_embedding": 5}}
     curve = [(row["trainer/global_step"], row["train/loss"]) for row in of_run.history if "train/loss" in row]
     assert curve == [(0, 0.0), (1, 1.0), (2, 2.0)]
-    assert {key: value for key, value in of_run.summary.items() if key.startswith("eval/atlas")} == {
+    assert {
+        key: value for key, value in of_run.summary.items() if key.startswith("eval/atlas/") and "languages" not in key
+    } == {
         "eval/atlas/mono/map": 0.5,
         "eval/atlas/mono/r@1": 0.25,
         "eval/atlas/cross/map": 0.1,
@@ -132,8 +135,30 @@ def test_an_offline_run_records_names_config_curves_metrics_and_tables(tmp_path,
         "data": [["atlas", "ar", "de", 0.1, 3], ["atlas", "de", "ar", 0.2, 3]],
     }
     assert len(list(tmp_path.glob("wandb/offline-run-*/files/media/table/eval/languages_*.json"))) == 1
+    (picture,) = tmp_path.glob("wandb/offline-run-*/files/media/images/eval/atlas/languages_*.png")
+    assert of_run.summary["eval/atlas/languages.path"].endswith(picture.name)
     assert of_run.exit_code == 0
     assert [r.levelname for r in caplog.records if "W&B is offline: tracking.mode=offline" in r.message] == ["INFO"]
+
+
+@pytest.mark.parametrize(
+    ("artifacts", "kept"),
+    [
+        ("none", {}),
+        ("results", {"result": ["curves.csv", "result.json"]}),
+        ("model", {"result": ["curves.csv", "result.json"], "model": ["model/deep/vocabulary", "model/weights"]}),
+    ],
+)
+def test_artifacts_hold_the_files_that_the_option_names(tmp_path, artifacts, kept):
+    (tmp_path / "model" / "deep").mkdir(parents=True)
+    for name in ("result.json", "curves.csv", "status.json", "model/weights", "model/deep/vocabulary"):
+        (tmp_path / name).write_text(name)
+    with Tracker.open(make_config(artifacts=artifacts), tmp_path, {}) as tracker:
+        tracker.log_result(make_result(benchmarks={}))
+    (of_run,) = recorded(tmp_path)
+    assert {artifact.type: sorted(e.path for e in artifact.manifest.contents) for artifact in of_run.artifacts} == kept
+    places = [entry.local_path for artifact in of_run.artifacts for entry in artifact.manifest.contents]
+    assert all(Path(place).is_relative_to(tmp_path) for place in places), "files were copied"
 
 
 def fail_in_training(folder):
@@ -244,7 +269,7 @@ def test_with_key_and_network_a_run_goes_online(tmp_path, caplog, monkeypatch):
         modes.append(mode)
         return StartedRun()
 
-    monkeypatch.setattr(tracking, "_init", init)
+    monkeypatch.setattr(wandb_run, "_init", init)
     monkeypatch.setenv("WANDB_API_KEY", FAKE_KEY)
     with socket.create_server(("127.0.0.1", 0)) as server, caplog.at_level(logging.INFO):
         monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
@@ -259,14 +284,14 @@ def test_the_route_leads_through_a_proxy_and_name_servers_may_hang(monkeypatch):
     monkeypatch.setenv("http_proxy", "127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "inside.test")
     probed = []
-    monkeypatch.setattr(tracking, "_connect", probed.append)
+    monkeypatch.setattr(wandb_run, "_connect", probed.append)
     for url in ("http://outside.test", "http://inside.test", "https://outside.test/path", "http://inside.test:8080"):
-        assert tracking._reason_for_no_route(url) is None
+        assert wandb_run._reason_for_no_route(url) is None
     assert probed == [("127.0.0.1", 9), ("inside.test", 80), ("outside.test", 443), ("inside.test", 8080)]
 
-    monkeypatch.setattr(tracking, "_PROBE_SECONDS", 0.1)
-    monkeypatch.setattr(tracking, "_connect", lambda address: time.sleep(1))
-    assert tracking._reason_for_no_route("https://outside.test") == (
+    monkeypatch.setattr(wandb_run, "PROBE_SECONDS", 0.1)
+    monkeypatch.setattr(wandb_run, "_connect", lambda address: time.sleep(1))
+    assert wandb_run._reason_for_no_route("https://outside.test") == (
         "outside.test:443 cannot be reached (no answer in 0.1 s)"
     )
 

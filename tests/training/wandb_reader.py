@@ -19,6 +19,7 @@ class RecordedRun:
     config: dict[str, Any] = field(default_factory=dict)
     history: list[dict[str, Any]] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
+    artifacts: list[Any] = field(default_factory=list)
     exit_code: int | None = None
 
 
@@ -35,6 +36,10 @@ def read_run(path: Path) -> RecordedRun:
             recorded.history.append(_values(record.history.item))
         elif kind == "summary":
             recorded.summary |= _values(record.summary.update)
+        elif kind == "artifact":
+            recorded.artifacts.append(record.artifact)
+        elif kind == "request" and record.request.WhichOneof("request_type") == "log_artifact":
+            recorded.artifacts.append(record.request.log_artifact.artifact)
         elif kind == "exit":
             recorded.exit_code = record.exit.exit_code
     return recorded

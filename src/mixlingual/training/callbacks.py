@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import csv
+import math
 import time
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
+
+from mixlingual.training.progress import write_progress
+
+_TELL_SECONDS = 1.0
+"""Least time between two writings of progress.json."""
 
 COLUMNS = ("step", "loss", "loss_mono", "loss_cross", "gradient_norm", "learning_rate", "pairs_per_second")
 
@@ -15,7 +21,7 @@ COLUMNS = ("step", "loss", "loss_mono", "loss_cross", "gradient_norm", "learning
 class CurveRecorder(Callback):
     """Writes curves.csv, and to the trainer's logger if it has one: mean losses and the gradient norm.
 
-    A resumed run goes on with what the interrupted one had recorded.
+    Beside curves.csv it keeps progress.json. A resumed run goes on with what the interrupted one had recorded.
 
     Attributes:
         losses: mean loss of every step.
@@ -33,6 +39,8 @@ class CurveRecorder(Callback):
         self._every = every
         self._since: list[tuple[float, bool]] = []
         self._started = 0.0
+        self._told = -math.inf
+        self._pairs = 0
         self._rate = self._norm = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -59,6 +67,7 @@ class CurveRecorder(Callback):
         for is_monolingual, tokens in zip(monolingual, outputs["tokens_N"].tolist()):
             self.tokens["monolingual" if is_monolingual else "crosslingual"] += tokens
         self.losses.append(sum(losses) / len(losses))
+        self._pairs = len(losses)
         self._since += zip(losses, monolingual)
         self._norm = outputs["gradient_norm"]
         if trainer.global_step % self._every == 0 or trainer.is_last_batch:
@@ -98,11 +107,19 @@ class CurveRecorder(Callback):
         if trainer.is_global_zero:
             with self._path.open("a", newline="") as file:
                 csv.writer(file).writerow([trainer.global_step, *("" if x is None else x for x in point.values())])
+            if now - self._told >= _TELL_SECONDS:
+                self._told = now
+                self._tell(trainer, len(self._since) / (now - self._started))
         if trainer.logger is not None:
             known = {f"train/{name}": value for name, value in point.items() if value is not None}
             trainer.logger.log_metrics(known, step=trainer.global_step)
         self._since = []
         self._started = now
+
+    def _tell(self, trainer: Trainer, pairs_per_second: float) -> None:
+        step, steps = trainer.global_step, trainer.max_steps
+        seconds_left = (steps - step) * self._pairs / pairs_per_second
+        write_progress(self._path.parent, "training", step, steps, pairs_per_second, seconds_left)
 
 
 def _mean(values: list[float]) -> float | None:

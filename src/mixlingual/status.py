@@ -1,0 +1,91 @@
+"""Entry point: how the runs of a sweep stand, from their files.
+
+python -m mixlingual.status sweep_name=NAME [--watch] [--json] [view=grid]
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import logging
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig
+from rich.console import Console, RenderableType
+from rich.live import Live
+
+from mixlingual.config import CONF_DIR, StatusConfig, flags_to_options, register, to_config
+from mixlingual.monitor.read import Moment, RunState, read_states
+from mixlingual.monitor.slurm import job_states
+from mixlingual.monitor.table import grid_table, runs_table
+from mixlingual.records import MixlingualError
+
+log = logging.getLogger(__name__)
+
+_PLAIN_WIDTH = 160
+"""Characters of a line where the output is no terminal."""
+
+register()
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="status")
+def main(cfg: DictConfig) -> None:
+    """Prints the status, once or until Ctrl-C."""
+    try:
+        show(to_config(StatusConfig, cfg))
+    except MixlingualError as error:
+        log.error(error)  # noqa: TRY400 - the message is for the user
+        sys.exit(1)
+
+
+def show(config: StatusConfig) -> None:
+    """Prints how the runs stand; with `watch` again and again, in place on a terminal and below each other elsewhere.
+
+    Raises:
+        MixlingualError: there is no such sweep.
+    """
+    if config.json:
+        runs = [dataclasses.asdict(run) for run in look(config)]
+        sys.stdout.write(json.dumps({"sweep_name": config.sweep_name, "runs": runs}, indent=1) + "\n")
+        return
+    console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
+    if not config.watch:
+        console.print(picture(config))
+        return
+    with suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as live:
+        while True:
+            if console.is_terminal:
+                live.update(picture(config), refresh=True)
+            else:
+                console.print(picture(config))
+            time.sleep(config.seconds)
+
+
+def look(config: StatusConfig) -> list[RunState]:
+    """The runs as they stand now.
+
+    Raises:
+        MixlingualError: there is no such sweep.
+    """
+    moment = Moment(datetime.datetime.now(datetime.UTC), 60 * config.silent_minutes, job_states())
+    return read_states(Path(config.root) / config.sweep_name, moment)
+
+
+def picture(config: StatusConfig) -> RenderableType:
+    """The table of the runs as they stand now.
+
+    Raises:
+        MixlingualError: there is no such sweep.
+    """
+    table = grid_table if config.view == "grid" else runs_table
+    return table(config.sweep_name, look(config))
+
+
+if __name__ == "__main__":
+    sys.argv[1:] = flags_to_options(sys.argv[1:], StatusConfig)
+    main()

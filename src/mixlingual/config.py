@@ -413,6 +413,29 @@ class TrackingConfig:
 
 
 @dataclass
+class AnalysisConfig:
+    """The contrast that a sweep was made for, declared before its runs, and how its answer is computed.
+
+    The primary contrast is the gain of the larger size from mixing less that of the smaller. The gain of a size is its
+    score at `ratio` less that of the better pure ratio, 0 or 1.
+    """
+
+    ratio: float = option(0.5, "The mixed ratio of the contrast.", low=0.0, high=1.0)
+    sizes: list[str] | None = option(
+        None, "Smaller and larger size of the contrast, by model.name. Null: the sweep's smallest and largest."
+    )
+    level: float = option(0.95, "Of intervals; tests are at one minus it.", low=0.5, high=0.999)
+    cluster: str = option(
+        "query",
+        "What is resampled as one: a question in all its languages, or a paragraph.",
+        choices=("query", "paragraph"),
+    )
+    draws: int = option(2000, "Draws of questions and runs.", low=100)
+    permutations: int = option(10_000, "Random sign flips of a test.", low=99)
+    seed: int = option(0, "Of the random numbers of the analysis.", low=0)
+
+
+@dataclass
 class TrainConfig:
     """One run of a sweep: train on a mix of batches, then evaluate zero-shot."""
 

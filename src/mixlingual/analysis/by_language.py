@@ -9,10 +9,13 @@ Shape suffixes: G languages (or pairs), X columns of the design.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from mixlingual.analysis.scripts import script_of
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,27 @@ class Pooled:
     coefficient_error_X: NDArray[np.float64]
     between: float
     """Standard deviation of the true effects of languages about their prediction."""
+
+
+def covariates(languages: Sequence[str], trained: frozenset[str]) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    """(names, [G, X] design): ones, and those of the covariates in which the languages differ.
+
+    Covariates are `trained`, whether training held the language, and `latin`, whether it is written in Latin script;
+    each is centred, so that the first coefficient is the mean over languages. A covariate that would leave fewer
+    than two languages on a side, or that repeats another, is left out.
+    """
+    names, columns = ["mean"], [np.ones(len(languages))]
+    for name, holds in (
+        ("trained", [language in trained for language in languages]),
+        ("latin", [script_of(language) == "Latn" for language in languages]),
+    ):
+        column = np.array(holds, dtype=float)
+        centred = column - column.mean()
+        fresh = np.linalg.matrix_rank(np.stack([*columns, centred])) > len(columns)
+        if 2 <= column.sum() <= len(languages) - 2 and fresh:
+            names.append(name)
+            columns.append(centred)
+    return tuple(names), np.stack(columns, axis=1)
 
 
 def partial_pooling(own_G: NDArray[np.float64], error_G: NDArray[np.float64], design_GX: NDArray[np.float64]) -> Pooled:

@@ -58,50 +58,6 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Interaction:
-    """How much more one size gains than another from a mixed ratio: a difference in differences.
-
-    The gain of a size is its mean at `ratio` less that of the better pure ratio, 0 or 1: whichever is better in the
-    cell means, and in each draw whichever is better there, so that the choice is part of the uncertainty.
-    """
-
-    small: str
-    large: str
-    ratio: float
-    larger_is_better: bool
-
-    def cells(self, draws: CellDraws) -> NDArray[np.int64] | None:
-        """[2, 3] places of the cells of either size at `ratio`, 0 and 1; None if one is missing."""
-        found = [[draws.place(model, ratio) for ratio in (self.ratio, 0.0, 1.0)] for model in (self.small, self.large)]
-        return None if any(place is None for row in found for place in row) else np.array(found)
-
-    def gains(self, mean_BK: NDArray[np.float64], cells: NDArray[np.int64]) -> NDArray[np.float64]:
-        """[B, 2] gain of the smaller and of the larger size, positive where mixing is better."""
-        sign = 1.0 if self.larger_is_better else -1.0
-        mixed, first, second = (sign * mean_BK[:, cells[:, column]] for column in range(3))
-        return mixed - np.maximum(first, second)
-
-    def weights(self, mean_K: NDArray[np.float64], cells: NDArray[np.int64]) -> NDArray[np.float64]:
-        """[K] weights of the contrast with the pure ratios that are better in the cell means."""
-        sign = 1.0 if self.larger_is_better else -1.0
-        weight_K = np.zeros(len(mean_K))
-        for side, (mixed, *pure) in zip((-1.0, 1.0), cells):
-            weight_K[mixed] += side * sign
-            weight_K[max(pure, key=lambda place: sign * mean_K[place])] -= side * sign
-        return weight_K
-
-    def estimate(self, draws: CellDraws, options: Options) -> Estimate | None:
-        """The gain of the larger size less that of the smaller; None if a cell is missing."""
-        cells = self.cells(draws)
-        if cells is None:
-            return None
-        question_B, whole_B = (
-            np.diff(self.gains(mean_BK, cells), axis=1)[:, 0] for mean_BK in (draws.question_BK, draws.whole_BK)
-        )
-        return estimated(draws, self.weights(draws.mean_K, cells), question_B, whole_B, options)
-
-
-@dataclass(frozen=True)
 class Options:
     """How sure, and how many random numbers."""
 
@@ -110,6 +66,86 @@ class Options:
     permutations: int = 10_000
     """Sign flips."""
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class Gain:
+    """How much better a size is at a mixed ratio than at the better pure one, 0 or 1; positive where mixing is better.
+
+    Better is what is better in the cell means, and in each draw what is better there, so that the choice is part of
+    the uncertainty.
+    """
+
+    model: str
+    ratio: float
+    larger_is_better: bool
+
+    def places(self, draws: CellDraws) -> tuple[int, int, int] | None:
+        """Places of the cells at `ratio`, 0 and 1; None if one is missing."""
+        mixed, cross, mono = (draws.place(self.model, ratio) for ratio in (self.ratio, 0.0, 1.0))
+        return None if mixed is None or cross is None or mono is None else (mixed, cross, mono)
+
+    def values(self, mean_BK: NDArray[np.float64], places: tuple[int, int, int]) -> NDArray[np.float64]:
+        """[B] the gain in each draw."""
+        mixed_B, cross_B, mono_B = (self._sign * mean_BK[:, place] for place in places)
+        gain_B: NDArray[np.float64] = mixed_B - np.maximum(cross_B, mono_B)
+        return gain_B
+
+    def weights(self, mean_K: NDArray[np.float64], places: tuple[int, int, int]) -> NDArray[np.float64]:
+        """[K] weights of the gain, with the pure ratio that is better in the cell means."""
+        mixed, *pure = places
+        weight_K = np.zeros(len(mean_K))
+        weight_K[mixed] = self._sign
+        weight_K[max(pure, key=lambda place: self._sign * mean_K[place])] = -self._sign
+        return weight_K
+
+    def estimate(self, draws: CellDraws, options: Options) -> Estimate | None:
+        """The gain; None if a cell is missing."""
+        places = self.places(draws)
+        if places is None:
+            return None
+        question_B, whole_B = (self.values(mean_BK, places) for mean_BK in (draws.question_BK, draws.whole_BK))
+        return estimated(draws, self.weights(draws.mean_K, places), question_B, whole_B, options)
+
+    @property
+    def _sign(self) -> float:
+        return 1.0 if self.larger_is_better else -1.0
+
+
+@dataclass(frozen=True)
+class Interaction:
+    """How much more one size gains from a mixed ratio than another: a difference in differences."""
+
+    small: str
+    large: str
+    ratio: float
+    larger_is_better: bool
+
+    def weights(self, draws: CellDraws) -> NDArray[np.float64] | None:
+        """[K] weights of the contrast, with the pure ratios that are better in the cell means; None without a cell."""
+        small, large = self._sides()
+        first, second = small.places(draws), large.places(draws)
+        if first is None or second is None:
+            return None
+        return large.weights(draws.mean_K, second) - small.weights(draws.mean_K, first)
+
+    def estimate(self, draws: CellDraws, options: Options) -> Estimate | None:
+        """The gain of the larger size less that of the smaller; None if a cell is missing."""
+        small, large = self._sides()
+        first, second = small.places(draws), large.places(draws)
+        if first is None or second is None:
+            return None
+        weight_K = large.weights(draws.mean_K, second) - small.weights(draws.mean_K, first)
+        question_B, whole_B = (
+            large.values(mean_BK, second) - small.values(mean_BK, first)
+            for mean_BK in (draws.question_BK, draws.whole_BK)
+        )
+        return estimated(draws, weight_K, question_B, whole_B, options)
+
+    def _sides(self) -> tuple[Gain, Gain]:
+        """The gains of the smaller and of the larger size."""
+        small, large = (Gain(model, self.ratio, self.larger_is_better) for model in (self.small, self.large))
+        return small, large
 
 
 def linear(draws: CellDraws, weight_K: NDArray[np.float64], options: Options) -> Estimate:

@@ -28,11 +28,14 @@ class Pilot:
     @classmethod
     def of(cls, draws: CellDraws, contrast: Interaction) -> Pilot | None:
         """From the cells of a pilot; None if cells are missing or none of a size has two seeds."""
-        cells = contrast.cells(draws)
-        if cells is None or not draws.freedom_K[cells[:, 0]].all():
+        weight_K = contrast.weights(draws)
+        if weight_K is None:
             return None
-        weight_K = contrast.weights(draws.mean_K, cells)
-        deviations = draws.seed_sd_K[cells[:, 0]]
+        models = [cell.model for cell in draws.cells]
+        ends = [models.index(contrast.small), models.index(contrast.large)]
+        if not draws.freedom_K[ends].all():
+            return None
+        deviations = draws.seed_sd_K[ends]
         counts = [sum(cell.model == model for cell in draws.cells) for model in (contrast.small, contrast.large)]
         drawn_B = draws.question_BK @ weight_K
         return cls(

@@ -10,7 +10,8 @@ cross-lingual setting), B draws.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,17 @@ class QuestionScores:
     """Number of those rows, the same for each run."""
     share_G: NDArray[np.float64]
     """Weight of each group in the mean; they add up to 1."""
+
+    def only(self, groups: Sequence[int]) -> QuestionScores:
+        """The scores of some groups, of equal shares."""
+        kept = list(groups)
+        return replace(
+            self,
+            groups=tuple(self.groups[group] for group in kept),
+            sum_RCG=self.sum_RCG[:, :, kept],
+            count_CG=self.count_CG[:, kept],
+            share_G=np.full(len(kept), 1 / len(kept)),
+        )
 
     def macros(self) -> NDArray[np.float64]:
         """[R] the mean of each run: over the groups, by their shares, of their means over rows."""
@@ -95,6 +107,7 @@ def utility(mono: QuestionScores, cross: QuestionScores, weight: float) -> Quest
     )
 
 
+@cache
 def draw_clusters(clusters: int, draws: int, seed: int) -> NDArray[np.float64]:
     """[B, C] how often each draw of `clusters` clusters with replacement holds each; the same for the same numbers."""
     chances = np.full(clusters, 1 / clusters)

@@ -16,7 +16,7 @@ QUESTIONS = 60
 
 
 def response(model: str, ratio: float, setting: str) -> float:
-    """Monolingual scores rise with the ratio, cross-lingual ones fall; of the sizes, only the large gains from mixing."""
+    """Monolingual scores rise with the ratio, cross-lingual ones fall; only the large size gains from mixing."""
     level = {"small": 0.4, "base": 0.5, "large": 0.6}[model]
     mixing = 0.1 if model == "large" else 0.0
     tilt = {"mono": 0.05, "cross": -0.05, "multi": 0.0}[setting]

@@ -27,7 +27,7 @@ _PACKAGED_CONF = Path(__file__).parent / "conf"
 CONF_DIR = _PACKAGED_CONF if _PACKAGED_CONF.is_dir() else Path(__file__).parents[2] / "conf"
 """The configuration folder: inside an installed wheel, else at the top of the checkout."""
 
-Schema = TypeVar("Schema", "TrainConfig", "EvaluateConfig", "ReportConfig")
+Schema = TypeVar("Schema", "TrainConfig", "EvaluateConfig", "ReportConfig", "PlanConfig")
 
 JUDGED_BENCHMARKS = ("miracl", "miracl_hard_negatives", "mr_tydi", "belebele", "mkqa")
 
@@ -560,6 +560,24 @@ class ReportConfig:
         return iter(())
 
 
+@dataclass
+class PlanConfig:
+    """How many seeds a sweep needs, from the scatter in a pilot sweep."""
+
+    sweep_name: str = option("adhoc", "Folder of the pilot under `root`: two seeds or more, ratios 0, mixed and 1.")
+    root: str = option("multirun", "Folder of the sweeps.")
+    effects: list[float] = option(
+        [0.005, 0.01, 0.02], "True differences of the primary contrast to plan for, in mAP.", low=1e-9
+    )
+    seeds: list[int] = option([2, 3, 5, 10], "Numbers of seeds to say the detectable effect of.", low=2)
+    power: float = option(0.8, "Chance of finding the effect.", low=0.5, high=0.999)
+    analysis: AnalysisConfig = field(default_factory=AnalysisConfig)
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Mistakes that concern several options: none here."""
+        return iter(())
+
+
 def _model_problems(model: ModelConfig) -> Iterator[tuple[str, str]]:
     if model.checkpoint is None and model.scratch.hidden % model.scratch.heads:
         yield (
@@ -582,7 +600,12 @@ def register() -> None:
     """
     OmegaConf.register_new_resolver("number", lambda value: f"{float(value):g}", replace=True)
     store = ConfigStore.instance()
-    for name, schema in (("train", TrainConfig), ("evaluate", EvaluateConfig), ("report", ReportConfig)):
+    for name, schema in (
+        ("train", TrainConfig),
+        ("evaluate", EvaluateConfig),
+        ("report", ReportConfig),
+        ("plan", PlanConfig),
+    ):
         node = OmegaConf.create(dataclasses.asdict(schema()))
         for path in _open_dicts(schema):
             OmegaConf.set_struct(OmegaConf.select(node, path), False)

@@ -36,7 +36,8 @@ def test_more_seeds_find_smaller_effects_down_to_what_the_questions_allow():
     found = pilot(between_runs=0.03)
     small = [found.detectable(seeds, 0.95) for seeds in (2, 3, 5, 20, 1000)]
     assert small == sorted(small, reverse=True)
-    limit = found.detectable(1000, 0.95)
+    limit = found.limit(0.95)
+    assert limit == pytest.approx(small[-1], rel=0.05)
     assert found.seeds_for(0.5 * limit, 0.95) is None
     needed = found.seeds_for(1.5 * limit, 0.95)
     assert found.power(1.5 * limit, needed, 0.95) >= 0.8

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,26 +93,75 @@ def analyse(sweep: Sweep, config: AnalysisConfig) -> Answer:
         sweep: as read from its folder.
         config: what is contrasted, and how sure; see `config.AnalysisConfig`.
     """
-    runs = {run.name: run for run in sweep.in_state("done") if run.point and run.point.series == RATIO_SERIES}
-    cells = {name: Cell(run.point.model, run.point.ratio) for name, run in runs.items() if run.point}
-    weights = {
-        run.point.model: int(run.result.parameters["non_embedding"])
-        for run in runs.values()
-        if run.point and run.result
-    }
-    files = {name: sweep.folder / name / "queries.parquet" for name in runs}
-    scores, left_out = read_question_scores(files, ["map", "rank_distance"], config.cluster)
-    sizes = _sizes(weights, config)
+    grid = _grid(sweep)
+    scores, left_out = read_question_scores(grid.files, ["map", "rank_distance"], config.cluster)
+    sizes = _sizes(grid.weights, config)
     wanted = [part for part in scores if (part.setting, part.measure) in PRIMARY]
     trained = _trained_languages(sweep)
-    measured = _adjusted([_measured(part, _cells(part, cells), sizes, weights, config, trained) for part in wanted])
-    answer = Answer(sizes, weights, config.ratio, config.level, measured, left_out=left_out)
+    measured = _adjusted(
+        [_measured(part, grid.cells_of(part), sizes, grid.weights, config, trained) for part in wanted]
+    )
+    answer = Answer(sizes, grid.weights, config.ratio, config.level, measured, left_out=left_out)
     for mono, cross in _both(scores):
-        answer.utilities.update(_utilities(mono, cross, cells, config))
+        answer.utilities.update(_utilities(mono, cross, grid, config))
         if mono.runs == cross.runs and mono.clusters == cross.clusters:
-            sides = [draw_cells(part, _cells(part, cells), config.draws, config.seed) for part in (mono, cross)]
+            sides = [draw_cells(part, grid.cells_of(part), config.draws, config.seed) for part in (mono, cross)]
             answer.fronts[mono.benchmark] = fronts(sides[0], sides[1], config.level)
     return answer
+
+
+@dataclass(frozen=True)
+class PrimaryDraws:
+    """What a primary contrast is computed from."""
+
+    benchmark: str
+    setting: str
+    draws: CellDraws
+    contrast: Interaction
+
+
+def primary_draws(sweep: Sweep, config: AnalysisConfig) -> list[PrimaryDraws]:
+    """Cell means of mAP and the contrast of each benchmark and setting; empty with fewer than two sizes.
+
+    Args:
+        sweep: as read from its folder.
+        config: what is contrasted.
+    """
+    grid = _grid(sweep)
+    sizes = _sizes(grid.weights, config)
+    if sizes is None:
+        return []
+    scores, _ = read_question_scores(grid.files, ["map"], config.cluster)
+    contrast = Interaction(*sizes, config.ratio, larger_is_better=True)
+    return [
+        PrimaryDraws(
+            part.benchmark, part.setting, draw_cells(part, grid.cells_of(part), config.draws, config.seed), contrast
+        )
+        for part in scores
+    ]
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """The finished runs on the ratio axis."""
+
+    cells: dict[str, Cell]
+    """Run -> where it lies."""
+    weights: dict[str, int]
+    files: dict[str, Path]
+
+    def cells_of(self, scores: QuestionScores) -> list[Cell]:
+        """Where each run of `scores` lies."""
+        return [self.cells[run] for run in scores.runs]
+
+
+def _grid(sweep: Sweep) -> _Grid:
+    cells, weights = {}, {}
+    for run in sweep.in_state("done"):
+        if run.point and run.result and run.point.series == RATIO_SERIES:
+            cells[run.name] = Cell(run.point.model, run.point.ratio)
+            weights[run.point.model] = int(run.result.parameters["non_embedding"])
+    return _Grid(cells, weights, {name: sweep.folder / name / "queries.parquet" for name in cells})
 
 
 def _sizes(weights: Mapping[str, int], config: AnalysisConfig) -> tuple[str, str] | None:
@@ -126,10 +176,6 @@ def _trained_languages(sweep: Sweep) -> frozenset[str]:
     """Languages that some batch of a finished run held."""
     pairs = {pair for result in sweep.results() for pair in result.batches.get("language_pairs", {})}
     return frozenset(language for pair in pairs for language in pair.split("-"))
-
-
-def _cells(scores: QuestionScores, cells: Mapping[str, Cell]) -> list[Cell]:
-    return [cells[run] for run in scores.runs]
 
 
 def _measured(
@@ -209,11 +255,11 @@ def _both(scores: Sequence[QuestionScores]) -> Iterator[tuple[QuestionScores, Qu
 
 
 def _utilities(
-    mono: QuestionScores, cross: QuestionScores, cells: Mapping[str, Cell], config: AnalysisConfig
+    mono: QuestionScores, cross: QuestionScores, grid: _Grid, config: AnalysisConfig
 ) -> Iterator[tuple[tuple[str, float], dict[str, Curve]]]:
     for weight in UTILITIES:
         scores = utility(mono, cross, weight)
-        draws = draw_cells(scores, _cells(scores, cells), config.draws, config.seed)
+        draws = draw_cells(scores, grid.cells_of(scores), config.draws, config.seed)
         curves = {}
         for model in dict.fromkeys(cell.model for cell in draws.cells):
             if curve := fit_curve(draws, model, larger_is_better=True, level=config.level, reference=config.ratio):

@@ -64,6 +64,13 @@ class Pilot:
         return next((seeds for seeds in counts if self.power(effect, seeds, level) >= power), None)
 
     def detectable(self, seeds: int, level: float, power: float = POWER) -> float:
-        """The smallest contrast that so many seeds find with chance `power`."""
-        error, freedom = self.error(seeds)
-        return float(stats.t.isf((1 - level) / 2, freedom) + stats.t.isf(1 - power, freedom)) * error
+        """The smallest contrast that so many seeds find with chance `power`, nearly."""
+        return _detectable(*self.error(seeds), level, power)
+
+    def limit(self, level: float, power: float = POWER) -> float:
+        """What any number of seeds cannot get below: the questions vary too."""
+        return _detectable(self.question_variance**0.5, self.questions - 1.0, level, power)
+
+
+def _detectable(error: float, freedom: float, level: float, power: float) -> float:
+    return float(stats.t.isf((1 - level) / 2, freedom) + stats.t.isf(1 - power, freedom)) * error

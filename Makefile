@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow-test kill-test lint format clean
+.PHONY: help demo test slow-test simulation kill-test lint format clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ test: $(VENV)/dev  ## Run the tests. MIXLINGUAL_DATA=FOLDER adds those that need
 
 slow-test: $(VENV)/dev  ## Run the tests that `make test` leaves out because they take minutes.
 	$(BIN)/python -m pytest -q -m slow
+
+simulation: $(VENV)/dev  ## Count coverage and false positives of the statistics in experiments with a known truth.
+	$(BIN)/python -m pytest -q -m slow tests/analysis
 
 kill-test: $(VENV)/core  ## Kill 100 runs at random moments and count those that end with the same bits.
 	$(BIN)/python -m benchmarks.kill_test --runs 100

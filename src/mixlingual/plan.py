@@ -12,8 +12,8 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from mixlingual.analysis.answer import primary_draws
 from mixlingual.analysis.collect import read_sweep
+from mixlingual.analysis.estimates import primary_draws
 from mixlingual.analysis.power import Pilot
 from mixlingual.config import CONF_DIR, PlanConfig, register, to_config
 from mixlingual.records import MixlingualError

@@ -8,8 +8,8 @@ from scipy import stats
 from simulated import RATIOS, experiment, flat
 
 from mixlingual.analysis.contrasts import Interaction, Options, adjusted, linear, satterthwaite, sign_flip
-from mixlingual.analysis.curves import fit_curve
 from mixlingual.analysis.resample import Cell, draw_cells
+from mixlingual.analysis.response import fit_curve
 
 QUICK = Options(permutations=499)
 MIXING = Interaction("small", "large", 0.5, larger_is_better=True)

@@ -3,10 +3,10 @@
 import pytest
 from scored_sweep import write_scored_sweep
 
-from mixlingual.analysis.answer import Answer, analyse
 from mixlingual.analysis.collect import read_sweep
+from mixlingual.analysis.estimates import Estimates, analyse
 from mixlingual.config import AnalysisConfig
-from mixlingual.reporting.answer_tables import answer_tables
+from mixlingual.reporting.estimate_tables import estimate_tables
 from mixlingual.reporting.findings import findings, headline
 
 QUICK = AnalysisConfig(draws=300, permutations=200)
@@ -51,11 +51,11 @@ def test_without_repeated_seeds_the_answer_is_about_these_runs(tmp_path):
 def test_without_the_cells_there_is_no_answer_yet(tmp_path):
     found = analysed(tmp_path, seeds=1, ratios=(0.0, 1.0))
     assert headline(found).startswith("There is no answer yet")
-    assert headline(Answer(None, {}, 0.5, 0.95, ())).startswith("There is no answer yet")
+    assert headline(Estimates(None, {}, 0.5, 0.95, ())).startswith("There is no answer yet")
 
 
 def test_tables_hold_what_the_sentences_say(answer):
-    tables = answer_tables(answer)
+    tables = estimate_tables(answer)
     assert list(tables) == [
         "contrasts", "gains", "best_ratios", "slopes", "fronts", "mixed_model", "components", "power_laws", "languages"
     ]  # fmt: skip
@@ -67,4 +67,4 @@ def test_tables_hold_what_the_sentences_say(answer):
 
 
 def test_empty_answers_have_no_tables():
-    assert answer_tables(Answer(None, {}, 0.5, 0.95, ())) == {}
+    assert estimate_tables(Estimates(None, {}, 0.5, 0.95, ())) == {}

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mixlingual.analysis.curves import Interval
 from mixlingual.analysis.resample import CellDraws
+from mixlingual.analysis.response import Interval
 
 
 @dataclass(frozen=True)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mixlingual.analysis.answer import Answer, Measured
 from mixlingual.analysis.contrasts import Estimate, Interaction
-from mixlingual.analysis.curves import Curve, Interval
+from mixlingual.analysis.estimates import Estimates, Measured
 from mixlingual.analysis.grid import METRICS
 from mixlingual.analysis.power import Pilot
+from mixlingual.analysis.response import Curve, Interval
 from mixlingual.reporting.labels import SETTING_TITLES, short_number
 
 HEADLINE = (("multi", "map"), ("cross", "map"), ("mono", "map"))
 """Settings by how well they stand for the question, best first."""
 
 
-def headline(answer: Answer) -> str:
+def headline(answer: Estimates) -> str:
     """The answer in a sentence, for the first benchmark by name and the setting that stands best for the question."""
     by_name = {(part.setting, part.measure): part for part in sorted(answer.measured, key=lambda x: x.benchmark)[::-1]}
     part = next((by_name[name] for name in HEADLINE if name in by_name and by_name[name].interaction), None)
@@ -27,7 +27,7 @@ def headline(answer: Answer) -> str:
     return interaction_sentence(answer, part)
 
 
-def findings(answer: Answer) -> list[str]:
+def findings(answer: Estimates) -> list[str]:
     """Every finding as a sentence or two: primary contrasts first, then curves, models and limits."""
     return [
         *(interaction_sentence(answer, part) for part in answer.measured if part.interaction),
@@ -38,7 +38,7 @@ def findings(answer: Answer) -> list[str]:
     ]
 
 
-def interaction_sentence(answer: Answer, part: Measured) -> str:
+def interaction_sentence(answer: Estimates, part: Measured) -> str:
     """What the primary contrast of a measure says."""
     assert part.interaction is not None
     assert answer.sizes is not None
@@ -55,7 +55,7 @@ def interaction_sentence(answer: Answer, part: Measured) -> str:
     )
 
 
-def _what_would_change_it(answer: Answer, part: Measured) -> str:
+def _what_would_change_it(answer: Estimates, part: Measured) -> str:
     assert part.interaction is not None
     detectable = f"It would have found a difference of {_number(part, part.interaction.detectable)} four times in five"
     if not part.interaction.over_runs:
@@ -77,7 +77,7 @@ def _sureness(effect: Estimate) -> str:
     return f"p {_p(effect.p)} after Holm over all primary contrasts, for other runs and other questions"
 
 
-def _best_ratios(answer: Answer, part: Measured) -> Iterator[str]:
+def _best_ratios(answer: Estimates, part: Measured) -> Iterator[str]:
     for model, curve in part.curves.items():
         kept = ", ".join(f"{ratio:g}" for ratio in curve.unseparated)
         yield (
@@ -91,7 +91,7 @@ def _best_ratios(answer: Answer, part: Measured) -> Iterator[str]:
         yield f"{_name(part)}: the best ratio {moves} with size, by {change} for ten times the weights."
 
 
-def _models(answer: Answer, part: Measured) -> Iterator[str]:
+def _models(answer: Estimates, part: Measured) -> Iterator[str]:
     if part.mixed:
         found = "differs" if part.mixed.p < 1 - answer.level else "does not separably differ"
         yield (

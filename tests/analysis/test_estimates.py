@@ -3,8 +3,8 @@
 import pytest
 from scored_sweep import LANGUAGES, RATIOS, write_scored_sweep
 
-from mixlingual.analysis.answer import PRIMARY, UTILITIES, analyse
 from mixlingual.analysis.collect import read_sweep
+from mixlingual.analysis.estimates import PRIMARY, UTILITIES, analyse
 from mixlingual.config import AnalysisConfig
 
 QUICK = AnalysisConfig(draws=300, permutations=200)

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from mixlingual.analysis.by_language import Pooled, covariates, partial_pooling
 from mixlingual.analysis.collect import Sweep
 from mixlingual.analysis.contrasts import Estimate, Gain, Interaction, Options, adjusted
-from mixlingual.analysis.curves import Curve, Interval, fit_curve, slope_on_size
 from mixlingual.analysis.grid import METRICS
 from mixlingual.analysis.mixed import MixedModel, fit_mixed
 from mixlingual.analysis.points import RATIO_SERIES
 from mixlingual.analysis.questions import QuestionScores, read_question_scores, utility
 from mixlingual.analysis.resample import Cell, CellDraws, draw_cells
+from mixlingual.analysis.response import Curve, Interval, fit_curve, slope_on_size
 from mixlingual.analysis.scaling import PowerLaw, fit_power_law
 from mixlingual.analysis.tradeoff import Front, fronts
 from mixlingual.analysis.variance import Components, components
@@ -69,7 +69,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Estimates:
     """All estimates of a sweep."""
 
     sizes: tuple[str, str] | None
@@ -86,7 +86,7 @@ class Answer:
     """Run -> why its scores are not in."""
 
 
-def analyse(sweep: Sweep, config: AnalysisConfig) -> Answer:
+def analyse(sweep: Sweep, config: AnalysisConfig) -> Estimates:
     """The estimates of all finished runs on the ratio axis.
 
     Args:
@@ -101,7 +101,7 @@ def analyse(sweep: Sweep, config: AnalysisConfig) -> Answer:
     measured = _adjusted(
         [_measured(part, grid.cells_of(part), sizes, grid.weights, config, trained) for part in wanted]
     )
-    answer = Answer(sizes, grid.weights, config.ratio, config.level, measured, left_out=left_out)
+    answer = Estimates(sizes, grid.weights, config.ratio, config.level, measured, left_out=left_out)
     for mono, cross in _both(scores):
         answer.utilities.update(_utilities(mono, cross, grid, config))
         if mono.runs == cross.runs and mono.clusters == cross.clusters:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from simulated import RATIOS, experiment
 
-from mixlingual.analysis.curves import AXIS_A, Interval, fit_curve, not_separable, slope_on_size, smoother
 from mixlingual.analysis.resample import draw_cells
+from mixlingual.analysis.response import AXIS_A, Interval, fit_curve, not_separable, slope_on_size, smoother
 
 
 def curves(truth, *, larger_is_better=True, seed=0, draws=500, **options):

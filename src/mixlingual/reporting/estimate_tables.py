@@ -7,12 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from mixlingual.analysis.answer import Answer, Measured
 from mixlingual.analysis.contrasts import Estimate
-from mixlingual.analysis.curves import Curve
+from mixlingual.analysis.estimates import Estimates, Measured
+from mixlingual.analysis.response import Curve
 
 
-def answer_tables(answer: Answer) -> dict[str, pd.DataFrame]:
+def estimate_tables(answer: Estimates) -> dict[str, pd.DataFrame]:
     """Name of a table -> its rows; tables without rows are left out.
 
     contrasts: the primary contrast of every measure. gains: of every size, the mixed ratio less the better pure one.
@@ -49,7 +49,7 @@ def _estimate(found: Estimate) -> dict[str, Any]:
     return dict(vars(found))
 
 
-def _best_ratios(answer: Answer) -> Iterator[dict[str, Any]]:
+def _best_ratios(answer: Estimates) -> Iterator[dict[str, Any]]:
     for part in answer.measured:
         for curve in part.curves.values():
             yield _place(part) | _curve(curve)
@@ -72,7 +72,7 @@ def _curve(curve: Curve) -> dict[str, Any]:
     }
 
 
-def _fronts(answer: Answer) -> Iterator[dict[str, Any]]:
+def _fronts(answer: Estimates) -> Iterator[dict[str, Any]]:
     for benchmark, sizes in answer.fronts.items():
         for front in sizes:
             for ratio, mono, cross, dominated in zip(

@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow-test kill-test slurm-test chaos-test lint format clean browser-test
+.PHONY: help demo test slow-test kill-test slurm-test chaos-test lint format clean browser-test simulation
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,8 @@ browser-test: $(VENV)/browser  ## Test the report page in Chromium; leaves scree
 	@command -v chromium > /dev/null || apt-get install --yes --no-install-recommends chromium \
 	  || { echo 'No chromium: install it as root (Debian: apt install chromium)'; exit 1; }
 	MIXLINGUAL_SCREENSHOTS=build/screenshots $(BIN)/python -m pytest -q tests/browser
+simulation: $(VENV)/dev  ## Count coverage and false positives of the statistics in experiments with a known truth.
+	$(BIN)/python -m pytest -q -m slow tests/analysis
 
 kill-test: $(VENV)/core  ## Kill 100 runs at random moments and count those that end with the same bits.
 	$(BIN)/python -m benchmarks.kill_test --runs 100

@@ -30,7 +30,14 @@ CONF_DIR = _PACKAGED_CONF if _PACKAGED_CONF.is_dir() else Path(__file__).parents
 """The configuration folder: inside an installed wheel, else at the top of the checkout."""
 
 Schema = TypeVar(
-    "Schema", "TrainConfig", "EvaluateConfig", "ReportConfig", "ClusterConfig", "StatusConfig", "DashboardConfig"
+    "Schema",
+    "TrainConfig",
+    "EvaluateConfig",
+    "ReportConfig",
+    "PlanConfig",
+    "ClusterConfig",
+    "StatusConfig",
+    "DashboardConfig",
 )
 
 JUDGED_BENCHMARKS = ("miracl", "miracl_hard_negatives", "mr_tydi", "belebele", "mkqa")
@@ -449,6 +456,29 @@ class TrackingConfig:
 
 
 @dataclass
+class AnalysisConfig:
+    """The contrast that a sweep was made for, declared before its runs, and how its answer is computed.
+
+    The primary contrast is the gain of the larger size from mixing less that of the smaller. The gain of a size is its
+    score at `ratio` less that of the better pure ratio, 0 or 1.
+    """
+
+    ratio: float = option(0.5, "The mixed ratio of the contrast.", low=0.0, high=1.0)
+    sizes: list[str] | None = option(
+        None, "Smaller and larger size of the contrast, by model.name. Null: the sweep's smallest and largest."
+    )
+    level: float = option(0.95, "Of intervals; tests are at one minus it.", low=0.5, high=0.999)
+    cluster: str = option(
+        "query",
+        "What is resampled as one: a question in all its languages, or a paragraph.",
+        choices=("query", "paragraph"),
+    )
+    draws: int = option(2000, "Draws of questions and runs.", low=100)
+    permutations: int = option(10_000, "Random sign flips of a test.", low=99)
+    seed: int = option(0, "Of the random numbers of the analysis.", low=0)
+
+
+@dataclass
 class TrainConfig:
     """One run of a sweep: train on a mix of batches, then evaluate zero-shot."""
 
@@ -654,6 +684,24 @@ class DashboardConfig:
         return iter(())
 
 
+@dataclass
+class PlanConfig:
+    """How many seeds a sweep needs, from the scatter in a pilot sweep."""
+
+    sweep_name: str = option("adhoc", "Folder of the pilot under `root`: two seeds or more, ratios 0, mixed and 1.")
+    root: str = option("multirun", "Folder of the sweeps.")
+    effects: list[float] = option(
+        [0.005, 0.01, 0.02], "True differences of the primary contrast to plan for, in mAP.", low=1e-9
+    )
+    seeds: list[int] = option([2, 3, 5, 10], "Numbers of seeds to say the detectable effect of.", low=2)
+    power: float = option(0.8, "Chance of finding the effect.", low=0.5, high=0.999)
+    analysis: AnalysisConfig = field(default_factory=AnalysisConfig)
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Mistakes that concern several options: none here."""
+        return iter(())
+
+
 def _model_problems(model: ModelConfig) -> Iterator[tuple[str, str]]:
     if model.checkpoint is None and model.scratch.hidden % model.scratch.heads:
         yield (
@@ -671,6 +719,7 @@ SCHEMAS = {
     "train": TrainConfig,
     "evaluate": EvaluateConfig,
     "report": ReportConfig,
+    "plan": PlanConfig,
     "status": StatusConfig,
     "dashboard": DashboardConfig,
     "cluster": ClusterConfig,

@@ -1,4 +1,5 @@
-from mixlingual.reporting.languages import in_script_order, script_of
+from mixlingual.analysis.scripts import script_of
+from mixlingual.reporting.languages import in_script_order
 
 
 def test_languages_of_one_script_stand_together():

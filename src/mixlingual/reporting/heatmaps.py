@@ -20,8 +20,9 @@ from matplotlib.patches import Rectangle
 
 from mixlingual.analysis.grid import Axes, Grid, Point, language_grid
 from mixlingual.analysis.points import RATIO_SERIES
+from mixlingual.analysis.scripts import script_of
 from mixlingual.reporting.labels import LETTER, RATIO, SETTING_TITLES, label_width, size_label
-from mixlingual.reporting.languages import in_script_order, script_of
+from mixlingual.reporting.languages import in_script_order
 
 _COLOURS = mpl.colormaps["viridis"]
 _DECIMALS = 3

@@ -1,0 +1,267 @@
+"""The answer of a sweep: every estimate that the report states, from the scores of its runs by question."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixlingual.analysis.by_language import Pooled, covariates, partial_pooling
+from mixlingual.analysis.collect import Sweep
+from mixlingual.analysis.contrasts import Estimate, Gain, Interaction, Options, adjusted
+from mixlingual.analysis.measures import METRICS
+from mixlingual.analysis.mixed import MixedModel, fit_mixed
+from mixlingual.analysis.points import RATIO_SERIES
+from mixlingual.analysis.questions import QuestionScores, read_question_scores, utility
+from mixlingual.analysis.resample import Cell, CellDraws, draw_cells
+from mixlingual.analysis.response import Curve, Interval, fit_curve, slope_on_size
+from mixlingual.analysis.scaling import PowerLaw, fit_power_law
+from mixlingual.analysis.tradeoff import Front, fronts
+from mixlingual.analysis.variance import Components, components
+from mixlingual.config import AnalysisConfig
+
+PRIMARY = (("mono", "map"), ("cross", "map"), ("multi", "map"), ("multi", "rank_distance"))
+"""(setting, measure) of the confirmatory contrasts: each is tested on every benchmark of the sweep."""
+
+UTILITIES = (0.25, 0.5, 0.75)
+"""Weights w of monolingual retrieval in the utility w * mono + (1 - w) * cross."""
+
+
+FEWEST_LANGUAGES = 4
+"""Languages from which on their gains are pooled."""
+
+
+@dataclass(frozen=True)
+class LanguageGains:
+    """The gain of a size by query language."""
+
+    languages: tuple[str, ...]
+    own_G: NDArray[np.float64]
+    """Of each language alone."""
+    covariates: tuple[str, ...]
+    """Columns of the design behind `pooled`, the first being the mean."""
+    pooled: Pooled
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is known of one measure of one benchmark and setting."""
+
+    benchmark: str
+    setting: str
+    measure: str
+    draws: CellDraws
+    interaction: Estimate | None
+    """The primary contrast, p adjusted over all of the sweep; None where its cells are not all there."""
+    gains: dict[str, Estimate]
+    """Size -> mean at the mixed ratio less that of the better pure ratio, positive where mixing is better."""
+    curves: dict[str, Curve]
+    slope: Interval | None
+    """Change of the best ratio for ten times the weights."""
+    mixed: MixedModel | None
+    components: Components | None
+    law: PowerLaw | None
+    languages: dict[str, LanguageGains]
+    """Size -> its gain language by language."""
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """All estimates of a sweep."""
+
+    sizes: tuple[str, str] | None
+    """Smaller and larger size of the primary contrast."""
+    weights: dict[str, int]
+    ratio: float
+    level: float
+    measured: tuple[Measured, ...]
+    fronts: dict[str, list[Front]] = field(default_factory=dict)
+    """Benchmark -> front of each size."""
+    utilities: dict[tuple[str, float], dict[str, Curve]] = field(default_factory=dict)
+    """(benchmark, weight of mono) -> size -> curve of the utility."""
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Run -> why its scores are not in."""
+
+
+def analyse(sweep: Sweep, config: AnalysisConfig) -> Estimates:
+    """The estimates of all finished runs on the ratio axis.
+
+    Args:
+        sweep: as read from its folder.
+        config: what is contrasted, and how sure; see `config.AnalysisConfig`.
+    """
+    grid = _grid(sweep)
+    scores, left_out = read_question_scores(grid.files, ["map", "rank_distance"], config.cluster)
+    sizes = _sizes(grid.weights, config)
+    wanted = [part for part in scores if (part.setting, part.measure) in PRIMARY]
+    trained = _trained_languages(sweep)
+    measured = _adjusted(
+        [_measured(part, grid.cells_of(part), sizes, grid.weights, config, trained) for part in wanted]
+    )
+    answer = Estimates(sizes, grid.weights, config.ratio, config.level, measured, left_out=left_out)
+    for mono, cross in _both(scores):
+        answer.utilities.update(_utilities(mono, cross, grid, config))
+        if mono.runs == cross.runs and mono.clusters == cross.clusters:
+            sides = [draw_cells(part, grid.cells_of(part), config.draws, config.seed) for part in (mono, cross)]
+            answer.fronts[mono.benchmark] = fronts(sides[0], sides[1], config.level)
+    return answer
+
+
+@dataclass(frozen=True)
+class PrimaryDraws:
+    """What a primary contrast is computed from."""
+
+    benchmark: str
+    setting: str
+    draws: CellDraws
+    contrast: Interaction
+
+
+def primary_draws(sweep: Sweep, config: AnalysisConfig) -> list[PrimaryDraws]:
+    """Cell means of mAP and the contrast of each benchmark and setting; empty with fewer than two sizes.
+
+    Args:
+        sweep: as read from its folder.
+        config: what is contrasted.
+    """
+    grid = _grid(sweep)
+    sizes = _sizes(grid.weights, config)
+    if sizes is None:
+        return []
+    scores, _ = read_question_scores(grid.files, ["map"], config.cluster)
+    contrast = Interaction(*sizes, config.ratio, larger_is_better=True)
+    return [
+        PrimaryDraws(
+            part.benchmark, part.setting, draw_cells(part, grid.cells_of(part), config.draws, config.seed), contrast
+        )
+        for part in scores
+    ]
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """The finished runs on the ratio axis."""
+
+    cells: dict[str, Cell]
+    """Run -> where it lies."""
+    weights: dict[str, int]
+    files: dict[str, Path]
+
+    def cells_of(self, scores: QuestionScores) -> list[Cell]:
+        """Where each run of `scores` lies."""
+        return [self.cells[run] for run in scores.runs]
+
+
+def _grid(sweep: Sweep) -> _Grid:
+    cells, weights = {}, {}
+    for run in sweep.in_state("done"):
+        if run.point and run.result and run.point.series == RATIO_SERIES:
+            cells[run.name] = Cell(run.point.model, run.point.ratio)
+            weights[run.point.model] = int(run.result.parameters["non_embedding"])
+    return _Grid(cells, weights, {name: sweep.folder / name / "queries.parquet" for name in cells})
+
+
+def _sizes(weights: Mapping[str, int], config: AnalysisConfig) -> tuple[str, str] | None:
+    """The sizes of the primary contrast: as declared, else the extremes; None if there are not two."""
+    if config.sizes is not None:
+        return config.sizes[0], config.sizes[1]
+    ordered = sorted(weights, key=weights.__getitem__)
+    return (ordered[0], ordered[-1]) if len(ordered) > 1 else None
+
+
+def _trained_languages(sweep: Sweep) -> frozenset[str]:
+    """Languages that some batch of a finished run held."""
+    pairs = {pair for result in sweep.results() for pair in result.batches.get("language_pairs", {})}
+    return frozenset(language for pair in pairs for language in pair.split("-"))
+
+
+def _measured(
+    scores: QuestionScores,
+    cell_R: Sequence[Cell],
+    sizes: tuple[str, str] | None,
+    weights: Mapping[str, int],
+    config: AnalysisConfig,
+    trained: frozenset[str],
+) -> Measured:
+    draws = draw_cells(scores, cell_R, config.draws, config.seed)
+    better = METRICS[scores.measure].larger_is_better
+    options = Options(config.level, config.permutations, config.seed)
+    models = sorted({cell.model for cell in cell_R}, key=weights.__getitem__)
+    curves = {
+        model: curve
+        for model in models
+        if (curve := fit_curve(draws, model, larger_is_better=better, level=config.level, reference=config.ratio))
+    }
+    gains = {model: gain for model in models if (gain := Gain(model, config.ratio, better).estimate(draws, options))}
+    return Measured(
+        scores.benchmark,
+        scores.setting,
+        scores.measure,
+        draws,
+        Interaction(*sizes, config.ratio, better).estimate(draws, options) if sizes else None,
+        gains,
+        curves,
+        slope_on_size(curves, weights, config.level),
+        fit_mixed(scores, cell_R, weights, config.level),
+        components(scores, cell_R),
+        fit_power_law(draws, weights) if scores.measure == "map" else None,
+        dict(_language_gains(scores, cell_R, models, config, trained)),
+    )
+
+
+def _language_gains(
+    scores: QuestionScores,
+    cell_R: Sequence[Cell],
+    models: Sequence[str],
+    config: AnalysisConfig,
+    trained: frozenset[str],
+) -> Iterator[tuple[str, LanguageGains]]:
+    """(size, gains by query language) of sizes with all cells of a gain."""
+    members: dict[str, list[int]] = {}
+    for place, group in enumerate(scores.groups):
+        members.setdefault(group.partition("-")[0] if scores.setting == "cross" else group, []).append(place)
+    if len(members) < FEWEST_LANGUAGES:
+        return
+    draws = [draw_cells(scores.only(places), cell_R, config.draws, config.seed) for places in members.values()]
+    names, design_GX = covariates(list(members), trained)
+    better = METRICS[scores.measure].larger_is_better
+    for model in models:
+        gains = [
+            Gain(model, config.ratio, better).estimate(own, Options(config.level, 1, config.seed)) for own in draws
+        ]
+        own_G, error_G = (np.array([getattr(gain, name) for gain in gains if gain]) for name in ("value", "error"))
+        if len(own_G) == len(members) and error_G.all():
+            pooled = partial_pooling(own_G, error_G, design_GX)
+            yield model, LanguageGains(tuple(members), own_G, names, pooled)
+
+
+def _adjusted(measured: Sequence[Measured]) -> tuple[Measured, ...]:
+    """With p of the primary contrasts by Holm's procedure over all of them."""
+    tested = [part for part in measured if part.interaction]
+    estimates = adjusted([part.interaction for part in tested if part.interaction])
+    holm = {id(part): estimate for part, estimate in zip(tested, estimates, strict=True)}
+    return tuple(replace(part, interaction=holm.get(id(part))) for part in measured)
+
+
+def _both(scores: Sequence[QuestionScores]) -> Iterator[tuple[QuestionScores, QuestionScores]]:
+    """(monolingual, cross-lingual) mAP of each benchmark that has both."""
+    found = {(part.benchmark, part.setting): part for part in scores if part.measure == "map"}
+    for (benchmark, setting), part in found.items():
+        if setting == "mono" and (benchmark, "cross") in found:
+            yield part, found[benchmark, "cross"]
+
+
+def _utilities(
+    mono: QuestionScores, cross: QuestionScores, grid: _Grid, config: AnalysisConfig
+) -> Iterator[tuple[tuple[str, float], dict[str, Curve]]]:
+    for weight in UTILITIES:
+        scores = utility(mono, cross, weight)
+        draws = draw_cells(scores, grid.cells_of(scores), config.draws, config.seed)
+        curves = {}
+        for model in dict.fromkeys(cell.model for cell in draws.cells):
+            if curve := fit_curve(draws, model, larger_is_better=True, level=config.level, reference=config.ratio):
+                curves[model] = curve
+        yield (mono.benchmark, weight), curves

@@ -1,0 +1,130 @@
+"""A mixed-effects model of all cells of a measure at once: does the response to the ratio change with size?
+
+On the logit scale for scores from 0 to 1, on the log scale for ranks, the mean of run r in language (pair) g is
+
+    y_rg = polynomial(ratio) + log10 N + log10 N * polynomial(ratio)        fixed
+           + query language + its slope on the ratio [+ candidate language] random, shared by all runs
+           + run + rest                                                     random
+
+(science of mixed models: Bates et al. 2015, doi 10.18637/jss.v067.i01). The interaction is tested by the likelihood
+ratio of the maximum-likelihood fits with and without the terms in which size and ratio meet.
+
+Shape suffixes: R runs, G groups (languages or ordered pairs).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from scipy.special import logit
+from statsmodels.regression.mixed_linear_model import MixedLM
+from statsmodels.tools.sm_exceptions import ConvergenceWarning, SingularMatrixWarning
+
+from mixlingual.analysis.questions import QuestionScores
+from mixlingual.analysis.resample import Cell
+
+DEGREE = 3
+"""Of the polynomial in the ratio; lower where a sweep has fewer ratios."""
+
+
+@dataclass(frozen=True)
+class MixedModel:
+    """The fit with the interaction, and its test."""
+
+    coefficients: pd.DataFrame
+    """Rows of the fixed effects: `term`, `value`, `low`, `high` on the transformed scale; `ratio` is centred at 1/2."""
+    deviations: dict[str, float]
+    """Standard deviations of the random effects, and `rest`."""
+    likelihood_ratio: float
+    """Twice the difference of log-likelihoods."""
+    freedom: int
+    """Terms of the interaction."""
+    p: float
+    """Of a chi-squared with that many degrees of freedom; NaN if a fit did not converge."""
+
+
+def fit_mixed(
+    scores: QuestionScores, cell_R: Sequence[Cell], weights: Mapping[str, int], level: float
+) -> MixedModel | None:
+    """The model of one measure; None below two sizes, three ratios or two languages.
+
+    Args:
+        scores: one measure.
+        cell_R: where each run lies.
+        weights: size -> number of weights without the embedding table.
+        level: of the intervals of coefficients.
+    """
+    ratios, sizes = {cell.ratio for cell in cell_R}, {weights[cell.model] for cell in cell_R}
+    table = _table(scores, cell_R, weights)
+    if len(sizes) < 2 or len(ratios) < 3 or table["query"].nunique() < 2:
+        return None
+    powers = [f"I(ratio ** {n})" for n in range(1, min(DEGREE, len(ratios) - 1) + 1)]
+    alone = f"y ~ size + {' + '.join(powers)}"
+    full = _fit(f"{alone} + {' + '.join(f'size:{power}' for power in powers)}", table)
+    ratio = 2 * (full.llf - _fit(alone, table).llf)
+    converged = bool(full.converged) and np.isfinite(ratio)
+    return MixedModel(
+        _coefficients(full, level),
+        {name: float(np.sqrt(max(0.0, v))) for name, v in zip(full.model.exog_vc.names, full.vcomp, strict=True)}
+        | {"rest": float(np.sqrt(full.scale))},
+        float(ratio),
+        len(powers),
+        float(stats.chi2.sf(max(0.0, ratio), len(powers))) if converged else float("nan"),
+    )
+
+
+def _table(scores: QuestionScores, cell_R: Sequence[Cell], weights: Mapping[str, int]) -> pd.DataFrame:
+    """One row for each run and group: y, run, size (log10, centred), ratio (centred), query and candidate language."""
+    rows_G = scores.count_CG.sum(axis=0)
+    mean_RG = scores.sum_RCG.sum(axis=1) / rows_G
+    pairs = [group.partition("-")[::2] if scores.setting == "cross" else (group, group) for group in scores.groups]
+    table = pd.DataFrame(
+        [
+            (run, np.log10(weights[cell.model]), cell.ratio - 0.5, query, candidate)
+            for run, cell in enumerate(cell_R)
+            for query, candidate in pairs
+        ],
+        columns=["run", "size", "ratio", "query", "candidate"],
+    )
+    table["size"] -= table["size"].mean()
+    table["y"] = _transformed(mean_RG, rows_G).ravel()
+    return table.assign(one=1)
+
+
+def _transformed(mean_RG: Any, rows_G: Any) -> Any:
+    """Logits of scores, kept off 0 and 1 by half a row; logarithms of anything that exceeds 1."""
+    if mean_RG.max() > 1:
+        return np.log(np.maximum(mean_RG, 0.5))
+    return logit(np.clip(mean_RG, 0.5 / rows_G, 1 - 0.5 / rows_G))
+
+
+def _fit(formula: str, table: pd.DataFrame) -> Any:
+    components = {"query": "0 + C(query)", "query x ratio": "0 + C(query):ratio", "run": "0 + C(run)"}
+    if not table["query"].equals(table["candidate"]):
+        components["candidate"] = "0 + C(candidate)"
+    with warnings.catch_warnings():
+        for category in (ConvergenceWarning, SingularMatrixWarning, RuntimeWarning):  # variances of 0 are results
+            warnings.simplefilter("ignore", category)
+        model = MixedLM.from_formula(formula, table, groups="one", vc_formula=components)
+        return model.fit(
+            reml=False, method=["nm", "powell"]
+        )  # without derivatives, which mislead where a variance is 0
+
+
+def _coefficients(fit: Any, level: float) -> pd.DataFrame:
+    interval = fit.conf_int(alpha=1 - level).loc[fit.fe_params.index]
+    terms = [term.replace("I(", "").replace(")", "") for term in fit.fe_params.index]
+    return pd.DataFrame(
+        {
+            "term": terms,
+            "value": fit.fe_params.to_numpy(),
+            "low": interval[0].to_numpy(),
+            "high": interval[1].to_numpy(),
+        }
+    )

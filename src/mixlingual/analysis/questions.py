@@ -1,0 +1,192 @@
+"""Scores of the runs of a sweep by question: what every interval and test resamples.
+
+The questions of a parallel benchmark are the same in each language, so its rows are not independent: 13,090 rows of
+XQuAD-R are 1,190 questions. Resampled is the question, or its paragraph, with all its rows at once.
+
+Shape suffixes: R runs, C clusters (questions or paragraphs), G groups (query languages; ordered pairs in the
+cross-lingual setting), B draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+COLUMNS = {"map": "ap", "mrr": "rr", "ndcg@10": "ndcg@10", "r@1": "r@1", "r@10": "r@10"} | {
+    "rank_distance": "rank_distance"
+}
+"""Measure, as `grid.METRICS` names it -> its column in queries.parquet."""
+
+CLUSTERS = ("query", "paragraph")
+
+_KEYS = ["query", "paragraph", "query_language", "candidate_language"]
+
+
+@dataclass(frozen=True)
+class QuestionScores:
+    """One measure of one benchmark and setting, for every run; the macro mean over groups is what tables show."""
+
+    benchmark: str
+    setting: str
+    measure: str
+    runs: tuple[str, ...]
+    """R names."""
+    clusters: tuple[str, ...]
+    """C ids, sorted."""
+    groups: tuple[str, ...]
+    """G names, as `en`, or `en-de` where questions and candidates differ in language."""
+    sum_RCG: NDArray[np.float32]
+    """Sum of the scores of a cluster's rows in a group; 0 where it has none."""
+    count_CG: NDArray[np.float32]
+    """Number of those rows, the same for each run."""
+    share_G: NDArray[np.float64]
+    """Weight of each group in the mean; they add up to 1."""
+
+    def only(self, groups: Sequence[int]) -> QuestionScores:
+        """The scores of some groups, of equal shares."""
+        kept = list(groups)
+        return replace(
+            self,
+            groups=tuple(self.groups[group] for group in kept),
+            sum_RCG=self.sum_RCG[:, :, kept],
+            count_CG=self.count_CG[:, kept],
+            share_G=np.full(len(kept), 1 / len(kept)),
+        )
+
+    def macros(self) -> NDArray[np.float64]:
+        """[R] the mean of each run: over the groups, by their shares, of their means over rows."""
+        mean_R: NDArray[np.float64] = self.resampled(np.ones((1, len(self.clusters))))[0]
+        return mean_R
+
+    def resampled(self, weight_BC: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[B, R] that mean in each draw.
+
+        Args:
+            weight_BC: how often a draw holds a cluster. A group of which it holds none is left out of its mean.
+        """
+        weight = weight_BC.astype(np.float32)
+        count_BG = weight @ self.count_CG
+        share_BG = np.where(count_BG > 0, self.share_G, 0)
+        share_BG = np.divide(share_BG, share_BG.sum(axis=1, keepdims=True) * np.maximum(count_BG, 1))
+        result_BR = np.empty((len(weight), len(self.runs)))
+        for run, sum_CG in enumerate(self.sum_RCG):
+            result_BR[:, run] = np.einsum("bg,bg->b", weight @ sum_CG, share_BG)
+        return result_BR
+
+    def parts(self) -> NDArray[np.float64]:
+        """[R, C] what each cluster adds to the mean of each run; a row sums to it."""
+        share_G = self.share_G / self.count_CG.sum(axis=0, dtype=np.float64)
+        part_RC: NDArray[np.float64] = np.einsum("rcg,g->rc", self.sum_RCG, share_G)
+        return part_RC
+
+
+def utility(mono: QuestionScores, cross: QuestionScores, weight: float) -> QuestionScores:
+    """W * mono + (1 - w) * cross of the runs and clusters that both have: what someone wants who wants both."""
+    runs = [run for run in mono.runs if run in cross.runs]
+    clusters = [cluster for cluster in mono.clusters if cluster in set(cross.clusters)]
+    sides = []
+    for scores in (mono, cross):
+        place_C = [scores.clusters.index(cluster) for cluster in clusters]
+        sides.append((scores.sum_RCG[[scores.runs.index(run) for run in runs]][:, place_C], scores.count_CG[place_C]))
+    return QuestionScores(
+        mono.benchmark,
+        f"{weight:g} mono + {1 - weight:g} cross",
+        mono.measure,
+        tuple(runs),
+        tuple(clusters),
+        (*mono.groups, *cross.groups),
+        np.concatenate([sums for sums, _ in sides], axis=2),
+        np.concatenate([counts for _, counts in sides], axis=1),
+        np.concatenate([weight * mono.share_G, (1 - weight) * cross.share_G]),
+    )
+
+
+@cache
+def draw_clusters(clusters: int, draws: int, seed: int) -> NDArray[np.float64]:
+    """[B, C] how often each draw of `clusters` clusters with replacement holds each; the same for the same numbers."""
+    chances = np.full(clusters, 1 / clusters)
+    return np.random.default_rng(seed).multinomial(clusters, chances, size=draws).astype(np.float64)
+
+
+def read_question_scores(
+    files: Mapping[str, Path], measures: Sequence[str] = tuple(COLUMNS), cluster: str = "query"
+) -> tuple[list[QuestionScores], dict[str, str]]:
+    """The scores of all benchmarks and settings that the files hold, and why runs are missing from them.
+
+    Args:
+        files: name of a run -> its queries.parquet.
+        measures: keys of `COLUMNS`; a setting without one, as `mono` without the rank distance, is left out of it.
+        cluster: one of `CLUSTERS`.
+
+    Returns:
+        Scores of the runs that have the questions of the first one that has any; name of another run -> reason.
+    """
+    parts: dict[tuple[str, str, str], _Gathered] = {}
+    left_out = {}
+    for run, path in files.items():
+        try:
+            table = pd.read_parquet(path, columns=["benchmark", "setting", *_KEYS, *(COLUMNS[x] for x in measures)])
+        except (OSError, ValueError, KeyError) as error:
+            left_out[run] = f"{path.name} cannot be read: {error}"
+            continue
+        for (benchmark, setting), rows in table.groupby(["benchmark", "setting"], sort=False):
+            for measure in measures:
+                defined = rows[rows[COLUMNS[measure]].notna()]
+                if defined.empty:
+                    continue
+                part = parts.setdefault((str(benchmark), str(setting), measure), _Gathered(defined, cluster))
+                if not part.add(run, defined, COLUMNS[measure]):
+                    left_out[run] = f"its questions of {benchmark} ({setting}) are not those of the other runs"
+    return [part.scores(*name) for name, part in parts.items()], left_out
+
+
+class _Gathered:
+    """Collects one measure of the runs that have the rows of the first."""
+
+    def __init__(self, first: pd.DataFrame, cluster: str) -> None:
+        self._cluster = cluster
+        self._clusters = pd.Index(first[cluster].unique()).sort_values()
+        self._groups = pd.Index(_group(first).unique())
+        self._count_CG = self._summed(first, np.ones(len(first)))
+        self._sums: dict[str, NDArray[np.float32]] = {}
+
+    def add(self, run: str, rows: pd.DataFrame, column: str) -> bool:
+        """Takes a run's rows; False if they are not those of the first."""
+        known = rows[self._cluster].isin(self._clusters).all() and _group(rows).isin(self._groups).all()
+        if not known or not np.array_equal(self._summed(rows, np.ones(len(rows))), self._count_CG):
+            return False
+        self._sums[run] = self._summed(rows, rows[column].to_numpy(dtype=np.float64))
+        return True
+
+    def scores(self, benchmark: str, setting: str, measure: str) -> QuestionScores:
+        """What was collected."""
+        return QuestionScores(
+            benchmark,
+            setting,
+            measure,
+            tuple(self._sums),
+            tuple(map(str, self._clusters)),
+            tuple(map(str, self._groups)),
+            np.stack(list(self._sums.values())),
+            self._count_CG,
+            np.full(len(self._groups), 1 / len(self._groups)),
+        )
+
+    def _summed(self, rows: pd.DataFrame, values: NDArray[np.float64]) -> NDArray[np.float32]:
+        cells = self._clusters.get_indexer(rows[self._cluster]) * len(self._groups) + self._groups.get_indexer(
+            _group(rows)
+        )
+        sums = np.bincount(cells, weights=values, minlength=len(self._clusters) * len(self._groups))
+        return sums.reshape(len(self._clusters), len(self._groups)).astype(np.float32)
+
+
+def _group(rows: pd.DataFrame) -> pd.Series:
+    """The language, or the ordered pair in the cross-lingual setting, that a mean is taken over."""
+    query = rows["query_language"].astype(str)
+    return query + "-" + rows["candidate_language"].astype(str) if rows["setting"].iloc[0] == "cross" else query

@@ -1,0 +1,127 @@
+"""The answer of a sweep as tables: what the sentences of `findings` were read from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from mixlingual.analysis.contrasts import Estimate
+from mixlingual.analysis.estimates import Estimates, Measured
+from mixlingual.analysis.response import Curve
+
+
+def estimate_tables(answer: Estimates) -> dict[str, pd.DataFrame]:
+    """Name of a table -> its rows; tables without rows are left out.
+
+    contrasts: the primary contrast of every measure. gains: of every size, the mixed ratio less the better pure one.
+    best_ratios: of every size, also of utilities of both settings. slopes: of the best ratio on log10 of the weights.
+    fronts: cells by both settings. mixed_model, components, power_laws, languages: as the modules of `analysis` say.
+    """
+    rows: dict[str, list[dict[str, Any]]] = {
+        "contrasts": [
+            _place(part) | {"small": answer.sizes[0], "large": answer.sizes[1]} | _estimate(part.interaction)
+            for part in answer.measured
+            if part.interaction and answer.sizes
+        ],
+        "gains": [
+            _place(part) | {"model": model} | _estimate(gain)
+            for part in answer.measured
+            for model, gain in part.gains.items()
+        ],
+        "best_ratios": list(_best_ratios(answer)),
+        "slopes": [_place(part) | vars(part.slope) for part in answer.measured if part.slope],
+        "fronts": list(_fronts(answer)),
+        "mixed_model": [row for part in answer.measured for row in _mixed(part)],
+        "components": [_place(part) | vars(part.components) for part in answer.measured if part.components],
+        "power_laws": [row for part in answer.measured for row in _laws(part)],
+        "languages": [row for part in answer.measured for row in _languages(part)],
+    }
+    return {name: pd.DataFrame(found) for name, found in rows.items() if found}
+
+
+def _place(part: Measured) -> dict[str, Any]:
+    return {"benchmark": part.benchmark, "setting": part.setting, "metric": part.measure}
+
+
+def _estimate(found: Estimate) -> dict[str, Any]:
+    return dict(vars(found))
+
+
+def _best_ratios(answer: Estimates) -> Iterator[dict[str, Any]]:
+    for part in answer.measured:
+        for curve in part.curves.values():
+            yield _place(part) | _curve(curve)
+    for (benchmark, weight), curves in answer.utilities.items():
+        for curve in curves.values():
+            setting = f"{weight:g} mono + {1 - weight:g} cross"
+            yield {"benchmark": benchmark, "setting": setting, "metric": "map"} | _curve(curve)
+
+
+def _curve(curve: Curve) -> dict[str, Any]:
+    return {
+        "model": curve.model,
+        "best_ratio": curve.best.value,
+        "best_low": curve.best.low,
+        "best_high": curve.best.high,
+        "regret": curve.regret.value,
+        "regret_low": curve.regret.low,
+        "regret_high": curve.regret.high,
+        "not_separable_from_best": " ".join(f"{ratio:g}" for ratio in curve.unseparated),
+    }
+
+
+def _fronts(answer: Estimates) -> Iterator[dict[str, Any]]:
+    for benchmark, sizes in answer.fronts.items():
+        for front in sizes:
+            for ratio, mono, cross, dominated in zip(
+                front.ratio_K, front.mono_K, front.cross_K, front.dominated_K, strict=True
+            ):
+                yield {
+                    "benchmark": benchmark,
+                    "model": front.model,
+                    "ratio": ratio,
+                    "mono": mono,
+                    "cross": cross,
+                    "dominated": dominated,
+                    "hypervolume": front.hypervolume.value,
+                    "hypervolume_low": front.hypervolume.low,
+                    "hypervolume_high": front.hypervolume.high,
+                }
+
+
+def _mixed(part: Measured) -> Iterator[dict[str, Any]]:
+    if part.mixed is None:
+        return
+    for row in part.mixed.coefficients.to_dict("records"):
+        yield _place(part) | {str(name): value for name, value in row.items()}
+    for name, deviation in part.mixed.deviations.items():
+        yield _place(part) | {"term": f"deviation of {name}", "value": deviation}
+
+
+def _laws(part: Measured) -> Iterator[dict[str, Any]]:
+    if part.law is None:
+        return
+    for ratio, floor in part.law.floor.items():
+        yield _place(part) | {
+            "ratio": ratio,
+            "exponent": part.law.gamma,
+            "floor": floor,
+            "scale": part.law.scale[ratio],
+            "error_of_size_left_out": part.law.left_out,
+            "error_of_mean": part.law.left_out_flat,
+        }
+
+
+def _languages(part: Measured) -> Iterator[dict[str, Any]]:
+    for model, gains in part.languages.items():
+        for place, language in enumerate(gains.languages):
+            yield _place(part) | {
+                "model": model,
+                "language": language,
+                "gain": gains.own_G[place],
+                "pooled_gain": gains.pooled.effect_G[place],
+                "pooled_error": gains.pooled.error_G[place],
+                "between_languages": gains.pooled.between,
+            }

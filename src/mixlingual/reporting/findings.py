@@ -1,0 +1,148 @@
+"""The answer of a sweep in sentences: each with its effect, its interval, and what would change it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mixlingual.analysis.contrasts import Estimate, Interaction
+from mixlingual.analysis.estimates import Estimates, Measured
+from mixlingual.analysis.measures import METRICS
+from mixlingual.analysis.power import Pilot
+from mixlingual.analysis.response import Curve, Interval
+from mixlingual.reporting.labels import SETTING_TITLES, short_number
+
+HEADLINE = (("multi", "map"), ("cross", "map"), ("mono", "map"))
+"""Settings by how well they stand for the question, best first."""
+
+
+def headline(answer: Estimates) -> str:
+    """The answer in a sentence, for the first benchmark by name and the setting that stands best for the question."""
+    by_name = {(part.setting, part.measure): part for part in sorted(answer.measured, key=lambda x: x.benchmark)[::-1]}
+    part = next((by_name[name] for name in HEADLINE if name in by_name and by_name[name].interaction), None)
+    if part is None:
+        return (
+            "There is no answer yet: it takes finished runs of two sizes at the ratios "
+            f"0, {answer.ratio:g} and 1 on one benchmark."
+        )
+    return interaction_sentence(answer, part)
+
+
+def findings(answer: Estimates) -> list[str]:
+    """Every finding as a sentence or two: primary contrasts first, then curves, models and limits."""
+    return [
+        *(interaction_sentence(answer, part) for part in answer.measured if part.interaction),
+        *(sentence for part in answer.measured for sentence in _best_ratios(answer, part)),
+        *(sentence for part in answer.measured for sentence in _models(answer, part)),
+        *(sentence for part in answer.measured for sentence in _scatter(part)),
+        *(f"{run} is not in the statistics: {reason}." for run, reason in answer.left_out.items()),
+    ]
+
+
+def interaction_sentence(answer: Estimates, part: Measured) -> str:
+    """What the primary contrast of a measure says."""
+    assert part.interaction is not None
+    assert answer.sizes is not None
+    small, large = (f"{model} ({short_number(answer.weights[model])} weights)" for model in answer.sizes)
+    effect, what = part.interaction, _name(part)
+    verdict = (
+        f"gains {'more' if effect.value > 0 else 'less'} from mixing than {small}"
+        if _separable(effect, answer.level)
+        else f"gains neither more nor less from mixing than {small}, as far as this sweep can tell (not separable)"
+    )
+    return (
+        f"{what}: {large} {verdict}. The gain of ratio {answer.ratio:g} over the better pure ratio differs by "
+        f"{_estimated(effect, part, answer.level)}; {_sureness(effect)}. {_what_would_change_it(answer, part)}"
+    )
+
+
+def _what_would_change_it(answer: Estimates, part: Measured) -> str:
+    assert part.interaction is not None
+    detectable = f"It would have found a difference of {_number(part, part.interaction.detectable)} four times in five"
+    if not part.interaction.over_runs:
+        return f"{detectable}, among these very runs: repeat seeds to say anything of others."
+    assert answer.sizes is not None
+    contrast = Interaction(*answer.sizes, answer.ratio, METRICS[part.measure].larger_is_better)
+    pilot = Pilot.of(part.draws, contrast)
+    seeds = pilot and part.interaction.value and pilot.seeds_for(part.interaction.value, answer.level)
+    if _separable(part.interaction, answer.level):
+        return f"{detectable}."
+    if not seeds:
+        return f"{detectable}; one as small as the one seen is out of reach of these questions, whatever the seeds."
+    return f"{detectable}; one as small as the one seen takes {seeds} seeds in every cell."
+
+
+def _sureness(effect: Estimate) -> str:
+    if not effect.over_runs:
+        return f"no seed is repeated, so this is about these very runs on other questions (p {_p(effect.p_questions)})"
+    return f"p {_p(effect.p)} after Holm over all primary contrasts, for other runs and other questions"
+
+
+def _best_ratios(answer: Estimates, part: Measured) -> Iterator[str]:
+    for model, curve in part.curves.items():
+        kept = ", ".join(f"{ratio:g}" for ratio in curve.unseparated)
+        yield (
+            f"{_name(part)}, {model}: the fitted curve is best at ratio {_interval(curve.best, 2)}. Ratio "
+            f"{answer.ratio:g} is worse than that by {_regret(curve, part)}. "
+            f"Ratios that cannot be told from the best measured one: {kept}."
+        )
+    if part.slope:
+        moves = "moves" if part.slope.low > 0 or part.slope.high < 0 else "does not separably move"
+        change = _interval(part.slope, 2, sign=True)
+        yield f"{_name(part)}: the best ratio {moves} with size, by {change} for ten times the weights."
+
+
+def _models(answer: Estimates, part: Measured) -> Iterator[str]:
+    if part.mixed:
+        found = "differs" if part.mixed.p < 1 - answer.level else "does not separably differ"
+        yield (
+            f"{_name(part)}: in a mixed-effects model of all cells the response to the ratio {found} between sizes "
+            f"(likelihood ratio {part.mixed.likelihood_ratio:.1f} on {part.mixed.freedom} degrees of freedom, "
+            f"p {_p(part.mixed.p)})."
+        )
+    if part.law and part.law.left_out is not None and part.law.left_out_flat is not None:
+        holds = "predicts" if part.law.left_out < part.law.left_out_flat else "does not predict"
+        yield (
+            f"{_name(part)}: a power law with exponent {part.law.gamma:.2f} {holds} a size left out better than "
+            f"the mean of the others (error {part.law.left_out:.4f} against {part.law.left_out_flat:.4f})."
+        )
+
+
+def _scatter(part: Measured) -> Iterator[str]:
+    """Where the scatter comes from: what more seeds, and what more questions, would narrow."""
+    if part.components:
+        yield (
+            f"{_name(part)}: runs that differ in the seed alone differ by {_number(part, part.components.seed)} "
+            f"(standard deviation), questions by {_number(part, part.components.question)}, "
+            f"languages by {_number(part, part.components.language)}."
+        )
+
+
+def _separable(effect: Estimate, level: float) -> bool:
+    return (effect.p if effect.over_runs else effect.p_questions) < 1 - level
+
+
+def _name(part: Measured) -> str:
+    return f"{part.benchmark}, {SETTING_TITLES[part.setting]}, {METRICS[part.measure].label}"
+
+
+def _estimated(effect: Estimate, part: Measured, level: float) -> str:
+    ends = f"{_number(part, effect.low, sign=True)} to {_number(part, effect.high, sign=True)}"
+    return f"{_number(part, effect.value, sign=True)} ({100 * level:g} % interval {ends})"
+
+
+def _regret(curve: Curve, part: Measured) -> str:
+    ends = f"{_number(part, curve.regret.low)} to {_number(part, curve.regret.high)}"
+    return f"{_number(part, curve.regret.value)} ({ends})"
+
+
+def _interval(interval: Interval, decimals: int, *, sign: bool = False) -> str:
+    form = f"{'+' if sign else ''}.{decimals}f"
+    return f"{interval.value:{form}} ({interval.low:{form}} to {interval.high:{form}})"
+
+
+def _number(part: Measured, value: float, *, sign: bool = False) -> str:
+    return f"{value:{'+' if sign else ''}.{METRICS[part.measure].decimals}f}"
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"= {value:.3f}"

@@ -1,0 +1,58 @@
+"""The mixed model on experiments with a known interaction, or none."""
+
+import numpy as np
+import pytest
+from scipy.special import expit
+from simulated import experiment, flat
+
+from mixlingual.analysis.mixed import fit_mixed
+
+WEIGHTS = {"small": 10**7, "middle": 3 * 10**7, "large": 10**8}
+
+
+def bent(model, ratio):
+    """A gain of the middle ratios that grows with size."""
+    return 0.5 + {"small": 0.0, "middle": 0.02, "large": 0.04}[model] * (1 - (2 * ratio - 1) ** 2)
+
+
+def fitted(seed, truth=flat, **options):
+    scores, cells = experiment(seed, truth, **({"between_questions": 0.05, "question_and_cell": 0.0} | options))
+    return fit_mixed(scores, cells, WEIGHTS, 0.95)
+
+
+def test_an_interaction_is_found():
+    found = fitted(0, bent, between_runs=0.005)
+    assert found.freedom == 3
+    assert found.p < 1e-4
+    assert found.likelihood_ratio > 20
+
+
+def test_without_an_interaction_p_is_spread_evenly():
+    p = np.array([fitted(seed).p for seed in range(20)])
+    assert np.mean(p < 0.05) <= 0.2
+    assert 0.2 < np.median(p) < 0.8
+
+
+def test_the_effect_of_size_is_a_slope_on_its_logarithm():
+    found = fitted(1, lambda model, ratio: float(expit(0.3 * np.log10(WEIGHTS[model] / 3e7))))
+    row = found.coefficients.set_index("term").loc["size"]
+    assert row.low < 0.3 < row.high
+    assert row.value == pytest.approx(0.3, abs=0.05)
+
+
+def test_the_deviation_between_runs_is_recovered():
+    found = fitted(2, between_runs=0.02, rest=0.01, seeds=6)
+    assert found.deviations["run"] == pytest.approx(0.02 * 4, rel=0.3)  # the logit's slope at one half is 4
+    assert {"query", "query x ratio", "run", "rest"} == set(found.deviations)
+
+
+def test_ranks_are_fitted_on_the_log_scale():
+    scores, cells = experiment(3, lambda model, ratio: 200.0 * (1 + ratio), rest=1.0)
+    found = fit_mixed(scores, cells, WEIGHTS, 0.95)
+    first = found.coefficients.set_index("term").loc["ratio ** 1"]
+    assert first.value == pytest.approx(1 / 1.5, rel=0.1)  # slope of log(1 + ratio) at one half
+
+
+def test_one_size_has_no_interaction():
+    scores, cells = experiment(0)
+    assert fit_mixed(scores, cells, dict.fromkeys(WEIGHTS, 10**7), 0.95) is None

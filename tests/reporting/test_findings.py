@@ -1,0 +1,70 @@
+"""Sentences and tables of answers whose truth is known."""
+
+import pytest
+from scored_sweep import write_scored_sweep
+
+from mixlingual.analysis.collect import read_sweep
+from mixlingual.analysis.estimates import Estimates, analyse
+from mixlingual.config import AnalysisConfig
+from mixlingual.reporting.estimate_tables import estimate_tables
+from mixlingual.reporting.findings import findings, headline
+
+QUICK = AnalysisConfig(draws=300, permutations=200)
+
+
+def analysed(folder, **options):
+    return analyse(read_sweep(write_scored_sweep(folder, **options)), QUICK)
+
+
+@pytest.fixture(scope="module")
+def answer(tmp_path_factory):
+    return analysed(tmp_path_factory.mktemp("sweeps"))
+
+
+def test_the_headline_states_effect_interval_and_p(answer):
+    text = headline(answer)
+    found = next(x for x in answer.measured if (x.setting, x.measure) == ("multi", "map")).interaction
+    assert text.startswith("mlqa_r, multilingual, mAP: large (302M weights) gains more from mixing than small (21M")
+    assert f"{found.value:+.4f} (95 % interval {found.low:+.4f} to {found.high:+.4f})" in text
+    assert "p < 0.001 after Holm" in text
+    assert f"found a difference of {found.detectable:.4f}" in text
+
+
+def test_what_is_not_separable_is_said_to_be(answer):
+    text = next(sentence for sentence in findings(answer) if "rank distance: large" in sentence)
+    assert "not separable" in text
+    assert "takes" in text or "out of reach" in text
+
+
+def test_every_size_has_its_best_ratio_with_regret(answer):
+    sentences = [sentence for sentence in findings(answer) if "fitted curve is best" in sentence]
+    assert len(sentences) == 4 * 3
+    assert all("Ratio 0.5 is worse than that by" in sentence for sentence in sentences)
+
+
+def test_without_repeated_seeds_the_answer_is_about_these_runs(tmp_path):
+    text = headline(analysed(tmp_path, seeds=1))
+    assert "no seed is repeated" in text
+    assert "repeat seeds to say anything of others" in text
+
+
+def test_without_the_cells_there_is_no_answer_yet(tmp_path):
+    found = analysed(tmp_path, seeds=1, ratios=(0.0, 1.0))
+    assert headline(found).startswith("There is no answer yet")
+    assert headline(Estimates(None, {}, 0.5, 0.95, ())).startswith("There is no answer yet")
+
+
+def test_tables_hold_what_the_sentences_say(answer):
+    tables = estimate_tables(answer)
+    assert list(tables) == [
+        "contrasts", "gains", "best_ratios", "slopes", "fronts", "mixed_model", "components", "power_laws", "languages"
+    ]  # fmt: skip
+    assert len(tables["contrasts"]) == 4
+    assert len(tables["gains"]) == 4 * 3
+    assert len(tables["best_ratios"]) == (4 + 3) * 3
+    assert set(tables["fronts"].columns) >= {"ratio", "mono", "cross", "dominated"}
+    assert tables["languages"].query("setting == 'multi' and metric == 'map' and model == 'large'").shape[0] == 4
+
+
+def test_empty_answers_have_no_tables():
+    assert estimate_tables(Estimates(None, {}, 0.5, 0.95, ())) == {}

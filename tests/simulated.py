@@ -1,0 +1,61 @@
+"""Experiments with a known truth: scores by run, question and language that a sweep might have left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+
+import numpy as np
+
+from mixlingual.analysis.questions import QuestionScores
+from mixlingual.analysis.resample import Cell
+
+SIZES = ("small", "middle", "large")
+RATIOS = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+def flat(model: str, ratio: float) -> float:
+    return 0.5
+
+
+def experiment(
+    seed: int,
+    truth: Callable[[str, float], float] = flat,
+    *,
+    questions: int = 200,
+    languages: int = 3,
+    seeds: int = 3,
+    between_runs: float = 0.01,
+    between_questions: float = 0.3,
+    question_and_cell: float = 0.1,
+    rest: float = 0.1,
+) -> tuple[QuestionScores, list[Cell]]:
+    """Scores that are truth + question + question of a cell + run + rest, normal with the given deviations.
+
+    Returns:
+        The scores, and the cell of each run.
+    """
+    rng = np.random.default_rng(seed)
+    cells = [Cell(model, ratio) for model, ratio in product(SIZES, RATIOS)]
+    own_C1 = rng.normal(0, between_questions, (questions, 1))
+    scores, places = [], []
+    for cell in cells:
+        shared_C1 = own_C1 + rng.normal(0, question_and_cell, (questions, 1)) + truth(*cell)
+        for _ in range(seeds):
+            noise_CG = rng.normal(0, rest, (questions, languages)) + rng.normal(0, between_runs)
+            scores.append(shared_C1 + noise_CG)
+            places.append(cell)
+    return (
+        QuestionScores(
+            "toy",
+            "mono",
+            "map",
+            tuple(f"{n}" for n in range(len(places))),
+            tuple(f"{n}" for n in range(questions)),
+            tuple("abcdefghijk"[:languages]),
+            np.array(scores, dtype=np.float32),
+            np.ones((questions, languages), dtype=np.float32),
+            np.full(languages, 1 / languages),
+        ),
+        places,
+    )

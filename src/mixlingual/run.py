@@ -7,7 +7,7 @@ import itertools
 import logging
 import platform
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -27,6 +27,7 @@ from mixlingual.records import ParallelCorpus, RunResult
 from mixlingual.training.device import check_precision, check_processes, device_of
 from mixlingual.training.fit import Trained, fit
 from mixlingual.training.gather import global_rank
+from mixlingual.training.progress import write_progress
 from mixlingual.training.schedule import budget_steps
 from mixlingual.training.tracking import Tracker
 
@@ -35,16 +36,14 @@ log = logging.getLogger(__name__)
 PACKAGES = ("mixlingual", "torch", "pytorch-lightning", "transformers", "tokenizers", "numpy", "babel")
 
 
-def run(config: TrainConfig, folder: Path) -> tuple[RunResult, pd.DataFrame] | None:
-    """Trains and evaluates one grid point.
+def run(config: TrainConfig, folder: Path, save: Callable[[RunResult, pd.DataFrame], None]) -> None:
+    """Trains and evaluates one grid point. Of several processes only the first evaluates.
 
     Args:
         config: the run.
         folder: receives the training curve and, if wanted, the trained encoder.
-
-    Returns:
-        The result, and the scores of every query (columns: see `evaluation.protocol`). Of several
-        processes only the first evaluates; the others get None when training is through.
+        save: called with the result and the scores of every query (columns: see `evaluation.protocol`), before
+            W&B is, whose last uploads may take a minute.
 
     Raises:
         MixlingualError: data, checkpoint or training failed in a way that the user can mend.
@@ -84,9 +83,10 @@ def run(config: TrainConfig, folder: Path) -> tuple[RunResult, pd.DataFrame] | N
                 logger=tracker.logger,
             )
         if global_rank() > 0:
-            return None
+            return
         if config.trainer.save_model:
             save_encoder(encoder, tokenizer, folder / "model")
+        write_progress(folder, "evaluating", steps, steps)
         scores = evaluate_encoder(encoder, tokenizer, benchmarks, config.evaluation, device)
         result = RunResult(
             sweep_name=config.sweep_name,
@@ -103,8 +103,8 @@ def run(config: TrainConfig, folder: Path) -> tuple[RunResult, pd.DataFrame] | N
             timings={"train": trained.seconds} | scores.timings,
             probes=trained.probes,
         )
+        save(result, scores.per_query)
         tracker.log_result(result)
-    return result, scores.per_query
 
 
 def _outset(

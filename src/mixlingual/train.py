@@ -59,11 +59,10 @@ def train(config: TrainConfig, folder: Path) -> None:
         log.info("%s is finished; nothing to do", config.run_name)
         return
     if global_rank() > 0:
-        run(config, folder)
+        run(config, folder, record.save)
         return
     with record.attempt():
-        if finished := run(config, folder):
-            record.save(*finished)
+        run(config, folder, record.save)
         log.info("%s: result in %s", config.run_name, folder / "result.json")
 
 

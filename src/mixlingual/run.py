@@ -6,12 +6,13 @@ import importlib.metadata
 import itertools
 import logging
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
 import torch
 
+from mixlingual.attempt import Attempt
 from mixlingual.batches.datamodule import HybridDataModule, StepBatches
 from mixlingual.batches.pools import make_sampler
 from mixlingual.batches.sampler import HybridBatchSampler, exposure
@@ -26,6 +27,7 @@ from mixlingual.records import ParallelCorpus, RunResult
 from mixlingual.training.device import check_precision, check_processes, device_of
 from mixlingual.training.fit import Trained, fit
 from mixlingual.training.preemption import Signals
+from mixlingual.training.progress import write_progress
 from mixlingual.training.schedule import budget_steps
 from mixlingual.training.tracking import Tracker
 
@@ -34,17 +36,17 @@ log = logging.getLogger(__name__)
 PACKAGES = ("mixlingual", "torch", "pytorch-lightning", "transformers", "tokenizers", "numpy", "babel")
 
 
-def run(config: TrainConfig, folder: Path, signals: Signals) -> tuple[RunResult, pd.DataFrame] | None:
-    """Trains and evaluates one grid point.
+def run(
+    config: TrainConfig, folder: Path, signals: Signals, save: Callable[[Attempt, RunResult, pd.DataFrame], None]
+) -> None:
+    """Trains and evaluates one grid point. Of several processes only the first evaluates.
 
     Args:
         config: the run.
         folder: receives the training curve and, if wanted, the trained encoder.
         signals: what may end the run early, and the attempt that owns the folder.
-
-    Returns:
-        The result, and the scores of every query (columns: see `evaluation.protocol`). Of several
-        processes only the first evaluates; the others get None when training is through.
+        save: called with the attempt, the result and the scores of every query (columns: see `evaluation.protocol`),
+            before W&B is, whose last uploads may take a minute.
 
     Raises:
         MixlingualError: data, checkpoint or training failed in a way that the user can mend.
@@ -86,10 +88,11 @@ def run(config: TrainConfig, folder: Path, signals: Signals) -> tuple[RunResult,
                 signals=signals,
             )
         if attempt is None:
-            return None
+            return
         if config.trainer.save_model:
             attempt.check()
             save_encoder(encoder, tokenizer, folder / "model")
+        write_progress(folder, "evaluating", steps, steps)
         scores = evaluate_encoder(encoder, tokenizer, benchmarks, config.evaluation, device)
         result = RunResult(
             sweep_name=config.sweep_name,
@@ -107,8 +110,8 @@ def run(config: TrainConfig, folder: Path, signals: Signals) -> tuple[RunResult,
             timings={"train": trained.seconds} | scores.timings,
             probes=trained.probes,
         )
+        save(attempt, result, scores.per_query)
         tracker.log_result(result)
-    return result, scores.per_query
 
 
 def _outset(

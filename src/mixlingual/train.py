@@ -84,15 +84,14 @@ def train(config: TrainConfig, folder: Path) -> None:
     if global_rank() > 0:
         try:
             with Signals(None) as signals:
-                run(config, folder, signals)
+                run(config, folder, signals, record.save)
         except Exception as error:
             if not isinstance(error, PeerLostError):
                 record_failure(folder, global_rank(), error)
             raise
         return
     with record.attempt() as attempt, Signals(attempt) as signals:
-        if finished := run(config, folder, signals):
-            record.save(attempt, *finished)
+        run(config, folder, signals, record.save)
         log.info("%s: result in %s", config.run_name, folder / "result.json")
 
 

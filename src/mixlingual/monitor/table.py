@@ -48,7 +48,7 @@ def grid_table(sweep_name: str, runs: Sequence[RunState]) -> RenderableType:
 
 
 def _counts(sweep_name: str, runs: Sequence[RunState]) -> Text:
-    return Text.assemble(f"sweep {sweep_name}: {len(runs)} runs: ", _tally(runs))
+    return Text.assemble(f"sweep {sweep_name}: {len(runs)} run{'s' if len(runs) > 1 else ''}: ", _tally(runs))
 
 
 def _tally(runs: Sequence[RunState]) -> Text:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 _MOST_NUMBERED = 16
 """Languages up to which the cells hold their values."""
-_DARK = 0.58
-"""Share of viridis below which white letters have more contrast than black ones."""
+_DARK = 0.42
+"""Share of viridis at which white and black letters have equal contrast."""
 
 
 def draw_language_map(benchmark: str, languages: Sequence[str], map_LL: NDArray[np.float64]) -> PIL.Image.Image:
@@ -33,7 +33,7 @@ def draw_language_map(benchmark: str, languages: Sequence[str], map_LL: NDArray[
     image = panel.imshow(100 * map_LL, cmap="viridis")
     panel.set_xticks(range(len(languages)), languages, rotation=90)
     panel.set_yticks(range(len(languages)), languages)
-    panel.set(title=f"mAP × 100 on {benchmark}", xlabel="language of the candidates", ylabel="of the question")
+    panel.set(title=f"mAP × 100 on {benchmark}", xlabel="language of the candidates", ylabel="language of the question")
     figure.colorbar(image, shrink=0.7)
     low, high = 100 * np.nanmin(map_LL), 100 * np.nanmax(map_LL)
     if len(languages) <= _MOST_NUMBERED:

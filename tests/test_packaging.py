@@ -143,6 +143,6 @@ def test_every_entry_point_runs_from_the_wheel(installed, tmp_path, arguments, e
 def test_the_wheel_holds_the_report_page_with_its_libraries_and_licences(installed):
     names = "from importlib.resources import files; f = files('mixlingual.reporting').joinpath('page'); "
     listed = "print(*sorted(x.name for folder in (f, f.joinpath('vendor')) for x in folder.iterdir() if x.is_file()))"
-    found = subprocess.run([installed, "-c", names + listed], capture_output=True, text=True, check=True, cwd="/")
+    found = subprocess.run([installed, "-I", "-c", names + listed], capture_output=True, text=True, check=True)
     here = ROOT / "src/mixlingual/reporting/page"
     assert found.stdout.split() == sorted(path.name for path in here.rglob("*") if path.is_file())

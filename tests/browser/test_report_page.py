@@ -191,6 +191,11 @@ def test_matrices_follow_their_switches(opened):
     assert figures.count() == 3
     figures.nth(2).locator("summary").click()
     assert table_of(page, "#matrices figure:nth-child(3)")["de", "de"] == "1.00"
+    above = page.locator("#matrices figure:nth-child(3) svg g[aria-label=cell] rect").first.evaluate(
+        "(cell) => getComputedStyle(cell).fill.match(/\\d+/g).map(Number)"
+    )
+    assert above[0] > above[2], "more red than blue"
+    assert "(purple if below 0) to 1.000 (orange if above 0)" in page.locator("#matrix-note").text_content()
     assert failed == []
 
 
@@ -286,7 +291,7 @@ def test_names_are_shown_as_text(browser, tmp_path):
     page.wait_for_selector("#matrices table")
     assert failed == []
     assert page.locator("img").count() == 0
-    assert page.locator("script:not([type])").count() == 4
+    assert page.locator("script:not([type])").count() == 5
     for place in (
         "#question",
         "#heatmap figcaption",

@@ -11,7 +11,7 @@ from sweep_fixture import result, run_name, without_results, write_done, write_j
 from mixlingual.reporting.write import write_report
 
 VOID = {"meta", "img", "link", "br"}
-SCRIPTS = 4
+SCRIPTS = 5
 
 
 class Page(HTMLParser):

@@ -29,7 +29,7 @@ from mixlingual.reporting.figures import Picture
 from mixlingual.reporting.payload import as_json
 from mixlingual.reporting.tables import Table, status_line, unfinished
 
-_SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", "charts.js", "page.js")
+_SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", "sweep.js", "charts.js", "page.js")
 _LICENCES = ("vendor/LICENSE-d3", "vendor/LICENSE-plot")
 _RUN_FILES = ("result.json", "curves.csv", "queries.parquet", "probes.csv", "run.log")
 

@@ -94,7 +94,8 @@ const charts = (() => {
     const stroke = (c) => sizeColour(models.indexOf(c.model), models.length);
     const steps = d3.groups(places.filter((c) => c.point.series === ratioSeries), (c) => c.model)
       .flatMap(([, row]) => d3.pairs(d3.sort(row, (c) => c.point.ratio)));
-    const ends = d3.groups(places, (c) => c.model).flatMap(([, row]) => d3.extent(row, (c) => c.point.ratio).map((ratio) => row.find((c) => c.point.ratio === ratio)));
+    const ends = d3.groups(places, (c) => `${c.model.name}\n${c.point.series}`).filter(([, row]) => row.length > 1)
+      .map(([, row]) => [d3.least(row, (c) => c.point.ratio), d3.greatest(row, (c) => c.point.ratio)]);
     const text = (c) => `${c.model.label}, α = ${c.point.label}\nmonolingual ${c.x.toFixed(facts.decimals)}\ncross-lingual ${c.y.toFixed(facts.decimals)}`;
     return plot({
       width, height: Math.min(460, 0.8 * width), marginLeft: 54, marginRight: 24, marginTop: 26, marginBottom: 42, grid: true, nice: true, inset: 14,
@@ -105,7 +106,7 @@ const charts = (() => {
       marks: [
         Plot.arrow(steps, { x1: ([a]) => a.x, y1: ([a]) => a.y, x2: ([, b]) => b.x, y2: ([, b]) => b.y, stroke: ([a]) => stroke(a), strokeWidth: 1.6, headLength: 9, insetEnd: 5, insetStart: 5 }),
         Plot.dot(places, { x: "x", y: "y", stroke, fill: stroke, r: 4, symbol: (c) => symbol(models.indexOf(c.model)) }),
-        Plot.text(ends, { x: "x", y: "y", text: (c) => c.point.label, fill: stroke, stroke: "white", strokeWidth: 3, dy: -12, fontWeight: 600 }),
+        ...[-12, 13].map((dy, end) => Plot.text(ends.map((pair) => pair[end]), { x: "x", y: "y", text: (c) => c.point.label, fill: stroke, stroke: "white", strokeWidth: 3, dy, fontWeight: 600 })),
         Plot.tip(places, Plot.pointer({ x: "x", y: "y", title: text })),
       ],
     });

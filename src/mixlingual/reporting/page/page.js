@@ -1,8 +1,8 @@
-// Fills the page: reads the numbers that are embedded in it and redraws what the controls choose.
+// Fills the page and redraws what the controls choose. All text is set as text; nothing here parses HTML.
 "use strict";
 
 (() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
+  const { data, cellsOf, meanMatrix, seedsInWords, inWords } = sweep;
   const byId = (id) => document.getElementById(id);
   const chosen = (id) => byId(id).value;
   const ALL = "all";
@@ -14,38 +14,7 @@
     return made;
   };
 
-  // Numbers ---------------------------------------------------------------------------------------------------------
-
-  // The finished cells of a grid: mean over seeds, extremes and seeds; several runs of one seed count as their mean.
-  function cellsOf(values, facts) {
-    const runs = data.runs.map((run, i) => ({ ...run, value: values[i] })).filter((run) => run.value !== null);
-    const cells = d3.flatRollup(
-      runs,
-      (group) => d3.rollups(group, (same) => d3.mean(same, (run) => run.value), (run) => run.seed).map(([seed, value]) => ({ seed, value })),
-      (run) => run.model, (run) => run.point,
-    ).map(([model, point, seeds]) => ({
-      model: data.models[model], point: data.points[point], seeds: d3.sort(seeds, (s) => s.seed),
-      mean: d3.mean(seeds, (s) => s.value), low: d3.min(seeds, (s) => s.value), high: d3.max(seeds, (s) => s.value),
-    }));
-    markBest(cells, facts);
-    return d3.sort(cells, (c) => data.models.indexOf(c.model), (c) => data.points.indexOf(c.point));
-  }
-
-  // The best means of each size within each series, as they look when written.
-  function markBest(cells, facts) {
-    for (const [, row] of d3.groups(cells, (c) => `${c.model.name}\n${c.point.series}`)) {
-      const written = (c) => Number(c.mean.toFixed(facts.decimals));
-      const best = facts.larger ? d3.max(row, written) : d3.min(row, written);
-      for (const cell of row) cell.best = facts.larger !== null && row.length > 1 && written(cell) === best;
-    }
-  }
-
   const scoresOf = (setting, metric) => data.benchmarks[chosen("benchmark")].scores[setting]?.[metric];
-
-  function seedsInWords(cells) {
-    const [least, most] = d3.extent(cells, (c) => c.seeds.length);
-    return least === most ? `n = ${least}` : `n = ${least} to ${most}`;
-  }
 
   // Text ------------------------------------------------------------------------------------------------------------
 
@@ -71,11 +40,6 @@
       return cell ? text(cell) : "-";
     })]);
     return table(caption, ["size / ratio", ...data.points.map((p) => p.label)], rows);
-  }
-
-  function inWords(cell, facts) {
-    const [mean, low, high] = [cell.mean, cell.low, cell.high].map((value) => value.toFixed(facts.decimals));
-    return cell.seeds.length > 1 ? `${mean} [${low}, ${high}]` : mean;
   }
 
   function sizeLegend(models = data.models) {
@@ -162,19 +126,11 @@
     });
   }
 
-  // Mean over seeds of a matrix at a size and point; null where no run has one.
-  function meanMatrix(metric, model, point, languages) {
-    const all = data.benchmarks[chosen("benchmark")].matrices[metric];
-    const found = all.filter((values, i) => values && data.models[data.runs[i].model] === model && data.points[data.runs[i].point] === point);
-    if (!found.length) return null;
-    return d3.range(languages.length ** 2).map((i) => d3.mean(found, (values) => values[i]));
-  }
-
   function showMatrices() {
     const { languages, scripts, matrices } = data.benchmarks[chosen("benchmark")];
     const metric = chosen("matrix-metric"), model = data.models.find((m) => m.name === chosen("matrix-model"));
     const isLift = metric === "lift@10", difference = chosen("matrix-values") === "difference";
-    let grids = matrices[metric] ? data.points.map((point) => ({ point, values: meanMatrix(metric, model, point, languages) })).filter((g) => g.values) : [];
+    let grids = matrices[metric] ? data.points.map((point) => ({ point, values: meanMatrix(matrices[metric], model, point) })).filter((g) => g.values) : [];
     const first = grids[0];
     if (difference) grids = grids.slice(1).map((g) => ({ ...g, values: g.values.map((v, i) => (v === undefined || first.values[i] === undefined ? undefined : v - first.values[i])) }));
     const range = d3.extent(grids.flatMap((g) => g.values));
@@ -183,7 +139,7 @@
       ? "log2 of how much more often a language is shown in the first ten results than its share of the pool; 0 is in proportion."
       : `${data.metrics[metric]?.label ?? "no measure"}; diagonal: monolingual retrieval, elsewhere: candidates in one other language.`;
     byId("matrix-note").textContent = `Rows: language of the question; columns: of the candidates. ${meaning} ${difference && first ? `Difference from α = ${first.point.label}. ` : ""}Means over seeds; one colour scale, ${grids.length ? `${range[0].toFixed(3)} (dark) to ${range[1].toFixed(3)} (light)` : "no values"}. Scripts in order: ${groups.join("; ")}.`
-      .replace("(dark)", difference || isLift ? "(orange if below 0)" : "(dark)").replace("(light)", difference || isLift ? "(purple if above 0)" : "(yellow)");
+      .replace("(dark)", difference || isLift ? "(purple if below 0)" : "(dark)").replace("(light)", difference || isLift ? "(orange if above 0)" : "(yellow)");
     byId("matrices").replaceChildren(...grids.map((grid) => matrixFigure(grid, { languages, range, diverging: difference || isLift, decimals: isLift ? 2 : 3, model })));
     for (const figure of byId("matrices").children) figure.draw();
   }

@@ -166,6 +166,7 @@ def test_nothing_is_submitted_while_the_controller_is_out_of_reach(slurm, sweep,
 
 
 def test_a_requeue_is_not_an_end(slurm, sweep, turns):
+    assert CONFIRMED > 1, "one answer is not enough"
     grid = cells(sweep, "a", "b")
     driver = a_driver(sweep)
     driver.submit(grid)

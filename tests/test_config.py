@@ -6,11 +6,12 @@ import json
 
 import pytest
 from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, open_dict
 
 from mixlingual.config import (
     BENCHMARKS,
     CONF_DIR,
+    ClusterConfig,
     ConfigError,
     EvaluateConfig,
     ReportConfig,
@@ -42,7 +43,7 @@ def choices(group):
 
 def test_every_group_has_choices():
     assert {group for group in GROUPS if choices(group)} == set(GROUPS)
-    assert {path.name for path in CONF_DIR.iterdir() if path.is_dir()} == {*GROUPS, "hydra"}
+    assert {path.name for path in CONF_DIR.iterdir() if path.is_dir()} == {*GROUPS, "cluster", "hydra"}
 
 
 @pytest.mark.parametrize(("group", "choice"), [(group, choice) for group in GROUPS for choice in choices(group)])
@@ -52,6 +53,19 @@ def test_every_choice_composes(group, choice, monkeypatch):
     config = to_config(TrainConfig, compose("train", overrides=overrides))
     if group in ("model", "batching"):
         assert getattr(config, group).name == choice
+
+
+@pytest.mark.parametrize("primary", ["train", "evaluate"])
+@pytest.mark.parametrize("choice", choices("cluster"))
+def test_every_cluster_composes(choice, primary):
+    overrides = ["hydra/launcher=submitit_slurm", f"cluster={choice}", "model.checkpoint=x"]
+    overrides += ["trainer.devices=4", "trainer.nodes=2"] if primary == "train" else []
+    composed = compose(primary, overrides=overrides, return_hydra_config=True)
+    with open_dict(composed):
+        assert composed.hydra.launcher.pop("_target_").endswith("SlurmGridLauncher")
+    config = to_config(ClusterConfig, composed.hydra.launcher)
+    assert (config.tasks_per_node, config.nodes) == ((4, 2) if primary == "train" else (1, 1))
+    assert config.gpus_per_node in ((None,) if choice in ("none", "slurm_cpu") else (config.tasks_per_node,))
 
 
 @pytest.mark.parametrize(("group", "choice"), [(g, c) for g in GROUPS[:7] for c in choices(g)])
@@ -159,6 +173,7 @@ def test_the_hash_names_what_a_run_computes():
         "trainer.log_every=1",
         "trainer.threads=1",
         "loss.score_rows=9",
+        "evaluation.root=elsewhere",
     ]
     assert {hashed(override) for override in same} == {hashed()}
     other = ["seed=1", "batching.monolingual_ratio=0.25", "model=scratch_m", "trainer.steps=7", "loss.margin=0.1"]
@@ -172,6 +187,7 @@ def test_the_plain_config_is_json_and_complete():
 
 
 def test_every_option_is_documented():
-    texts = dict(itertools.chain(describe(TrainConfig()), describe(EvaluateConfig()), describe(ReportConfig())))
+    configs = (TrainConfig(), EvaluateConfig(), ReportConfig(), ClusterConfig())
+    texts = dict(itertools.chain.from_iterable(map(describe, configs)))
     assert len(texts) > 60
     assert all(len(text.splitlines()[1].strip()) > 10 for text in texts.values())

@@ -56,9 +56,24 @@ def test_every_dependency_has_a_tested_version():
 
 def test_every_package_is_listed():
     found = {"mixlingual.conf"} | {
-        ".".join(path.parent.relative_to(ROOT / "src").parts) for path in (ROOT / "src/mixlingual").rglob("__init__.py")
+        ".".join(path.parent.relative_to(ROOT / "src").parts) for path in (ROOT / "src").rglob("__init__.py")
     }
     assert set(setup_cfg()["options"]["packages"].split()) == found
+
+
+def test_the_launcher_is_found_without_what_it_launches_with(tmp_path):
+    """Hydra imports every plugin at every start; there may be no submitit, and torch would cost seconds."""
+    for name in ("submitit", "torch", "pandas"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('imported')\n")
+    code = (
+        "from hydra.core.plugins import Plugins; names = Plugins.instance().class_name_to_class\n"
+        "assert 'hydra_plugins.mixlingual_launcher.launcher.SlurmGridLauncher' in names, names"
+    )
+    paths = os.pathsep.join([str(tmp_path), str(ROOT / "src")])
+    found = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True
+    )
+    assert (found.returncode, found.stderr) == (0, "")
 
 
 def test_imports_flow_one_way():
@@ -94,6 +109,19 @@ def installed(tmp_path_factory):
     ("arguments", "expected"),
     [
         (["train", "--help"], "model: labse"),
+        (
+            [
+                "train",
+                "--cfg",
+                "hydra",
+                "--package",
+                "hydra.launcher",
+                "hydra/launcher=submitit_slurm",
+                "cluster=slurm",
+            ],
+            "hydra_plugins.mixlingual_launcher.launcher.SlurmGridLauncher",
+        ),
+        (["options", "cluster", "detach"], "--detach says the same"),
         (["evaluate", "--help"], "mixlingual.evaluate"),
         (["report", "--help"], "sweep_name"),
         (["preflight", "experiment=smoke"], "1 run"),

@@ -46,7 +46,9 @@ def test_a_finished_run_stays_done_where_its_data_have_moved(tmp_path):
 def test_other_data_under_a_new_folder_are_refused(tmp_path):
     finish(tmp_path / "run", config_of(corpus(tmp_path / "here/train")))
     there = config_of(corpus(tmp_path / "there/train", answer="Bob"))
-    with pytest.raises(MixlingualError, match=r"was made from other data than data\.root=.*there/train and .* now: train/train\n"):
+    with pytest.raises(
+        MixlingualError, match=r"was made from other data than data\.root=.*there/train and .* now: train/train\n"
+    ):
         RunRecord(tmp_path / "run", there).is_done()
     with pytest.raises(MixlingualError, match=r"data\.root=.*nowhere"):
         RunRecord(tmp_path / "run", config_of(tmp_path / "nowhere")).is_done()

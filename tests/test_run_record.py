@@ -3,6 +3,8 @@
 import json
 import os
 import platform
+import signal
+import time
 from contextlib import ExitStack
 
 import pandas as pd
@@ -162,6 +164,23 @@ def starts(folder):
         finally:
             os._exit(2)
     return {0: True, 1: False}[os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])]
+
+
+def test_what_a_dead_process_has_forked_does_not_hold_the_folder(tmp_path):
+    reader, writer = os.pipe()
+    owner = os.fork()
+    if owner == 0:
+        with RunRecord(tmp_path, TrainConfig()).attempt():
+            if os.fork() == 0:
+                os.write(writer, str(os.getpid()).encode())
+                time.sleep(60)
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(owner, 0)
+    left = int(os.read(reader, 100))
+    try:
+        assert starts(tmp_path)
+    finally:
+        os.kill(left, signal.SIGKILL)
 
 
 def test_only_a_requeue_of_its_job_takes_a_run_from_a_live_process(tmp_path, monkeypatch):

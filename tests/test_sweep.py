@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from mixlingual.sweep import _reason, spelled_out
+from mixlingual.sweep import _reason, over_runs, spelled_out
 
+KILLED = ": killed, as where memory is short"
 JOB = {"job": "12_3", "launcher": "slurm", "log": "/logs/12_3_0_log.err"}
 
 
@@ -25,7 +26,7 @@ def failed(job, reason="ValueError: bad"):
         (None, {"state": "started", "reason": None}, None, "ended without a word: killed, or out of memory"),
         (None, failed(None), None, "ValueError: bad"),
         ({"ended": "FAILED"}, failed("12_3"), None, "ValueError: bad; log: /logs/12_3_0_log.err"),
-        ({"ended": "FAILED"}, failed("11_3"), None, "job 12_3 ended FAILED without a result; log: /logs/12_3_0_log.err"),
+        ({"ended": "FAILED"}, failed("11_3"), None, f"job 12_3 ended FAILED without a result; log: {JOB['log']}"),
         (
             {"ended": "CANCELLED"}, failed("12_3", "interrupted"), None,
             "job 12_3 was cancelled; the same command starts it again; log: /logs/12_3_0_log.err",
@@ -33,8 +34,7 @@ def failed(job, reason="ValueError: bad"):
         (
             {"ended": "FAILED"}, {"state": "started", "job": "12_3"},
             {"job": "12_3", "status": 137, "step": 40, "crashes": 3, "requeued": False},
-            "job 12_3 crashed 3 times without getting beyond step 40 (exit status 137: killed, as where memory is "
-            "short); log: /logs/12_3_0_log.err",
+            f"job 12_3 crashed 3 times without getting beyond step 40 (exit status 137{KILLED}); log: {JOB['log']}",
         ),
         (
             {"ended": "NODE_FAIL"}, None, {"job": "12_3", "status": 1, "step": 0, "crashes": 1, "requeued": True},
@@ -62,3 +62,20 @@ def test_detach_is_an_option_of_the_launcher():
     assert spelled_out(["sweep=demo", "-m"]) == ["sweep=demo", "-m"]
     with pytest.raises(SystemExit, match=r"--detach .* add hydra/launcher=submitit_slurm"):
         spelled_out(["sweep=demo", "--detach"])
+
+
+def test_a_sweep_stands_for_its_finished_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, files in {"a": ("result.json", "model"), "b": ("result.json", "model"), "c": ("model",)}.items():
+        for file in files:
+            (tmp_path / "multirun/grid" / name / file).mkdir(parents=True)
+    words = ["-m", "sweep_name=grid", "evaluation.benchmarks=[miracl]"]
+    added = over_runs(words)[len(words) :]
+    assert added[0] == "run_name=a,b"
+    assert "model.checkpoint='multirun/${sweep_name}/${run_name}/model'" in added
+    assert len(added) == 4
+    assert len(over_runs([*words, "output=x.json"])) == len(words) + 1 + 3
+    assert over_runs([*words, "run_name=c"]) == [*words, "run_name=c"]
+    assert over_runs(["model=labse"]) == ["model=labse"]
+    with pytest.raises(SystemExit, match="multirun/other has no finished run with a model"):
+        over_runs(["sweep_name=other"])

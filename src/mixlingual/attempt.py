@@ -22,7 +22,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, TextIO
 
 from mixlingual.files import written_whole
 from mixlingual.records import MixlingualError
@@ -128,7 +128,7 @@ def locked(folder: Path) -> Iterator[None]:
         MixlingualError: another process is at work on the run.
     """
     path = folder / "lock"
-    with path.open("w") as file:
+    with _unshared(path) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -150,10 +150,17 @@ def locked(folder: Path) -> Iterator[None]:
 def _own_lock(path: Path) -> Iterator[None]:
     """A new lock file in the place of one that another process holds."""
     new = path.with_name(f".lock.{uuid.uuid4().hex}")
-    with new.open("w") as file:
+    with _unshared(new) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         new.replace(path)
         yield
+
+
+def _unshared(path: Path) -> TextIO:
+    """A file that forked processes, as those that load data, close: a lock on it ends with this process, not theirs."""
+    file = path.open("w")
+    os.register_at_fork(after_in_child=file.close)
+    return file
 
 
 def _is_earlier_attempt(lease: dict[str, Any]) -> bool:

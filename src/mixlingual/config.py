@@ -503,6 +503,11 @@ class EvaluateConfig:
     accelerator: str = option("auto", "Where to run; auto takes a GPU if there is one.", choices=("auto", "cpu", "gpu"))
     threads: int | None = option(None, "CPU threads. Null: PyTorch's default.", low=1)
     output: str = option("evaluation.json", "File that receives the metrics, as JSON.")
+    sweep_name: str = option(
+        "adhoc",
+        "With -m: the sweep under multirun/ whose finished runs are evaluated, each to a file in its own folder.",
+    )
+    run_name: str = option("${model.name}", "The run of the sweep; unique in a grid of evaluations.")
     precomputed: str | None = option(
         None,
         "Folder of embeddings that another program made, to score in place of an encoder: BENCHMARK.queries.npy and "
@@ -612,6 +617,7 @@ def register() -> None:
     """
     OmegaConf.register_new_resolver("own", own_name, replace=True)
     OmegaConf.register_new_resolver("number", lambda value: f"{float(value):g}", replace=True)
+    OmegaConf.register_new_resolver("joined", lambda values: "-".join(values), replace=True)
     store = ConfigStore.instance()
     for name, schema in (("train", TrainConfig), ("evaluate", EvaluateConfig), ("report", ReportConfig)):
         node = OmegaConf.create(dataclasses.asdict(schema()))

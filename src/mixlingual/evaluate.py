@@ -1,6 +1,7 @@
-"""Entry point: evaluate one encoder zero-shot, without training.
+"""Entry point: evaluate one encoder zero-shot, without training, or every finished run of a sweep.
 
 python -m mixlingual.evaluate model=me5_small evaluation.benchmarks=[mlqa_r] output=FILE.json
+python -m mixlingual.evaluate -m sweep_name=NAME evaluation.benchmarks=[miracl]
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ from typing import Any
 
 import hydra
 import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from mixlingual.attempt import EXIT_FAILED, leave
 from mixlingual.config import CONF_DIR, EvaluateConfig, register, to_config, to_plain
 from mixlingual.evaluation.judged import Share
 from mixlingual.evaluation.sentence_transformer import as_published
@@ -26,6 +30,7 @@ from mixlingual.model.encoder import parameter_counts
 from mixlingual.model.hub import as_saved
 from mixlingual.model.load import load_encoder
 from mixlingual.records import Benchmark, JudgedBenchmark, MixlingualError
+from mixlingual.sweep import over_runs, spelled_out
 from mixlingual.training.device import check_precision, device_of
 from mixlingual.training.gather import global_rank
 
@@ -41,7 +46,10 @@ def main(cfg: DictConfig) -> None:
         evaluate(to_config(EvaluateConfig, cfg))
     except (MixlingualError, OSError) as error:
         log.error(error)  # noqa: TRY400 - the message is for the user
-        sys.exit(1)
+        if os.environ.get("SUBMITIT_EXECUTOR") == "slurm":
+            leave(EXIT_FAILED)
+        if HydraConfig.get().mode == RunMode.RUN:
+            sys.exit(1)
 
 
 def world_size() -> int:
@@ -105,4 +113,5 @@ def _encode(
 
 
 if __name__ == "__main__":
+    sys.argv[1:] = spelled_out(over_runs(sys.argv[1:]))
     main()

@@ -1,6 +1,6 @@
 """Entry point: every option with its default, its allowed values and what it means.
 
-python -m mixlingual.options [train | evaluate | report] [part of a name]
+python -m mixlingual.options [train | evaluate | report | cluster] [part of a name]
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import sys
 import textwrap
 from collections.abc import Iterator
 
-from mixlingual.config import EvaluateConfig, ReportConfig, TrainConfig
+from mixlingual.config import ClusterConfig, EvaluateConfig, ReportConfig, TrainConfig
 
-SCHEMAS = {"train": TrainConfig, "evaluate": EvaluateConfig, "report": ReportConfig}
+SCHEMAS = {"train": TrainConfig, "evaluate": EvaluateConfig, "report": ReportConfig, "cluster": ClusterConfig}
 
 
 def main() -> None:

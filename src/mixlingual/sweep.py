@@ -19,7 +19,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from mixlingual.cluster.ledger import read_jobs
-from mixlingual.config import ConfigError, TrainConfig, to_config
+from mixlingual.config import ConfigError, EvaluateConfig, Schema, TrainConfig, to_config
 from mixlingual.files import written_whole
 from mixlingual.prerequisites import check_files
 from mixlingual.records import MixlingualError
@@ -36,20 +36,27 @@ def compose_runs(overrides: Sequence[str]) -> list[TrainConfig]:
     Raises:
         ConfigError: a run is invalid, or two runs would share a folder; all mistakes are listed.
     """
-    chosen = compose("train", overrides=_without_choices(overrides), return_hydra_config=True)
-    swept = [f"{key}={value}" for key, value in (chosen.hydra.sweeper.params or {}).items()]
+    configs = _compose("train", TrainConfig, overrides)
+    _check_names(configs)
+    return configs
+
+
+def _compose(primary: str, schema: type[Schema], overrides: Sequence[str]) -> list[Schema]:
+    """The config of each cell of a grid, or a ConfigError with the mistakes of all."""
+    chosen = compose(primary, overrides=_without_choices(overrides), return_hydra_config=True)
+    swept: list[str] = [f"{key}={value}" for key, value in (chosen.hydra.sweeper.params or {}).items()]
     parsed = OverridesParser.create().parse_overrides([*swept, *overrides])
-    configs, mistaken = [], defaultdict(list)
+    configs: list[Schema] = []
+    mistaken = defaultdict(list)
     for cell in BasicSweeper.split_arguments(parsed, None)[0]:
         try:
-            configs.append(to_config(TrainConfig, compose("train", overrides=list(cell))))
+            configs.append(to_config(schema, compose(primary, overrides=list(cell))))
         except ConfigError as error:
             mistaken[str(error)].append(" ".join(cell))
     if mistaken:
         count = sum(len(cells) for cells in mistaken.values())
         listed = "\n".join(f"{_some(cells)}\n{message}" for message, cells in mistaken.items())
         raise ConfigError(f"{count} runs of the sweep are invalid:\n{listed}")
-    _check_names(configs)
     return configs
 
 
@@ -85,8 +92,7 @@ class SweepGuard(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Validates every run and writes sweep.json; a grid that cannot start ends the program with code 1."""
         with ending_the_program():
-            given = OmegaConf.to_container(config.hydra.overrides)  # interpolations as they are
-            self._runs = compose_runs([*given["hydra"], *given["task"]])  # type: ignore[call-overload,index]
+            self._runs = compose_runs(_words(config))
             self._folder = Path(config.hydra.sweep.dir)
             missing = [run for run in self._runs if not RunRecord(self._folder / run.run_name, run).is_done()]
             if config.hydra.launcher.get("check_files"):
@@ -106,6 +112,40 @@ class SweepGuard(Callback):
                 _say(f"{name}: {reason}")
         if failed:
             sys.exit(1)
+
+
+class EvaluationGuard(Callback):
+    """Around a multirun of evaluations: checks the grid before it starts, and names at its end what is missing."""
+
+    def __init__(self) -> None:
+        self._evaluations: list[EvaluateConfig] = []
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Validates every evaluation; a grid that cannot start ends the program with code 1."""
+        with ending_the_program():
+            self._evaluations = _compose("evaluate", EvaluateConfig, _words(config))
+            outputs = Counter(each.output for each in self._evaluations)
+            if shared := [output for output, count in outputs.items() if count > 1]:
+                raise ConfigError(
+                    f"evaluations would share the file {', '.join(shared)}; set output='${{run_name}}.json'"
+                )
+            _say(f"{len(self._evaluations)} evaluations, to {self._evaluations[0].output} and so on")
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        """Names the evaluations that left no file; any makes the exit code 1."""
+        jobs = read_jobs(Path(config.hydra.sweep.dir))
+        missing = [each for each in self._evaluations if not Path(each.output).exists()]
+        for each in missing:
+            job = jobs.get(each.run_name)
+            _say(f"{each.output} was not written" + (f": {_end_of_job(job, {})}; log: {job['log']}" if job else ""))
+        if missing:
+            sys.exit(1)
+
+
+def _words(config: DictConfig) -> list[str]:
+    """The overrides of the command line, their interpolations as they are."""
+    given: Any = OmegaConf.to_container(config.hydra.overrides)
+    return [*given["hydra"], *given["task"]]
 
 
 @contextmanager
@@ -165,7 +205,9 @@ def _end_of_job(job: dict[str, Any], crash: dict[str, Any]) -> str:
     if job.get("ended") == "CANCELLED":
         return f"{name} was cancelled; the same command starts it again"
     if crash.get("job") == job["job"] and not crash["requeued"]:
-        how = f"exit status {crash['status']}" + (": killed, as where memory is short" if crash["status"] == 137 else "")
+        how = f"exit status {crash['status']}" + (
+            ": killed, as where memory is short" if crash["status"] == 137 else ""
+        )
         return f"{name} crashed {crash['crashes']} times without getting beyond step {crash['step']} ({how})"
     return f"{name} ended {job.get('ended', 'unseen')} without a result"
 
@@ -177,6 +219,22 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def over_runs(words: Sequence[str]) -> list[str]:
+    """The words of a command line of evaluations, where a sweep alone stands for its finished runs."""
+    given = dict(word.split("=", 1) for word in words if "=" in word)
+    if "sweep_name" not in given or "run_name" in given:
+        return list(words)
+    sweep = Path("multirun") / given["sweep_name"]
+    runs = sorted(path.parent.name for path in sweep.glob("*/result.json") if (path.parent / "model").is_dir())
+    if not runs:
+        sys.exit(f"error: {sweep} has no finished run with a model; train it with trainer.save_model=true")
+    folder = "multirun/${sweep_name}/${run_name}"
+    added = [f"run_name={','.join(runs)}", f"model.checkpoint='{folder}/model'", "model.name='${run_name}'"]
+    if "output" not in given:
+        added.append(f"output='{folder}/evaluation_${{joined:${{evaluation.benchmarks}}}}.json'")
+    return [*words, *added]
 
 
 def spelled_out(words: Sequence[str]) -> list[str]:

@@ -51,7 +51,9 @@ def run(submission, status, job="7_1"):
 
 def requeued():
     calls = Path(os.environ["FAKE_SLURM"]) / "calls"
-    return [json.loads(line)[-1] for line in calls.read_text().splitlines() if "requeue" in line] if calls.exists() else []
+    return (
+        [json.loads(line)[-1] for line in calls.read_text().splitlines() if "requeue" in line] if calls.exists() else []
+    )
 
 
 def crash(submission, job="7_1"):

@@ -47,11 +47,11 @@ def turns(monkeypatch):
 
 def cells(sweep, *names, **options):
     config = ClusterConfig(**options)
-    return [Cell(name, sweep / name, (f"run_name={name}",), n, config) for n, name in enumerate(names)]
+    return [Cell(name, sweep / name / "result.json", (f"run_name={name}",), n, config) for n, name in enumerate(names)]
 
 
 def a_driver(sweep):
-    return GridDriver(SlurmQueue(), sweep, call, poll_s=0.01, result="result.json")
+    return GridDriver(SlurmQueue(), sweep, call, poll_s=0.01)
 
 
 def finish(sweep, *runs):

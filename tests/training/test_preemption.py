@@ -14,6 +14,7 @@ import sys
 import time
 import traceback
 
+import psutil
 import pytest
 import torch
 from training_fixture import STEPS, prepare, train, weights
@@ -72,6 +73,8 @@ def one_process(folder, events, world, options):
     def befall(now):
         for step, number in events:
             if step == now:
+                for child in psutil.Process().children() if number != signal.SIGKILL else ():
+                    child.send_signal(number)  # Slurm and terminals send to all processes
                 os.kill(os.getpid(), number)
 
     def disturbed(self, batch, device):
@@ -133,10 +136,10 @@ CODES = {
 """Signal -> exit codes of the first process and of the others; where one is killed, of that one and of the others."""
 
 
-@pytest.mark.parametrize(("world", "accumulate"), [(1, 1), (1, 2), (2, 1), (2, 2)])
-def test_a_disturbed_run_ends_with_the_same_bits(tmp_path, world, accumulate):
-    """Every signal once, each at a random step, to a random process."""
-    options = {"accumulate": accumulate, "checkpoint_steps": 3}
+@pytest.mark.parametrize(("world", "accumulate", "workers"), [(1, 1, 0), (1, 2, 2), (2, 1, 1), (2, 2, 0)])
+def test_a_disturbed_run_ends_with_the_same_bits(tmp_path, world, accumulate, workers):
+    """Every signal once, each at a random step, to a random process and those that load its data."""
+    options = {"accumulate": accumulate, "workers": workers, "checkpoint_steps": 3}
     assert wait(spawn(tmp_path / "whole", world=world, accumulate=accumulate)) == [0] * world
     draw = random.Random(world * 10 + accumulate)
     numbers = draw.sample(list(CODES), len(CODES))

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+
 class GridLauncher(Launcher):
     """Submits what is missing of a grid, waits for all of it, and can be started again at any time."""
 
@@ -54,7 +55,7 @@ class GridLauncher(Launcher):
             options = cells[0].options
             sweep = Path(self._config.hydra.sweep.dir).absolute()
             queue = self.queue()
-            driver = GridDriver(queue, sweep, self, poll_s=options.poll_s, result="result.json")
+            driver = GridDriver(queue, sweep, self, poll_s=options.poll_s)
             try:
                 waiting = driver.submit(cells)
                 if options.detach:
@@ -73,8 +74,8 @@ class GridLauncher(Launcher):
         with open_dict(config):
             del config.hydra.launcher["_target_"]
         name = str(config.hydra.sweep.subdir)
-        folder = Path(config.hydra.sweep.dir).absolute() / name
-        return Cell(name, folder, tuple(overrides), number, to_config(ClusterConfig, config.hydra.launcher))
+        result = Path(config.get("output") or Path(config.hydra.sweep.dir, name, "result.json")).absolute()
+        return Cell(name, result, tuple(overrides), number, to_config(ClusterConfig, config.hydra.launcher))
 
     def _sweep_config(self, overrides: Sequence[str], number: int) -> DictConfig:
         config = self._hydra_context.config_loader.load_sweep_config(self._config, list(overrides))
@@ -139,7 +140,7 @@ def _detach(jobs: list[str], waiting: Sequence[Cell]) -> None:
 
 
 def _returned(cell: Cell) -> JobReturn:
-    return JobReturn(overrides=list(cell.overrides), working_dir=str(cell.folder), status=JobStatus.COMPLETED)
+    return JobReturn(overrides=list(cell.overrides), working_dir=str(cell.result.parent), status=JobStatus.COMPLETED)
 
 
 def _clear_leftovers() -> None:

@@ -8,6 +8,7 @@ V distinct token ids.
 from __future__ import annotations
 
 import copy
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -200,12 +201,18 @@ class ResumableLoader(DataLoader[dict[str, Tensor]]):
         """Args: all steps of the run; workers that load them beside the training process."""
         self._order = _FromPosition(len(batches))
         super().__init__(
-            batches, batch_size=None, sampler=self._order, num_workers=workers, pin_memory=torch.cuda.is_available()
+            batches,
+            batch_size=None,
+            sampler=self._order,
+            num_workers=workers,
+            worker_init_fn=_leave_signals_to_parent,
+            pin_memory=torch.cuda.is_available(),
         )
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:  # type: ignore[override]
         """The steps from the current position on."""
-        for batch in super().__iter__():
+        self._iterator = super().__iter__()  # Lightning looks there for workers to end
+        for batch in self._iterator:
             self._order.position += 1
             yield batch
 
@@ -216,6 +223,12 @@ class ResumableLoader(DataLoader[dict[str, Tensor]]):
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Goes on after the steps that were handed out before."""
         self._order.position = state["position"]
+
+
+def _leave_signals_to_parent(_worker: int) -> None:
+    """Slurm and terminals send signals to all processes of a run; a worker that died of one would end the run."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
 
 
 class _FromPosition(Sampler[int]):

@@ -28,18 +28,14 @@ _CONFIRM_SECONDS = 2.0
 
 
 class GridDriver:
-    """Brings the cells of one sweep to their end.
+    """Brings the cells of one sweep to their end."""
 
-    Each cell's folder holds `result` once it is done, and nothing else counts as done.
-    """
-
-    def __init__(self, queue: Queue, sweep: Path, call: Callable[..., object], *, poll_s: float, result: str) -> None:
+    def __init__(self, queue: Queue, sweep: Path, call: Callable[..., object], *, poll_s: float) -> None:
         """Args: queue; folder of the sweep; what a job calls with a cell's overrides and number; see ClusterConfig."""
         self._queue = queue
         self._sweep = sweep
         self._call = call
         self._poll_s = poll_s
-        self._result = result
         self._ledger = Ledger(sweep)
         self._jobs: dict[str, str] = {}
         """Run name -> job, of the runs that are queued."""
@@ -144,7 +140,7 @@ class GridDriver:
     def _is_done(self, cell: Cell) -> bool:
         """Whether the cell's result is there. Listing its folder makes a network file system look anew."""
         try:
-            return self._result in os.listdir(cell.folder)  # noqa: PTH208 - names are enough
+            return cell.result.name in os.listdir(cell.result.parent)  # noqa: PTH208 - names are enough
         except FileNotFoundError:
             return False
 

@@ -16,10 +16,8 @@ from mixlingual.files import written_whole
 GONE = "GONE"
 """State of a job that the queue does not know any more."""
 
-OVER = frozenset(
-    ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL")
-    + ("OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT", GONE)
-)
+_ENDED = ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED")
+OVER = frozenset((*_ENDED, "TIMEOUT", GONE))
 """States that a job does not leave by itself; Slurm requeues some of them in the same breath."""
 
 
@@ -28,7 +26,8 @@ class Cell:
     """One run of a grid as the driver sees it."""
 
     run_name: str
-    folder: Path
+    result: Path
+    """The file that is there once the run is done, and nothing else counts as done."""
     overrides: tuple[str, ...]
     number: int
     """Its place in the grid."""

@@ -27,6 +27,15 @@ def lost_peer(error: BaseException) -> bool:
     return isinstance(error, distributed.DistError) or "gloo" in str(error)
 
 
+def largest(number: int, device: torch.device) -> int:
+    """The largest of all processes' numbers."""
+    if processes() == 1:
+        return number
+    shared = torch.tensor(number, device=device)
+    distributed.all_reduce(shared, distributed.ReduceOp.MAX)
+    return int(shared)
+
+
 def own_first(local_B: Tensor) -> Tensor:
     """The rows of all processes, [N, ...], this one's first; gradients flow back to the processes they came from."""
     if processes() == 1:

@@ -8,6 +8,7 @@ save that the last checkpoint does not hold, and signals are answered at once.
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 import time
@@ -17,11 +18,10 @@ from enum import IntEnum
 from types import FrameType, TracebackType
 from typing import Any, NoReturn, Self
 
-import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from mixlingual.attempt import EXIT_SUPERSEDED, Attempt, Requeued, leave, slurm_job
-from mixlingual.training.gather import global_rank
+from mixlingual.training.gather import global_rank, largest
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +58,7 @@ class Signals:
     def __init__(self, attempt: Attempt | None) -> None:
         self.attempt = attempt
         self.wait = False
+        self._process = os.getpid()
         self._asked: deque[Request] = deque()
         self._previous: dict[signal.Signals, Any] = {}
 
@@ -121,7 +122,10 @@ class Signals:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         request = _request_of(signal.Signals(number))
-        if self.wait:
+        if os.getpid() != self._process:  # a child has the handler too, and only ends where it is told to
+            signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN)
+            os.kill(os.getpid(), number)
+        elif self.wait:
             self._asked.append(request)
         elif request == Request.CHECKPOINT:
             log.info("SIGTERM: going on until Slurm ends the job")
@@ -188,8 +192,7 @@ class PreemptGuard(Callback):
         if attempt := self._signals.attempt:
             attempt.step = trainer.global_step
             own = Request.LEAVE if attempt.superseded() else own
-        largest = trainer.strategy.reduce(torch.tensor(int(own), device=trainer.strategy.root_device), reduce_op="max")
-        self.request = Request(int(largest))
+        self.request = Request(largest(own, trainer.strategy.root_device))
         if self.request == Request.LEAVE:
             log.warning("a newer attempt owns the run; this one leaves and writes nothing more")
             leave(EXIT_SUPERSEDED)

@@ -50,7 +50,7 @@ class Sweep:
     cluster: Cluster | None = None
     partition: str = "low"
     pace: float = 0.0
-    """Seconds that each step takes longer."""
+    """Seconds that each step takes longer, at first: see `set_pace`."""
     grief: str = ""
     """raise@RUN:STEP or kill@RUN:STEP: what becomes of a run each time it comes to a step."""
     source: Path = Path(__file__).parents[2] / "src"
@@ -61,7 +61,7 @@ class Sweep:
         """Variables of the driver, which Slurm hands on to the cells."""
         own = {
             "PYTHONPATH": os.pathsep.join([str(self.source), str(self._pace_package())]),
-            "PACE_SECONDS": str(self.pace),
+            "PACE_FILE": str(self.folder / "pace.txt"),
             "PACE_GRIEF": self.grief,
             "MIXLINGUAL_CACHE": str(self.cache),
             "OMP_NUM_THREADS": "1",
@@ -73,12 +73,20 @@ class Sweep:
         queued = (*QUEUED, f"hydra.launcher.partition={self.partition}") if self.cluster else ()
         command = [sys.executable, "-m", "mixlingual.train", "-m", *TINY, *queued, *overrides]
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.set_pace(self.pace)
         with (self.folder / "driver.log").open("ab") as log:
             driver = subprocess.Popen(
                 command, cwd=self.folder, env=self.environment, stdout=log, stderr=log, start_new_session=True
             )
         self.drivers.append(driver)
         return driver
+
+    def set_pace(self, seconds: float) -> None:
+        """From now on each step takes as much longer, also the one that a cell is at."""
+        self.pace = seconds
+        temporary = self.folder / "pace.tmp"
+        temporary.write_text(str(seconds))
+        temporary.replace(self.folder / "pace.txt")
 
     def run(self, *overrides: str) -> int:
         """The exit code of a driver that is left alone."""

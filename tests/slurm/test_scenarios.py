@@ -35,10 +35,12 @@ def resumed(sweep, run=RUN):
 
 @pytest.mark.parametrize("stop", STOPS)
 def test_an_array_of_one_is_stopped_and_goes_on(sweep, undisturbed, stop):
-    one = sweep(pace=0.2)
+    one = sweep(pace=0.5)
     driver = one.start(*ONE)
     one.wait_for_step(RUN, 12)
     STOPS[stop](one)
+    one.wait_for_attempt(RUN, 2)
+    one.set_pace(0.0)
     assert driver.wait() == 0, one.log[-3000:]
     assert_same(one, undisturbed, [RUN])
     assert one.starts(RUN) == 2
@@ -64,6 +66,7 @@ def test_a_preempted_run_goes_on(sweep, undisturbed, partition):
     one.wait_for_step(RUN, 12)
     with one.preempted(RUN):
         one.wait_for_state(RUN, "PENDING")
+    one.set_pace(0.0)
     assert driver.wait() == 0, one.log[-3000:]
     assert_same(one, undisturbed, [RUN])
     assert one.starts(RUN) == 2
@@ -98,13 +101,15 @@ def together(tmp_path_factory, cell_cache, slurm):
 )
 def test_a_run_of_two_processes_goes_on(sweep, together, geometry, stop):
     whole = together(*geometry)
-    one = sweep(pace=0.2)
+    one = sweep(pace=0.5)
     driver = one.start(*ONE, *geometry)
     one.wait_for_step(RUN, 12)
     if stop.startswith("kill"):
         one.kill(RUN, rank=int(stop[-1]))
     else:
         STOPS[stop](one)
+    one.wait_for_attempt(RUN, 2)
+    one.set_pace(0.0)
     assert driver.wait() == 0, one.log[-3000:]
     assert_same(one, whole, [RUN])
     assert one.starts(RUN) == 2
@@ -112,15 +117,17 @@ def test_a_run_of_two_processes_goes_on(sweep, together, geometry, stop):
 
 
 def test_where_a_node_dies_its_process_leaves_the_run_to_the_next(sweep, cluster, undisturbed):
-    one = sweep(pace=0.4)
+    one = sweep(pace=1.0)
     driver = one.start(*ONE)
     one.wait_for_step(RUN, 12)
     old, lost = cluster.ranks_of(one.job(RUN))[0], one.node(RUN)
     cluster.lose_node(lost)
+    one.set_pace(4.0)
     one.wait_for_attempt(RUN, 2)
     assert one.node(RUN) != lost
-    assert driver.wait() == 0, one.log[-3000:]
     wait_until(lambda: not old.is_running() or old.status() == psutil.STATUS_ZOMBIE, "the old process leaves")
+    one.set_pace(0.0)
+    assert driver.wait() == 0, one.log[-3000:]
     assert_same(one, undisturbed, [RUN])
     assert one.starts(RUN) == 2
     assert outcomes(one) == {1: "superseded", 2: "done"}

@@ -32,8 +32,8 @@ CORRECTIONS = {
 
 
 def embed(texts, side="passage", label=""):
-    """Random by the number that a text is; every seventh text is like the one before, hence tied with it."""
-    numbers = [int(text) - (int(text) % 7 == 6) for text in texts]
+    """Random by the number that a text is; passages 200 apart are alike, hence tied, in shards of other processes."""
+    numbers = [int(text) if int(text) >= 5000 else int(text) % 200 for text in texts]
     return np.array([np.random.default_rng(n).standard_normal(WIDTH) for n in numbers], np.float32)
 
 

@@ -48,7 +48,7 @@ UNITS = ("sentence", "sentence_in_context", "paragraph")
 
 
 NOT_COMPUTED = (
-    "tracking", "sweep_name", "run_name", "evaluation.batch_tokens", "evaluation.embeddings",
+    "tracking", "analysis", "sweep_name", "run_name", "evaluation.batch_tokens", "evaluation.embeddings",
     "evaluation.search_memory", "evaluation.runs", "evaluation.wait_minutes", "trainer.accelerator", "trainer.threads",
     "trainer.workers", "trainer.log_every", "trainer.activation_gib", "trainer.checkpoint_steps",
     "trainer.checkpoint_minutes", "trainer.keep_checkpoints", "trainer.save_model",
@@ -477,6 +477,13 @@ class AnalysisConfig:
     permutations: int = option(10_000, "Random sign flips of a test.", low=99)
     seed: int = option(0, "Of the random numbers of the analysis.", low=0)
 
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Mistakes that concern several options, as (dotted path, message)."""
+        if self.ratio in (0.0, 1.0):
+            yield "analysis.ratio", f"got {self.ratio:g}; it is contrasted with 0 and 1, so it lies between them"
+        if self.sizes is not None and len(set(self.sizes)) != 2:
+            yield "analysis.sizes", f"got {self.sizes}; a contrast has two sizes, the smaller first"
+
 
 @dataclass
 class TrainConfig:
@@ -490,6 +497,7 @@ class TrainConfig:
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    analysis: AnalysisConfig = field(default_factory=AnalysisConfig)
     seed: int = option(0, "Seed of weights, batches and dropout.", low=0)
     objective: str = option(
         "multi",
@@ -502,6 +510,7 @@ class TrainConfig:
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Mistakes that concern several options, as (dotted path, message)."""
+        yield from self.analysis.problems()
         if (self.trainer.steps is None) == (self.trainer.pairs is None):
             yield "trainer.steps", "exactly one of trainer.steps and trainer.pairs must be set; set the other to null"
         if self.data.name == "parallel" and self.data.root is None:
@@ -698,8 +707,8 @@ class PlanConfig:
     analysis: AnalysisConfig = field(default_factory=AnalysisConfig)
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """Mistakes that concern several options: none here."""
-        return iter(())
+        """Mistakes that concern several options, as (dotted path, message)."""
+        yield from self.analysis.problems()
 
 
 def _model_problems(model: ModelConfig) -> Iterator[tuple[str, str]]:

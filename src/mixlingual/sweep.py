@@ -19,7 +19,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from mixlingual.cluster.ledger import read_jobs
-from mixlingual.config import ConfigError, EvaluateConfig, Schema, TrainConfig, to_config
+from mixlingual.config import ConfigError, EvaluateConfig, Schema, TrainConfig, to_config, to_plain
 from mixlingual.files import written_whole
 from mixlingual.prerequisites import check_files
 from mixlingual.records import MixlingualError
@@ -165,12 +165,20 @@ def _say(text: str) -> None:
 
 
 def record_grid(folder: Path, runs: Sequence[TrainConfig]) -> None:
-    """Adds runs to the folder's sweep.json, which lists every run that was ever planned there."""
+    """Adds runs to the folder's sweep.json, which lists every run that was ever planned there.
+
+    What the sweep declared as its analysis when it first started stays, so that no contrast is chosen after a look.
+    """
     path = folder / "sweep.json"
-    known = {}
+    known, analysis = {}, to_plain(runs[0].analysis)
     if path.exists():
         try:
-            known = {run["run_name"]: run for run in json.loads(path.read_text(encoding="utf-8"))["runs"]}
+            content = json.loads(path.read_text(encoding="utf-8"))
+            known = {run["run_name"]: run for run in content["runs"]}
+            declared = content.get("analysis", analysis)
+            if declared != analysis:
+                _say(f"the analysis stays as it was declared when {folder.name} first started: {declared}")
+            analysis = declared
         except (ValueError, KeyError, TypeError) as error:
             raise MixlingualError(f"{path} is damaged ({error!r}); delete it, and it is written anew") from error
     for run in runs:
@@ -181,7 +189,12 @@ def record_grid(folder: Path, runs: Sequence[TrainConfig]) -> None:
             "monolingual_ratio": run.batching.monolingual_ratio,
             "seed": run.seed,
         }
-    content = {"schema": SWEEP_SCHEMA, "sweep_name": runs[0].sweep_name, "runs": list(known.values())}
+    content = {
+        "schema": SWEEP_SCHEMA,
+        "sweep_name": runs[0].sweep_name,
+        "analysis": analysis,
+        "runs": list(known.values()),
+    }
     with written_whole(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 

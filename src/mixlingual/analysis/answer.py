@@ -1,7 +1,6 @@
-"""What a sweep says about its question, in a sentence for each benchmark.
+"""What a sweep seems to say about its question, read off means, where there are no statistics yet.
 
-The one place where statistics enter the report: a tested answer replaces the body of `answer`, and everything that
-shows answers follows.
+`reporting.findings.headline` is the tested answer, and the report shows it wherever the sweep allows one.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import dataclasses
 import json
 import shlex
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from mixlingual.analysis.points import ZERO_SHOT, GridPoint, grid_point, is_number, tell_apart
+from mixlingual.config import AnalysisConfig
 from mixlingual.records import RESULT_SCHEMA, MixlingualError, RunResult
 
 State = Literal["done", "started", "requeued", "missing", "failed", "unreadable"]
@@ -56,6 +57,8 @@ class Sweep:
     runs: tuple[Run, ...]
     command: str | None = None
     """The command that started it; None when its runs were started one by one."""
+    analysis: AnalysisConfig = field(default_factory=AnalysisConfig)
+    """What was declared when the sweep first started; the defaults where nothing was."""
     plan_problem: str | None = None
     """Why sweep.json cannot be read, so that runs that never started are unknown; None if it can."""
 
@@ -106,7 +109,14 @@ def read_sweep(folder: Path) -> Sweep:
     planned, problem = _read_plan(folder / "sweep.json")
     names = dict.fromkeys((*planned, *on_disk))
     runs = _told_apart([_read_run(folder / name, planned.get(name)) for name in names])
-    return Sweep(folder.resolve().name, folder, tuple(runs), _command(folder / "multirun.yaml"), problem)
+    return Sweep(
+        folder.resolve().name,
+        folder,
+        tuple(runs),
+        command=_command(folder / "multirun.yaml"),
+        analysis=_declared(folder / "sweep.json"),
+        plan_problem=problem,
+    )
 
 
 def _run_names(folder: Path) -> list[str]:
@@ -133,6 +143,14 @@ def _read_plan(path: Path) -> tuple[dict[str, GridPoint], str | None]:
         return {_folder_name(run["run_name"]): _planned_point(run) for run in runs}, None
     except (*_MALFORMED, KeyError, TypeError) as error:
         return {}, f"{type(error).__name__}: {error}"
+
+
+def _declared(path: Path) -> AnalysisConfig:
+    """The analysis in sweep.json; the defaults where it has none, or one of another version."""
+    try:
+        return AnalysisConfig(**_read_object(path)["analysis"])
+    except (*_MALFORMED, KeyError, TypeError):
+        return AnalysisConfig()
 
 
 def _folder_name(name: str) -> str:

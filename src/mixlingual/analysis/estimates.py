@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mixlingual.analysis.by_language import Pooled, covariates, partial_pooling
 from mixlingual.analysis.collect import Sweep
 from mixlingual.analysis.contrasts import Estimate, Gain, Interaction, Options, adjusted
-from mixlingual.analysis.measures import METRICS
+from mixlingual.analysis.measures import larger_is_better
 from mixlingual.analysis.mixed import MixedModel, fit_mixed
 from mixlingual.analysis.points import RATIO_SERIES
 from mixlingual.analysis.questions import QuestionScores, read_question_scores, utility
@@ -91,7 +91,7 @@ def analyse(sweep: Sweep, config: AnalysisConfig) -> Estimates:
 
     Args:
         sweep: as read from its folder.
-        config: what is contrasted, and how sure; see `config.AnalysisConfig`.
+        config: what is contrasted, and how sure: `Sweep.analysis`, unless another contrast is wanted.
     """
     grid = _grid(sweep)
     scores, left_out = read_question_scores(grid.files, ["map", "rank_distance"], config.cluster)
@@ -187,7 +187,7 @@ def _measured(
     trained: frozenset[str],
 ) -> Measured:
     draws = draw_cells(scores, cell_R, config.draws, config.seed)
-    better = METRICS[scores.measure].larger_is_better
+    better = larger_is_better(scores.measure)
     options = Options(config.level, config.permutations, config.seed)
     models = sorted({cell.model for cell in cell_R}, key=weights.__getitem__)
     curves = {
@@ -227,7 +227,7 @@ def _language_gains(
         return
     draws = [draw_cells(scores.only(places), cell_R, config.draws, config.seed) for places in members.values()]
     names, design_GX = covariates(list(members), trained)
-    better = METRICS[scores.measure].larger_is_better
+    better = larger_is_better(scores.measure)
     for model in models:
         gains = [
             Gain(model, config.ratio, better).estimate(own, Options(config.level, 1, config.seed)) for own in draws

@@ -240,3 +240,11 @@ def bias_numbers(section: dict[str, Any]) -> Iterator[tuple[str, float]]:
         for key, value in (figures if isinstance(figures, dict) else {}).items():
             if is_number(value):
                 yield f"{group}.{key}", float(value)
+
+
+def larger_is_better(metric: str) -> bool:
+    """Which way is better. Raises ValueError of a metric for which neither is."""
+    larger = METRICS[metric].larger_is_better
+    if larger is None:
+        raise ValueError(f"{metric} is neither better high nor low")
+    return larger

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from mixlingual.analysis.contrasts import Estimate, Interaction
 from mixlingual.analysis.estimates import Estimates, Measured
-from mixlingual.analysis.measures import METRICS
+from mixlingual.analysis.measures import METRICS, larger_is_better
 from mixlingual.analysis.power import Pilot
 from mixlingual.analysis.response import Curve, Interval
 from mixlingual.reporting.labels import SETTING_TITLES, short_number
@@ -15,16 +15,17 @@ HEADLINE = (("multi", "map"), ("cross", "map"), ("mono", "map"))
 """Settings by how well they stand for the question, best first."""
 
 
-def headline(answer: Estimates) -> str:
-    """The answer in a sentence, for the first benchmark by name and the setting that stands best for the question."""
-    by_name = {(part.setting, part.measure): part for part in sorted(answer.measured, key=lambda x: x.benchmark)[::-1]}
+def headline(answer: Estimates, benchmark: str) -> str | None:
+    """The answer on a benchmark, in the setting that stands best for the question; None where there is none yet."""
+    by_name = {(part.setting, part.measure): part for part in answer.measured if part.benchmark == benchmark}
     part = next((by_name[name] for name in HEADLINE if name in by_name and by_name[name].interaction), None)
-    if part is None:
-        return (
-            "There is no answer yet: it takes finished runs of two sizes at the ratios "
-            f"0, {answer.ratio:g} and 1 on one benchmark."
-        )
-    return interaction_sentence(answer, part)
+    return interaction_sentence(answer, part) if part else None
+
+
+TESTED = (
+    "Intervals and tests are over questions, each with all its languages, and over training runs; docs/statistics.md "
+    "says how. The contrast was declared before the runs, or is the default one."
+)
 
 
 def findings(answer: Estimates) -> list[str]:
@@ -34,8 +35,14 @@ def findings(answer: Estimates) -> list[str]:
         *(sentence for part in answer.measured for sentence in _best_ratios(answer, part)),
         *(sentence for part in answer.measured for sentence in _models(answer, part)),
         *(sentence for part in answer.measured for sentence in _scatter(part)),
-        *(f"{run} is not in the statistics: {reason}." for run, reason in answer.left_out.items()),
+        *_left_out(answer),
     ]
+
+
+def _left_out(answer: Estimates) -> Iterator[str]:
+    if answer.left_out:
+        run, reason = next(iter(answer.left_out.items()))
+        yield f"{len(answer.left_out)} runs are not in the statistics; {run}: {reason}."
 
 
 def interaction_sentence(answer: Estimates, part: Measured) -> str:
@@ -61,7 +68,7 @@ def _what_would_change_it(answer: Estimates, part: Measured) -> str:
     if not part.interaction.over_runs:
         return f"{detectable}, among these very runs: repeat seeds to say anything of others."
     assert answer.sizes is not None
-    contrast = Interaction(*answer.sizes, answer.ratio, METRICS[part.measure].larger_is_better)
+    contrast = Interaction(*answer.sizes, answer.ratio, larger_is_better(part.measure))
     pilot = Pilot.of(part.draws, contrast)
     seeds = pilot and part.interaction.value and pilot.seeds_for(part.interaction.value, answer.level)
     if _separable(part.interaction, answer.level):

@@ -49,12 +49,20 @@ class Section:
     """Names of the files beside the page with all its tables."""
 
 
-def render_page(sweep: Sweep, sections: Sequence[Section], batches: Table, payload: dict[str, Any], page: Path) -> str:
+def render_page(
+    sweep: Sweep,
+    sections: Sequence[Section],
+    findings: Sequence[str],
+    batches: Table,
+    payload: dict[str, Any],
+    page: Path,
+) -> str:
     """The page as HTML.
 
     Args:
         sweep: what it is about.
         sections: one per benchmark.
+        findings: what the statistics say, a paragraph each.
         batches: what the batches of each run held.
         payload: what the charts show, from `payload.payload`.
         page: where it will lie, for its links to the folders of the runs.
@@ -67,6 +75,7 @@ def render_page(sweep: Sweep, sections: Sequence[Section], batches: Table, paylo
         unfinished=unfinished(sweep),
         tracebacks=[run for run in sweep.in_state("failed") if run.traceback],
         sections=sections,
+        findings=findings,
         natures=dict.fromkeys(section.answer.nature for section in sections),
         batches=batches,
         launches=read_launches(sweep.folder),

@@ -13,8 +13,9 @@ from mixlingual.analysis.curves import thinned_curve
 from mixlingual.analysis.grid import SETTINGS, Axes, Point, benchmarks
 from mixlingual.analysis.measures import BIAS, METRICS, language_bias, setting_of_bias
 from mixlingual.analysis.points import RATIO_SERIES, is_number
+from mixlingual.analysis.scripts import script_of
 from mixlingual.reporting.labels import SETTING_TITLES, size_label
-from mixlingual.reporting.languages import in_script_order, script_of
+from mixlingual.reporting.languages import in_script_order
 
 CURVE_POINTS = 60
 """Points that are kept of each training curve."""

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from mixlingual.analysis.answer import answer
+from mixlingual.analysis.answer import Answer, answer
 from mixlingual.analysis.collect import read_sweep
+from mixlingual.analysis.estimates import Estimates, analyse
 from mixlingual.analysis.exposure import batches_table, exposure_table
-from mixlingual.analysis.grid import benchmarks, grid_axes, languages_table, results_table
+from mixlingual.analysis.grid import Axes, benchmarks, grid_axes, languages_table, results_table
 from mixlingual.files import written_whole
+from mixlingual.reporting.estimate_tables import estimate_tables
 from mixlingual.reporting.figures import pictures, write_picture
+from mixlingual.reporting.findings import TESTED, findings, headline
 from mixlingual.reporting.labels import file_name
 from mixlingual.reporting.latex import latex_tables
 from mixlingual.reporting.notes import benchmark_notes
@@ -52,12 +55,15 @@ def write_report(sweep_folder: Path, output: Path) -> ReportPaths:
     axes, results, languages = grid_axes(sweep), results_table(sweep), languages_table(sweep)
     batches = batches_table(sweep)
     names = benchmarks(results)
+    estimates = analyse(sweep, sweep.analysis)
+    found = findings(estimates)
     tables: dict[str, pd.DataFrame | str] = {
-        "summary.md": summary_markdown(sweep, results, axes),
+        "summary.md": summary_markdown(sweep, results, axes) + _listed(found),
         "results.csv": results,
         "languages.csv": languages,
         "batches.csv": batches,
         "exposure.csv": exposure_table(sweep),
+        **{f"statistics_{name}.csv": table for name, table in estimate_tables(estimates).items()},
     }
     for name in names:
         shown = all_tables(results, axes, name)
@@ -70,7 +76,7 @@ def write_report(sweep_folder: Path, output: Path) -> ReportPaths:
     sections = [
         Section(
             name,
-            answer(results, axes, name),
+            _answer(estimates, results, axes, name),
             benchmark_notes(sweep, name),
             headline_tables(results, axes, name),
             drawn[name],
@@ -83,5 +89,18 @@ def write_report(sweep_folder: Path, output: Path) -> ReportPaths:
     )
     numbers = payload(sweep, results, languages, axes)
     with written_whole(paths.page) as path:
-        path.write_text(render_page(sweep, sections, batches_display(batches), numbers, paths.page), encoding="utf-8")
+        path.write_text(
+            render_page(sweep, sections, found, batches_display(batches), numbers, paths.page), encoding="utf-8"
+        )
     return paths
+
+
+def _answer(estimates: Estimates, results: pd.DataFrame, axes: Axes, benchmark: str) -> Answer:
+    """The tested answer; what the means seem to say as long as there is none."""
+    sentence = headline(estimates, benchmark)
+    return Answer(sentence, TESTED) if sentence else answer(results, axes, benchmark)
+
+
+def _listed(found: list[str]) -> str:
+    """The findings as the last section of the summary; nothing where there are none."""
+    return "\n".join(["", "**Findings**", "", *(f"- {sentence}" for sentence in found), ""]) if found else ""

@@ -114,10 +114,16 @@ METRICS = {
         "Share of the question's language in the first ten results, over its share of the pool.",
         "1", _always(1),
     ),
+    "own_relevant_lift@10": Metric(
+        "own language of the right results", "ratio; 1 is in proportion", 3, _NEITHER,
+        "Share of the question's language among the relevant results of the first ten, over its share of all relevant "
+        "candidates: content has no part in it.",
+        "1", _always(1),
+    ),
     "exposure_divergence@10": Metric(
         "exposure divergence@10", f"0 to 1; {_LESS}", 4, _LOWER,
         "Jensen-Shannon divergence of the languages shown in the first ten from the languages that have an answer.",
-        "above 0: a list of ten cannot show many languages alike",
+        "the dashed line: its mean if languages were shown at random",
     ),
     "first_result.relevant_own": Metric(
         "first result: right, own language", "share", 4, _NEITHER,
@@ -143,6 +149,12 @@ METRICS = {
     "lift@10.diagonal_preference": Metric(
         "preference for the own language", f"log2; {_LESS}", 3, _LOWER,
         "Mean log2 lift of the question's own language in the top ten, minus that of the other languages.",
+        "0", _always(0),
+    ),
+    "relevant_lift@10.diagonal_preference": Metric(
+        "preference for the own language among the right", f"log2; {_LESS}", 3, _LOWER,
+        "Mean log2 lift of the question's own language among the relevant results of the first ten, minus that of the "
+        "other languages.",
         "0", _always(0),
     ),
     "consistency.rbo": Metric(

@@ -20,6 +20,9 @@ from mixlingual.reporting.languages import in_script_order
 CURVE_POINTS = 60
 """Points that are kept of each training curve."""
 
+_CHANCE = {"concordance.w": "concordance.chance", "exposure_divergence@10": "exposure_divergence@10.chance"}
+"""Measure -> the figure of each result that says what it would be without bias."""
+
 _ALL = "all"
 """The key of a benchmark's macro means, beside those of languages."""
 
@@ -111,8 +114,11 @@ def _scores(mine: pd.DataFrame, by_language: pd.DataFrame, runs: Sequence[str]) 
 def _references(mine: pd.DataFrame, languages: int) -> dict[str, float]:
     """Measure -> what it would be without bias on this benchmark."""
     found = {name: metric.reference(languages) for name, metric in METRICS.items() if metric.reference and languages}
-    chance = mine.loc[mine.metric == "concordance.chance", "value"]
-    return found | ({"concordance.w": float(chance.mean())} if len(chance) else {})
+    for name, chance in _CHANCE.items():
+        values = mine.loc[mine.metric == chance, "value"]
+        if len(values):
+            found[name] = float(values.mean())
+    return found
 
 
 def _matrices(

@@ -142,7 +142,7 @@ def test_figures_of_the_benchmark_equal_the_sorted_lists():
         share = due[m] / sum(due.values())
         lift = math.log2((seen[m] + share) / (due[m] + share))
         assert bias["relevant_lift@10"]["log2"]["de"][m] == pytest.approx(lift)
-    assert 0 < bias["exposure_divergence_chance@10"] < 1
+    assert 0 < bias["exposure_divergence@10"]["chance"] < 1
     row = {(q.id, q.language): r for q, r in zip(benchmark.queries, lists)}
     pairs = {}
     for left, right in combinations(LANGUAGES, 2):

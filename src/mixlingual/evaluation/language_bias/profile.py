@@ -77,7 +77,7 @@ class Profile:
             "first_result": self._first_result(),
             "lift@10": self._lift(exposure.log_lift(self._counts(), self.own_Q, self.share_M)),
             "relevant_lift@10": self._lift(exposure.relevant_log_lift(self.rankings.pooled_QM, self.own_Q, SHORT_LIST)),
-            "exposure_divergence_chance@10": self._macro(self._chance_divergence()),
+            "exposure_divergence@10": {"chance": self._macro(self._chance_divergence())},
             "consistency": self._consistency(),
             "concordance": self._concordance(),
             "peer@100": self._peer(),

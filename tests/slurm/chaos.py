@@ -22,7 +22,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.slurm.cluster import NODES, Cluster, install
+from tests.slurm.cluster import NODES, Cluster
+from tests.slurm.install import install
 from tests.slurm.sweeps import FULL_PATIENCE, GRID, RUNS, STEPS, Sweep, differences
 
 

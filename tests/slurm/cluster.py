@@ -17,82 +17,25 @@ import getpass
 import json
 import os
 import platform
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from tests.slurm.install import install
+from tests.slurm.processes import kill_all, ranks
 
 NODES = ("one", "two")
 GRACE = 5
 """Seconds that a preempted job of partition `low` has before it is killed."""
 PATIENCE = 300
 """Seconds after which a state that does not come is an error."""
-
-CONFIGURATION = """\
-ClusterName={name}
-SlurmctldHost={host}(127.0.0.1)
-SlurmctldPort={controller_port}
-SlurmUser={user}
-SlurmdUser={user}
-AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket,cred_expire=5
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
-MpiDefault=none
-ReturnToService=2
-StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool-%n
-SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd-%n.pid
-SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd-%n.log
-SlurmdParameters=config_overrides
-SchedulerType=sched/backfill
-SchedulerParameters=bf_interval=1,sched_min_interval=200000
-SelectType=select/cons_tres
-SelectTypeParameters=CR_CPU
-AccountingStorageType=accounting_storage/none
-JobAcctGatherType=jobacct_gather/none
-JobRequeue=1
-KillWait=5
-PreemptType=preempt/partition_prio
-PreemptMode=REQUEUE
-SlurmdTimeout=20
-{nodes}
-PartitionName=low Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=REQUEUE GraceTime={grace}
-PartitionName=low0 Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=REQUEUE GraceTime=0
-PartitionName=high Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF
-"""
-
-
-class NoSlurmError(Exception):
-    """Slurm is not there and cannot be installed; the message says why."""
-
-
-def install() -> None:
-    """Makes sure that Slurm and munge are there.
-
-    Raises:
-        NoSlurmError: they are not, and this user or system cannot install them.
-    """
-    if os.geteuid() != 0:
-        raise NoSlurmError("a Slurm of one's own is started as root here, and this user is not root")
-    if shutil.which("slurmctld") and shutil.which("slurmd") and shutil.which("munged"):
-        return
-    if not shutil.which("apt-get"):
-        raise NoSlurmError("slurmctld, slurmd and munged are not there, and there is no apt-get to install them with")
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}  # 1: start no service
-    for words in (["update"], ["install", "-y", "--no-install-recommends", "slurm-wlm", "munge"]):
-        done = subprocess.run(["apt-get", "-q", *words], env=environment, capture_output=True, text=True)
-        if done.returncode and words != ["update"]:
-            raise NoSlurmError(f"apt-get install slurm-wlm munge: {done.stderr.strip()[-300:]}")
 
 
 @dataclasses.dataclass
@@ -135,18 +78,13 @@ class Cluster:
             self.call("scancel", "--user", getpass.getuser(), timeout=10)
         for daemon in reversed(list(self.daemons)):
             self._end_daemon(daemon, signal.SIGTERM)
-        self._kill_leftovers()
+        kill_all(self.folder)
 
     def end_jobs(self) -> None:
         """Cancels all jobs, kills what they leave behind, and returns when Slurm has seen them end."""
         self.call("scancel", "--user", getpass.getuser())
-        self._kill_leftovers()
+        kill_all(self.folder)
         wait_until(lambda: not self.has_jobs(), "all jobs have ended")
-
-    def _kill_leftovers(self) -> None:
-        for process in self._leftovers():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
 
     def call(self, *command: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
         """Runs a command in the cluster's environment."""
@@ -197,48 +135,9 @@ class Cluster:
         """Whether a job is waiting or running."""
         return bool(self.call("squeue", "--noheader").stdout)
 
-    def processes_of(self, name: str) -> list[psutil.Process]:
-        """The processes of a job, also on a node that Slurm has given up."""
-        array, _, task = name.partition("_")
-        keys = {"SLURM_ARRAY_JOB_ID": array, "SLURM_ARRAY_TASK_ID": task} if task else {"SLURM_JOB_ID": array}
-        return [p for p, variables in self._job_processes() if keys.items() <= variables.items()]
-
     def ranks_of(self, name: str) -> dict[int, psutil.Process]:
-        """Number of a rank -> its Python process: the topmost that Slurm has started for the task."""
-        found = {}
-        for process, variables in self._job_processes(name):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                parent = process.parent()
-                if "SLURM_PROCID" in variables and parent and "slurmstepd" in parent.name():
-                    found[int(variables["SLURM_PROCID"])] = process
-        return found
-
-    def _job_processes(self, name: str | None = None) -> Iterator[tuple[psutil.Process, dict[str, str]]]:
-        """Processes of jobs of this cluster, or of one job, with their variables."""
-        wanted = {p.pid for p in self.processes_of(name)} if name else None
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied, OSError):
-                variables = process.environ()
-                ours = variables.get("SLURM_CONF", "").startswith(f"{self.folder}/")
-                if ours and "SLURM_JOB_ID" in variables and (wanted is None or process.pid in wanted):
-                    yield process, variables
-
-    def _leftovers(self) -> list[psutil.Process]:
-        """Processes of jobs, and the keepers of their steps, which hold files of the cluster open."""
-        found = [process for process, _ in self._job_processes()]
-        for process in psutil.process_iter(["name", "environ"]):
-            environment = process.info["environ"] or {}
-            if process.info["name"] == "slurmstepd" and self._is_ours(process, environment):
-                found.append(process)
-        return found
-
-    def _is_ours(self, process: psutil.Process, environment: dict[str, str]) -> bool:
-        with contextlib.suppress(psutil.Error, OSError):
-            files = [file.path for file in process.open_files()]
-            return environment.get("SLURM_CONF") == self.environment["SLURM_CONF"] or any(
-                path.startswith(f"{self.folder}/") for path in files
-            )
-        return False
+        """Number of a rank -> the Python process of a job's task, also on a node that Slurm has given up."""
+        return ranks(self.folder, name)
 
     def _write_configuration(self) -> None:
         for name in ("state", "bin", *(f"spool-{node}" for node in NODES)):
@@ -248,7 +147,8 @@ class Cluster:
         memory = psutil.virtual_memory().total // 2**20
         shared = f"NodeHostname={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory={memory} State=UNKNOWN"
         nodes = [f"NodeName={node} Port={port} {shared}" for node, port in zip(NODES, ports)]
-        filled = CONFIGURATION.format(
+        template = Path(__file__).with_name("slurm.conf").read_text()
+        filled = template.format(
             name=f"test{controller}",
             host=host,
             controller_port=controller,

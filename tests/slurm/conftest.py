@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.slurm.cluster import Cluster, NoSlurmError, install
+from tests.slurm.cluster import Cluster
+from tests.slurm.install import NoSlurmError, install
 from tests.slurm.sweeps import GRID, RUNS, Sweep
 
 

@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from mixlingual.sweep import _reason, over_runs, spelled_out
+from mixlingual.analysis.collect import read_sweep
+from mixlingual.config import AnalysisConfig, TrainConfig
+from mixlingual.sweep import _reason, over_runs, record_grid, spelled_out
 
 KILLED = ": killed, as where memory is short"
 JOB = {"job": "12_3", "launcher": "slurm", "log": "/logs/12_3_0_log.err"}
@@ -79,3 +81,22 @@ def test_a_sweep_stands_for_its_finished_runs(tmp_path, monkeypatch):
     assert over_runs(["model=labse"]) == ["model=labse"]
     with pytest.raises(SystemExit, match="multirun/other has no finished run with a model"):
         over_runs(["sweep_name=other"])
+
+
+def test_the_analysis_of_the_first_start_is_the_declared_one(tmp_path, capsys):
+    first = TrainConfig(run_name="a", analysis=AnalysisConfig(ratio=0.25, sizes=["small", "large"]))
+    record_grid(tmp_path, [first])
+    record_grid(tmp_path, [TrainConfig(run_name="b", analysis=AnalysisConfig(ratio=0.75))])
+    sweep = read_sweep(tmp_path)
+    assert sweep.analysis == first.analysis
+    assert [run.name for run in sweep.runs] == ["a", "b"]
+    assert "stays as it was declared" in capsys.readouterr().err
+
+
+def test_a_sweep_that_declared_nothing_has_the_default_analysis(tmp_path):
+    record_grid(tmp_path, [TrainConfig(run_name="a")])
+    path = tmp_path / "sweep.json"
+    content = json.loads(path.read_text())
+    for other in ({"ratio": "x", "new": 1}, None):
+        path.write_text(json.dumps(content | {"analysis": other}))
+        assert read_sweep(tmp_path).analysis == AnalysisConfig()

@@ -270,8 +270,10 @@ def divergence(what: str, step: int, item_ids: list[str], checkpoints: Path, fol
 
 
 def _quiet_lightning() -> None:
-    """Drops notices that do not apply here: batches come tokenised, and their number of workers is chosen."""
+    """Drops notices that do not apply here: batches come tokenised, workers are chosen, curves have a writer."""
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*Trying to infer the `batch_size`.*")
+    warnings.filterwarnings("ignore", message=".*The `srun` command is available on your system but is not used.*")
+    warnings.filterwarnings("ignore", message=".*log_every_n_steps.*")

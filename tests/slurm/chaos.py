@@ -30,7 +30,7 @@ from tests.slurm.sweeps import FULL_PATIENCE, GRID, RUNS, STEPS, Sweep, differen
 def preempt(sweep: Sweep, run: str) -> None:
     """Takes the run's node away for as long as it takes the run to leave."""
     with sweep.preempted(run):
-        sweep.wait_for_state(run, "PENDING", "COMPLETED")
+        sweep.wait_until_stopped(run)
 
 
 def lose_node(sweep: Sweep, run: str) -> None:

@@ -178,6 +178,11 @@ class Sweep:
         job = self.job(run)
         wait_until(lambda: self._cluster.job(job).get("JobState") in states, f"{job} is {' or '.join(states)}")
 
+    def wait_until_stopped(self, run: str) -> None:
+        """Returns when a run's job is no longer at work: waiting again, or over, whatever Slurm calls that."""
+        job = self.job(run)
+        wait_until(lambda: self._cluster.job(job).get("JobState") not in ("RUNNING", "COMPLETING"), f"{job} stops")
+
     @property
     def _cluster(self) -> Cluster:
         assert self.cluster, "a sweep without a cluster"

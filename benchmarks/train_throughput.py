@@ -46,6 +46,7 @@ from mixlingual.preflight import TRAIN_FLOPS
 from mixlingual.records import MixlingualError, ParallelCorpus, ParallelItem
 from mixlingual.training.fit import fit
 from mixlingual.training.module import RetrieverModule
+from mixlingual.training.preemption import Signals
 from mixlingual.training.schedule import make_scheduler
 
 PEER = "sentence_transformers"
@@ -143,6 +144,7 @@ class Ours:
                 data_fingerprint="",
                 folder=Path(folder),
                 logger=None,
+                signals=Signals(None),
             )
             curve = pd.read_csv(Path(folder, "curves.csv"))
         tokens = [len(self._batches[step]["token_ids"]) for step in range(work.steps)]
@@ -359,7 +361,14 @@ def loss_difference(work: Work) -> Row:
     data = HybridDataModule(batches, corpus, workers=0)
     with tempfile.TemporaryDirectory() as folder:
         ours = fit(
-            encoder, data, config, steps=work.steps, data_fingerprint="", folder=Path(folder), logger=None
+            encoder,
+            data,
+            config,
+            steps=work.steps,
+            data_fingerprint="",
+            folder=Path(folder),
+            logger=None,
+            signals=Signals(None),
         ).losses
     matrices = [weight for weight in plain.parameters() if weight.ndim > 1]
     others = [weight for weight in plain.parameters() if weight.ndim <= 1]

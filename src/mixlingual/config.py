@@ -774,9 +774,14 @@ def register() -> None:
         for path in _open_dicts(schema):
             OmegaConf.set_struct(OmegaConf.select(node, path), False)
         store.store(name=f"{name}_schema", node=node)
-    Plugins.instance()  # finds the plugins now, so that launchers of these names in another package do not replace ours
-    for name, launcher in (("submitit_slurm", "SlurmGridLauncher"), ("submitit_local", "LocalGridLauncher")):
-        store.store(group="hydra/launcher", name=name, node=_launcher(launcher))
+    from hydra_plugins.mixlingual_launcher.launcher import LocalGridLauncher, SlurmGridLauncher
+
+    plugins = (
+        Plugins.instance()
+    )  # finds the others now: launchers of these names in another package do not replace ours
+    for name, launcher in (("submitit_slurm", SlurmGridLauncher), ("submitit_local", LocalGridLauncher)):
+        plugins.register(launcher)  # Hydra's own search does not see what is installed for development
+        store.store(group="hydra/launcher", name=name, node=_launcher(launcher.__name__))
 
 
 def _launcher(name: str) -> DictConfig:

@@ -170,7 +170,7 @@ def test_the_run_is_recorded_as_failed(tmp_path, monkeypatch):
     break_loss(monkeypatch, math.nan)
     encoder, data, _, config = prepare(checkpoint_steps=3)
     monkeypatch.setattr(
-        mixlingual.train, "run", lambda config, folder, signals: (train(folder, encoder, data, config), None)
+        mixlingual.train, "run", lambda config, folder, signals, save: train(folder, encoder, data, config)
     )
     with pytest.raises(MixlingualError, match="the loss is not a finite number at step 9"):
         mixlingual.train.train(config, tmp_path)
@@ -203,7 +203,7 @@ DEALT = """
 
     step.ContrastiveStep.gradient = broken
     encoder, data, _, config = f.prepare(devices=2, checkpoint_steps=3)
-    mixlingual.train.run = lambda config, folder, signals: (f.train(folder, encoder, data, config), None)
+    mixlingual.train.run = lambda config, folder, signals, save: f.train(folder, encoder, data, config)
     try:
         mixlingual.train.train(config, Path({folder!r}))
     except mixlingual.train.MixlingualError as error:

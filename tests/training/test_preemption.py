@@ -81,7 +81,7 @@ def one_process(folder, events, world, options):
         befall(int(batch["step"]))
         return original(self, batch, device)
 
-    def run(config, folder, signals):
+    def run(config, folder, signals, save):
         encoder, data, _, _ = prepare(devices=world, **options)
         befall(-1)
         train(folder, encoder, data, config, signals)

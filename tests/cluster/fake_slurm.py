@@ -77,7 +77,8 @@ def squeue(slurm, *options):
 def scontrol(slurm, *words):
     *_, job = words
     if "requeue" not in words:
-        sys.stdout.write(f"JobId={job} JobState={slurm.jobs[job]['state']} Reason=None\n")
+        known = slurm.jobs[job]
+        sys.stdout.write(f"JobId={job} JobState={known['state']} Reason=None Restarts={known.get('restarts', 0)}\n")
 
 
 def scancel(slurm, *jobs):

@@ -97,6 +97,25 @@ def test_a_job_that_slurm_does_not_want_is_not(slurm, submission, state):
     assert requeued() == []
 
 
+def test_a_job_that_runs_elsewhere_by_now_is_left_alone(slurm, submission, monkeypatch):
+    slurm.write({"7_1": {"state": "RUNNING", "script": "x", "restarts": 2}})
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert not crash(submission)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "2")
+    assert crash(submission)
+
+
+@pytest.mark.parametrize(
+    ("job", "traceback", "again"),
+    [("7_1", "Traceback ...", False), ("7_1", None, True), ("6_1", "Traceback ...", True)],
+)
+def test_an_exception_of_one_process_is_no_crash_of_those_killed_for_it(slurm, submission, job, traceback, again):
+    run_folder = submission.parents[1] / "b"
+    run_folder.mkdir()
+    (run_folder / "status.json").write_text(json.dumps({"state": "failed", "job": job, "traceback": traceback}))
+    assert crash(submission) == again
+
+
 def test_a_run_that_stands_still_is_given_up(slurm, submission):
     assert [crash(submission) for _ in range(3)] == [True, True, False]
     assert note(submission) == {"job": "7_1", "status": 137, "step": 0, "crashes": 3, "requeued": False}

@@ -36,9 +36,11 @@ def main() -> None:
     """Exits with the status of srun, for Slurm to book."""
     folder, status = Path(sys.argv[1]), int(sys.argv[2])
     job = job_id()
-    if status not in EXPECTED and is_running(job) and note_crash(run_folder(folder, job), job, status):
-        subprocess.run(["scontrol", "requeue", job], check=True)
-        time.sleep(_REQUEUE_SECONDS)
+    if status not in EXPECTED and is_running(job):
+        run = run_folder(folder, job)
+        if not failed(run, job) and note_crash(run, job, status):
+            subprocess.run(["scontrol", "requeue", job], check=True)
+            time.sleep(_REQUEUE_SECONDS)
     sys.exit(status)
 
 
@@ -49,15 +51,26 @@ def job_id() -> str:
 
 
 def is_running(job: str) -> bool:
-    """Whether Slurm still wants the job: not where it is being cancelled, preempted or requeued."""
+    """Whether Slurm still wants this start of the job: not where it is being cancelled, preempted or requeued.
+
+    Nor where the job has started elsewhere meanwhile, because this node was given up for dead.
+    """
     shown = subprocess.run(["scontrol", "--oneliner", "show", "job", job], capture_output=True, text=True, check=False)
-    return re.search(r"\bJobState=RUNNING\b", shown.stdout) is not None
+    start = re.search(r"\bRestarts=(\d+)\b", shown.stdout)
+    own = os.environ.get("SLURM_RESTART_COUNT", "0")
+    return re.search(r"\bJobState=RUNNING\b", shown.stdout) is not None and (start is None or start[1] == own)
 
 
 def run_folder(folder: Path, job: str) -> Path:
     """Of the job's run, which lies beside the folder of submissions."""
     runs: list[str] = json.loads((folder / "runs.json").read_text(encoding="utf-8"))
     return folder.parents[1] / runs[int(job.partition("_")[2] or 0)]
+
+
+def failed(run: Path, job: str) -> bool:
+    """Whether an exception ended the run: srun reports the largest status, that of the processes killed for it."""
+    status = _read(run / "status.json")
+    return status.get("state") == "failed" and status.get("job") == job and bool(status.get("traceback"))
 
 
 def note_crash(run: Path, job: str, status: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -24,7 +25,7 @@ class LocalQueue:
 
     def room(self, options: ClusterConfig, queued: int) -> int:
         """As many as are to run at a time."""
-        return options.array_parallelism - queued
+        return max(0, options.array_parallelism - queued)
 
     def submit(self, cells: Sequence[Cell], folder: Path, call: Callable[..., object]) -> list[str]:
         """Starts a process for each cell."""
@@ -46,7 +47,8 @@ class LocalQueue:
 
     def cancel(self, job: str) -> None:
         """Terminates the process."""
-        psutil.Process(int(job)).terminate()
+        with suppress(psutil.NoSuchProcess):
+            psutil.Process(int(job)).terminate()
 
     def after_interrupt(self, jobs: Sequence[str]) -> str:
         """The keyboard's interrupt reaches them too."""

@@ -24,7 +24,7 @@ def processes() -> int:
 
 def lost_peer(error: BaseException) -> bool:
     """Whether the error says that another process of the run has ended, or cannot be reached."""
-    return isinstance(error, distributed.DistError) or "gloo" in str(error)
+    return isinstance(error, distributed.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
 
 
 def largest(number: int, device: torch.device) -> int:

@@ -1,5 +1,7 @@
 """The mixed model on experiments with a known interaction, or none."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import expit
@@ -56,3 +58,16 @@ def test_ranks_are_fitted_on_the_log_scale():
 def test_one_size_has_no_interaction():
     scores, cells = experiment(0)
     assert fit_mixed(scores, cells, dict.fromkeys(WEIGHTS, 10**7), 0.95) is None
+
+
+def test_sizes_that_share_too_few_ratios_have_no_model():
+    scores, cells = experiment(0)
+    for kept in ((0.0,), (0.0, 0.5)):
+        runs = [n for n, cell in enumerate(cells) if cell.model == "small" or cell.ratio in kept]
+        part = replace(scores, runs=tuple(scores.runs[n] for n in runs), sum_RCG=scores.sum_RCG[runs])
+        assert fit_mixed(part, [cells[n] for n in runs], WEIGHTS, 0.95) is None
+
+
+def test_scores_that_are_all_alike_have_no_model():
+    scores, cells = experiment(0)
+    assert fit_mixed(replace(scores, sum_RCG=np.zeros_like(scores.sum_RCG)), cells, WEIGHTS, 0.95) is None

@@ -64,6 +64,8 @@ def fit_mixed(
     table = _table(scores, cell_R, weights)
     if len(sizes) < 2 or len(ratios) < 3 or table["query"].nunique() < 2:
         return None
+    if table["y"].std() < 1e-12 or not _crossed(cell_R, weights):
+        return None
     powers = [f"I(ratio ** {n})" for n in range(1, min(DEGREE, len(ratios) - 1) + 1)]
     alone = f"y ~ size + {' + '.join(powers)}"
     full = _fit(f"{alone} + {' + '.join(f'size:{power}' for power in powers)}", table)
@@ -77,6 +79,15 @@ def fit_mixed(
         len(powers),
         float(stats.chi2.sf(max(0.0, ratio), len(powers))) if converged else float("nan"),
     )
+
+
+def _crossed(cell_R: Sequence[Cell], weights: Mapping[str, int]) -> bool:
+    """Whether two sizes have three ratios or more in common: what an interaction is seen in."""
+    ratios: dict[int, set[float]] = {}
+    for cell in cell_R:
+        ratios.setdefault(weights[cell.model], set()).add(cell.ratio)
+    common = set.intersection(*ratios.values())
+    return len(common) > min(DEGREE, len({cell.ratio for cell in cell_R}) - 1)
 
 
 def _table(scores: QuestionScores, cell_R: Sequence[Cell], weights: Mapping[str, int]) -> pd.DataFrame:

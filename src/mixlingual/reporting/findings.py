@@ -99,7 +99,7 @@ def _best_ratios(answer: Estimates, part: Measured) -> Iterator[str]:
 
 
 def _models(answer: Estimates, part: Measured) -> Iterator[str]:
-    if part.mixed:
+    if part.mixed and part.mixed.p == part.mixed.p:  # a fit that did not converge says nothing
         found = "differs" if part.mixed.p < 1 - answer.level else "does not separably differ"
         yield (
             f"{_name(part)}: in a mixed-effects model of all cells the response to the ratio {found} between sizes "

@@ -7,16 +7,14 @@ import sys
 import pytest
 from scored_sweep import write_scored_sweep
 
-from mixlingual.config import AnalysisConfig, PlanConfig
+from mixlingual.config import PlanConfig
 from mixlingual.plan import plan
 from mixlingual.records import MixlingualError
-
-QUICK = AnalysisConfig(draws=200, permutations=100)
 
 
 def test_smaller_effects_take_more_seeds_and_the_questions_set_the_limit(tmp_path):
     write_scored_sweep(tmp_path, seeds=3, ratios=(0.0, 0.5, 1.0))
-    text = plan(PlanConfig("scored", str(tmp_path), effects=[0.001, 0.02, 0.5], analysis=QUICK))
+    text = plan(PlanConfig("scored", str(tmp_path), effects=[0.001, 0.02, 0.5]))
     row = next(line for line in text.splitlines() if "multilingual" in line and "mAP:" in line)
     seeds = re.findall(r"mAP: (\d+|out of reach)", row)
     assert seeds[0] == "out of reach"
@@ -32,7 +30,7 @@ def test_a_sweep_that_is_no_pilot_is_refused(tmp_path, options):
     with pytest.raises(
         MixlingualError, match=r"is no pilot: it takes finished runs of two sizes at the ratios 0, 0\.5"
     ):
-        plan(PlanConfig("scored", str(tmp_path), analysis=QUICK))
+        plan(PlanConfig("scored", str(tmp_path)))
 
 
 def test_the_command_prints_the_plan_and_explains_itself(tmp_path):

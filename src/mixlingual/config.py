@@ -695,7 +695,7 @@ class DashboardConfig:
 
 @dataclass
 class PlanConfig:
-    """How many seeds a sweep needs, from the scatter in a pilot sweep."""
+    """How many seeds the declared contrast of a sweep needs, from the scatter in a pilot sweep."""
 
     sweep_name: str = option("adhoc", "Folder of the pilot under `root`: two seeds or more, ratios 0, mixed and 1.")
     root: str = option("multirun", "Folder of the sweeps.")
@@ -704,11 +704,10 @@ class PlanConfig:
     )
     seeds: list[int] = option([2, 3, 5, 10], "Numbers of seeds to say the detectable effect of.", low=2)
     power: float = option(0.8, "Chance of finding the effect.", low=0.5, high=0.999)
-    analysis: AnalysisConfig = field(default_factory=AnalysisConfig)
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """Mistakes that concern several options, as (dotted path, message)."""
-        yield from self.analysis.problems()
+        """Mistakes that concern several options: none here."""
+        return iter(())
 
 
 def _model_problems(model: ModelConfig) -> Iterator[tuple[str, str]]:

@@ -13,7 +13,8 @@ import hydra
 from omegaconf import DictConfig
 
 from mixlingual.analysis.collect import read_sweep
-from mixlingual.analysis.estimates import primary_draws
+from mixlingual.analysis.contrasts import corrected_level
+from mixlingual.analysis.estimates import PRIMARY, primary_draws
 from mixlingual.analysis.power import Pilot
 from mixlingual.config import CONF_DIR, PlanConfig, register, to_config
 from mixlingual.records import MixlingualError
@@ -40,18 +41,22 @@ def plan(config: PlanConfig) -> str:
     Raises:
         MixlingualError: there is no such sweep, or it says nothing of the contrast.
     """
+    sweep = read_sweep(Path(config.root) / config.sweep_name)
+    primary = primary_draws(sweep, sweep.analysis)
     pilots = {
-        f"{draws_of.benchmark}, {SETTING_TITLES[draws_of.setting]}": pilot
-        for draws_of in primary_draws(read_sweep(Path(config.root) / config.sweep_name), config.analysis)
-        if (pilot := Pilot.of(draws_of.draws, draws_of.contrast))
+        f"{part.benchmark}, {SETTING_TITLES[part.setting]}": pilot
+        for part in primary
+        if (pilot := Pilot.of(part.draws, part.contrast))
     }
     if not pilots:
         raise MixlingualError(
             f"{config.sweep_name} is no pilot: it takes finished runs of two sizes at the ratios 0, "
-            f"{config.analysis.ratio:g} and 1, with two seeds or more somewhere in each size"
+            f"{sweep.analysis.ratio:g} and 1, with two seeds or more somewhere in each size"
         )
-    level = config.analysis.level
-    lines = [f"Seeds in every cell that find a difference of gains with chance {config.power:g} at {100 * level:g} %:"]
+    tests = len(PRIMARY) * len({part.benchmark for part in primary})
+    level = corrected_level(sweep.analysis.level, tests)
+    sure = f"with chance {config.power:g}, at a level of {1 - sweep.analysis.level:.3g} over {tests} primary contrasts"
+    lines = [f"Seeds in every cell that find a difference of gains {sure}:"]
     for name, pilot in pilots.items():
         needed = [(effect, pilot.seeds_for(effect, level, config.power)) for effect in config.effects]
         shown = "   ".join(f"{effect:g} mAP: {seeds or 'out of reach'}" for effect, seeds in needed)

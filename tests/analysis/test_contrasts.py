@@ -1,5 +1,6 @@
 """Intervals and tests on experiments with a known truth, and against tests written out or taken from libraries."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -86,6 +87,9 @@ def test_holm_adjusts_over_all_contrasts():
     expected = [min(1.0, 3 * ordered[0].p), min(1.0, 2 * ordered[1].p), ordered[2].p]
     assert [x.p for x in adjusted(ordered)] == pytest.approx(list(np.maximum.accumulate(expected)))
     assert adjusted([]) == []
+    once = adjusted([replace(ordered[0], p_questions=0.03)] * 8)
+    assert once[0].p_questions == pytest.approx(0.24)
+    assert once[0].detectable > ordered[0].detectable
 
 
 def test_an_interaction_is_a_difference_of_gains_over_the_better_pure_ratio():

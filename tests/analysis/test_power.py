@@ -50,3 +50,9 @@ def test_the_power_of_no_effect_is_the_level():
 
 def test_a_pilot_of_one_seed_says_nothing():
     assert pilot(seeds=1) is None
+
+
+def test_a_huge_effect_is_certain_to_be_found():
+    found = pilot(between_runs=0.001, rest=0.001, question_and_cell=0.001)
+    error, _ = found.error(2)
+    assert [found.power(n * error, 2, 0.99) for n in (40, 60, 100)] == pytest.approx([1, 1, 1])

@@ -88,13 +88,13 @@ def test_paragraphs_gather_their_questions(tmp_path):
 
 
 def test_runs_with_other_questions_or_broken_files_are_named(tmp_path):
-    files = write(tmp_path, run=table(values(0)), fewer=table(values(1), skip="2"))
+    files = write(tmp_path, fewer=table(values(1), skip="2"), run=table(values(0)), more=table(values(2)))
     files["broken"] = tmp_path / "broken.parquet"
     files["broken"].write_bytes(b"PAR1")
     files["absent"] = tmp_path / "absent.parquet"
     scores, left_out = read_question_scores(files, ["map"])
-    assert {part.runs for part in scores} == {("run",)}
-    assert "not those of the other runs" in left_out["fewer"]
+    assert {part.runs for part in scores} == {("run", "more")}
+    assert "not those of most runs" in left_out["fewer"]
     assert "cannot be read" in left_out["broken"]
     assert "cannot be read" in left_out["absent"]
 
@@ -116,3 +116,10 @@ def test_draws_hold_as_many_clusters_as_there_are_and_repeat():
     assert (drawn.sum(axis=1) == 50).all()
     assert (drawn == draw_clusters(50, 20, seed=3)).all()
     assert (drawn != draw_clusters(50, 20, seed=4)).any()
+
+
+def test_files_of_other_measures_are_passed_over(tmp_path):
+    judged = table(values(0)).drop(columns=["ap", "rank_distance"]).assign(rr=0.5)
+    scores, left_out = read_question_scores(write(tmp_path, run=table(values(1)), judged=judged), ["map"])
+    assert {part.runs for part in scores} == {("run",)}
+    assert left_out == {}

@@ -50,11 +50,13 @@ class Estimate:
     p: float
     """Two-sided; that of Holm's procedure once `adjusted`."""
     p_questions: float
-    """Two-sided, of the sign-flip test: for new questions and these very runs."""
+    """Two-sided, of the sign-flip test: for new questions and these very runs; `adjusted` likewise."""
     detectable: float
     """The smallest true value that four of five such experiments would find."""
     over_runs: bool
     """Whether runs vary in it; False where no seed is repeated, and then it says nothing of other runs."""
+    level: float
+    """Of the interval."""
 
 
 @dataclass(frozen=True)
@@ -188,8 +190,9 @@ def estimated(
         freedom,
         float(2 * stats.t.sf(abs(value) / error, freedom)) if error else float(value == 0),
         sign_flip(weight_K @ draws.part_KC, options.permutations, options.seed),
-        half + float(stats.t.isf(1 - POWER, freedom)) * error,
+        smallest_detectable(error, freedom, options.level, POWER),
         over_runs,
+        options.level,
     )
 
 
@@ -236,8 +239,39 @@ def sign_flip(part_C: NDArray[np.float64], permutations: int, seed: int) -> floa
 
 
 def adjusted(estimates: Sequence[Estimate]) -> list[Estimate]:
-    """The estimates with p by Holm's procedure over all of them (Holm 1979)."""
+    """The estimates with either p by Holm's procedure over all of them (Holm 1979), and what that leaves detectable.
+
+    `detectable` is at the first step of the procedure, that of the smallest p: a level divided by their number.
+    """
     if not estimates:
         return []
-    corrected = multipletests([estimate.p for estimate in estimates], method="holm")[1]
-    return [replace(estimate, p=float(p)) for estimate, p in zip(estimates, corrected, strict=True)]
+    for_runs = multipletests([estimate.p for estimate in estimates], method="holm")[1]
+    for_questions = multipletests([estimate.p_questions for estimate in estimates], method="holm")[1]
+    return [
+        replace(
+            estimate,
+            p=float(p),
+            p_questions=float(p_questions),
+            detectable=smallest_detectable(
+                estimate.error, estimate.freedom, corrected_level(estimate.level, len(estimates)), POWER
+            ),
+        )
+        for estimate, p, p_questions in zip(estimates, for_runs, for_questions, strict=True)
+    ]
+
+
+def corrected_level(level: float, tests: int) -> float:
+    """The level at which the smallest p of several tests is tested, as 1 - .05 / 8."""
+    return 1 - (1 - level) / tests
+
+
+def smallest_detectable(error: float, freedom: float, level: float, power: float) -> float:
+    """The true value that a two-sided t test at 1 - `level` finds with chance `power`, nearly.
+
+    Args:
+        error: standard error of the estimate.
+        freedom: degrees of freedom behind it.
+        level: as .95.
+        power: as .8.
+    """
+    return float(stats.t.isf((1 - level) / 2, freedom) + stats.t.isf(1 - power, freedom)) * error

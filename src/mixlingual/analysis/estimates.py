@@ -95,7 +95,7 @@ def analyse(sweep: Sweep, config: AnalysisConfig) -> Estimates:
     """
     grid = _grid(sweep)
     scores, left_out = read_question_scores(grid.files, ["map", "rank_distance"], config.cluster)
-    sizes = _sizes(grid.weights, config)
+    sizes = _sizes(grid, config)
     wanted = [part for part in scores if (part.setting, part.measure) in PRIMARY]
     trained = _trained_languages(sweep)
     measured = _adjusted(
@@ -128,7 +128,7 @@ def primary_draws(sweep: Sweep, config: AnalysisConfig) -> list[PrimaryDraws]:
         config: what is contrasted.
     """
     grid = _grid(sweep)
-    sizes = _sizes(grid.weights, config)
+    sizes = _sizes(grid, config)
     if sizes is None:
         return []
     scores, _ = read_question_scores(grid.files, ["map"], config.cluster)
@@ -149,6 +149,8 @@ class _Grid:
     """Run -> where it lies."""
     weights: dict[str, int]
     files: dict[str, Path]
+    planned: frozenset[str]
+    """Sizes, also of runs that are not finished."""
 
     def cells_of(self, scores: QuestionScores) -> list[Cell]:
         """Where each run of `scores` lies."""
@@ -161,15 +163,21 @@ def _grid(sweep: Sweep) -> _Grid:
         if run.point and run.result and run.point.series == RATIO_SERIES:
             cells[run.name] = Cell(run.point.model, run.point.ratio)
             weights[run.point.model] = int(run.result.parameters["non_embedding"])
-    return _Grid(cells, weights, {name: sweep.folder / name / "queries.parquet" for name in cells})
+    planned = frozenset(run.point.model for run in sweep.runs if run.point and run.point.series == RATIO_SERIES)
+    return _Grid(cells, weights, {name: sweep.folder / name / "queries.parquet" for name in cells}, planned)
 
 
-def _sizes(weights: Mapping[str, int], config: AnalysisConfig) -> tuple[str, str] | None:
-    """The sizes of the primary contrast: as declared, else the extremes; None if there are not two."""
+def _sizes(grid: _Grid, config: AnalysisConfig) -> tuple[str, str] | None:
+    """The sizes of the primary contrast: as declared, else the extremes of those planned.
+
+    None if there are not two, or as long as one has no finished run that tells how large it is.
+    """
     if config.sizes is not None:
         return config.sizes[0], config.sizes[1]
-    ordered = sorted(weights, key=weights.__getitem__)
-    return (ordered[0], ordered[-1]) if len(ordered) > 1 else None
+    if len(grid.planned) < 2 or grid.planned - grid.weights.keys():
+        return None
+    ordered = sorted(grid.weights, key=grid.weights.__getitem__)
+    return ordered[0], ordered[-1]
 
 
 def _trained_languages(sweep: Sweep) -> frozenset[str]:

@@ -1,15 +1,16 @@
 """A mixed-effects model of all cells of a measure at once: does the response to the ratio change with size?
 
-On the logit scale for scores from 0 to 1, on the log scale for ranks, the mean of run r in language (pair) g is
+On the logit scale for scores from 0 to 1, on the log scale for ranks, the mean of run r in query language g, over the
+candidate languages in the cross-lingual setting, is
 
     y_rg = polynomial(ratio) + log10 N + log10 N * polynomial(ratio)        fixed
-           + query language + its slope on the ratio [+ candidate language] random, shared by all runs
+           + query language + its slope on the ratio        random, shared by all runs
            + run + rest                                                     random
 
-(science of mixed models: Bates et al. 2015, doi 10.18637/jss.v067.i01). The interaction is tested by the likelihood
+(Bates et al. 2015, doi 10.18637/jss.v067.i01). The interaction is tested by the likelihood
 ratio of the maximum-likelihood fits with and without the terms in which size and ratio meet.
 
-Shape suffixes: R runs, G groups (languages or ordered pairs).
+Shape suffixes: R runs, G query languages.
 """
 
 from __future__ import annotations
@@ -91,20 +92,21 @@ def _crossed(cell_R: Sequence[Cell], weights: Mapping[str, int]) -> bool:
 
 
 def _table(scores: QuestionScores, cell_R: Sequence[Cell], weights: Mapping[str, int]) -> pd.DataFrame:
-    """One row for each run and group: y, run, size (log10, centred), ratio (centred), query and candidate language."""
-    rows_G = scores.count_CG.sum(axis=0)
-    mean_RG = scores.sum_RCG.sum(axis=1) / rows_G
-    pairs = [group.partition("-")[::2] if scores.setting == "cross" else (group, group) for group in scores.groups]
+    """One row for each run and query language: y, run, size (log10, centred), ratio (centred), query."""
+    queries = [group.partition("-")[0] if scores.setting == "cross" else group for group in scores.groups]
+    by_pair = pd.DataFrame(scores.sum_RCG.sum(axis=1) / scores.count_CG.sum(axis=0), columns=queries)
+    mean_RG = by_pair.T.groupby(level=0, sort=False).mean().T
+    rows_G = pd.Series(scores.count_CG.sum(axis=0), index=queries).groupby(level=0, sort=False).sum()
     table = pd.DataFrame(
         [
-            (run, np.log10(weights[cell.model]), cell.ratio - 0.5, query, candidate)
+            (run, np.log10(weights[cell.model]), cell.ratio - 0.5, query)
             for run, cell in enumerate(cell_R)
-            for query, candidate in pairs
+            for query in mean_RG.columns
         ],
-        columns=["run", "size", "ratio", "query", "candidate"],
+        columns=["run", "size", "ratio", "query"],
     )
     table["size"] -= table["size"].mean()
-    table["y"] = _transformed(mean_RG, rows_G).ravel()
+    table["y"] = _transformed(mean_RG.to_numpy(), rows_G.to_numpy()).ravel()
     return table.assign(one=1)
 
 
@@ -117,15 +119,12 @@ def _transformed(mean_RG: Any, rows_G: Any) -> Any:
 
 def _fit(formula: str, table: pd.DataFrame) -> Any:
     components = {"query": "0 + C(query)", "query x ratio": "0 + C(query):ratio", "run": "0 + C(run)"}
-    if not table["query"].equals(table["candidate"]):
-        components["candidate"] = "0 + C(candidate)"
     with warnings.catch_warnings():
         for category in (ConvergenceWarning, SingularMatrixWarning, RuntimeWarning):  # variances of 0 are results
             warnings.simplefilter("ignore", category)
         model = MixedLM.from_formula(formula, table, groups="one", vc_formula=components)
-        return model.fit(
-            reml=False, method=["nm", "powell"]
-        )  # without derivatives, which mislead where a variance is 0
+        methods = ["nm", "powell"]  # without derivatives, which mislead where a variance is 0
+        return model.fit(reml=False, method=methods)
 
 
 def _coefficients(fit: Any, level: float) -> pd.DataFrame:

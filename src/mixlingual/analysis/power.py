@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from mixlingual.analysis.contrasts import POWER, Interaction, satterthwaite
+from mixlingual.analysis.contrasts import POWER, Interaction, satterthwaite, smallest_detectable
 from mixlingual.analysis.resample import CellDraws
 
 MOST_SEEDS = 1000
@@ -56,7 +56,8 @@ class Pilot:
         error, freedom = self.error(seeds)
         critical = stats.t.isf((1 - level) / 2, freedom)
         shift = abs(effect) / error
-        return float(stats.nct.sf(critical, freedom, shift) + stats.nct.cdf(-critical, freedom, shift))
+        wrong_side = np.nan_to_num(stats.nct.cdf(-critical, freedom, shift))  # SciPy gives NaN for some that are near 0
+        return float(stats.nct.sf(critical, freedom, shift) + wrong_side)
 
     def seeds_for(self, effect: float, level: float, power: float = POWER) -> int | None:
         """The fewest seeds a cell, at least two, that find `effect` with chance `power`; None if no number does."""
@@ -65,12 +66,8 @@ class Pilot:
 
     def detectable(self, seeds: int, level: float, power: float = POWER) -> float:
         """The smallest contrast that so many seeds find with chance `power`, nearly."""
-        return _detectable(*self.error(seeds), level, power)
+        return smallest_detectable(*self.error(seeds), level, power)
 
     def limit(self, level: float, power: float = POWER) -> float:
         """What any number of seeds cannot get below: the questions vary too."""
-        return _detectable(self.question_variance**0.5, self.questions - 1.0, level, power)
-
-
-def _detectable(error: float, freedom: float, level: float, power: float) -> float:
-    return float(stats.t.isf((1 - level) / 2, freedom) + stats.t.isf(1 - power, freedom)) * error
+        return smallest_detectable(self.question_variance**0.5, self.questions - 1.0, level, power)

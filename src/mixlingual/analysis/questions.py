@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 COLUMNS = {"map": "ap", "mrr": "rr", "ndcg@10": "ndcg@10", "r@1": "r@1", "r@10": "r@10"} | {
@@ -121,29 +122,42 @@ def read_question_scores(
 
     Args:
         files: name of a run -> its queries.parquet.
-        measures: keys of `COLUMNS`; a setting without one, as `mono` without the rank distance, is left out of it.
+        measures: keys of `COLUMNS`; files and settings without one, as `mono` without the rank distance, are passed
+            over.
         cluster: one of `CLUSTERS`.
 
     Returns:
-        Scores of the runs that have the questions of the first one that has any; name of another run -> reason.
+        Scores of the runs that have the questions that most have; name of another run -> reason.
     """
-    parts: dict[tuple[str, str, str], _Gathered] = {}
+    parts: dict[tuple[str, str, str], list[_Gathered]] = {}
     left_out = {}
     for run, path in files.items():
         try:
-            table = pd.read_parquet(path, columns=["benchmark", "setting", *_KEYS, *(COLUMNS[x] for x in measures)])
+            held = set(pq.read_schema(path).names)
+            wanted = [measure for measure in measures if COLUMNS[measure] in held]
+            table = pd.read_parquet(path, columns=["benchmark", "setting", *_KEYS, *(COLUMNS[x] for x in wanted)])
         except (OSError, ValueError, KeyError) as error:
-            left_out[run] = f"{path.name} cannot be read: {error}"
+            left_out[run] = f"{path.name} cannot be read: {str(error).splitlines()[0]}"
             continue
         for (benchmark, setting), rows in table.groupby(["benchmark", "setting"], sort=False):
-            for measure in measures:
+            for measure in wanted:
                 defined = rows[rows[COLUMNS[measure]].notna()]
-                if defined.empty:
-                    continue
-                part = parts.setdefault((str(benchmark), str(setting), measure), _Gathered(defined, cluster))
-                if not part.add(run, defined, COLUMNS[measure]):
-                    left_out[run] = f"its questions of {benchmark} ({setting}) are not those of the other runs"
-    return [part.scores(*name) for name, part in parts.items()], left_out
+                if len(defined):
+                    _add(parts.setdefault((str(benchmark), str(setting), measure), []), run, defined, measure, cluster)
+    scores = []
+    for name, variants in parts.items():
+        largest = max(variants, key=len)
+        scores.append(largest.scores(*name))
+        for run in (run for variant in variants if variant is not largest for run in variant.runs):
+            left_out[run] = f"its questions of {name[0]} ({name[1]}) are not those of most runs"
+    return scores, left_out
+
+
+def _add(variants: list[_Gathered], run: str, rows: pd.DataFrame, measure: str, cluster: str) -> None:
+    """Puts a run's rows with those of the runs that have the same; alone where none has."""
+    if not any(variant.add(run, rows, COLUMNS[measure]) for variant in variants):
+        variants.append(_Gathered(rows, cluster))
+        variants[-1].add(run, rows, COLUMNS[measure])
 
 
 class _Gathered:
@@ -155,6 +169,14 @@ class _Gathered:
         self._groups = pd.Index(_group(first).unique())
         self._count_CG = self._summed(first, np.ones(len(first)))
         self._sums: dict[str, NDArray[np.float32]] = {}
+
+    def __len__(self) -> int:
+        return len(self._sums)
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """Names of the runs collected."""
+        return tuple(self._sums)
 
     def add(self, run: str, rows: pd.DataFrame, column: str) -> bool:
         """Takes a run's rows; False if they are not those of the first."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mixlingual.analysis.contrasts import Estimate, Interaction
+from mixlingual.analysis.contrasts import Estimate, Interaction, corrected_level
 from mixlingual.analysis.estimates import Estimates, Measured
 from mixlingual.analysis.measures import METRICS, larger_is_better
 from mixlingual.analysis.power import Pilot
@@ -22,15 +22,27 @@ def headline(answer: Estimates, benchmark: str) -> str | None:
     return interaction_sentence(answer, part) if part else None
 
 
-TESTED = (
-    "Intervals and tests are over questions, each with all its languages, and over training runs; docs/statistics.md "
-    "says how. The contrast was declared before the runs, or is the default one."
-)
+def nature(answer: Estimates) -> str:
+    """What intervals and tests are over, in a sentence or two."""
+    over = "over questions, each with all its languages, and over training runs" if _over_runs(answer) else THESE_RUNS
+    return (
+        f"Intervals and tests are {over}; docs/statistics.md says how. The contrast was declared when the sweep first "
+        "started."
+    )
+
+
+THESE_RUNS = "over questions alone, about these very runs: no seed is repeated"
+
+
+def _over_runs(answer: Estimates) -> bool:
+    return any(part.draws.freedom_K.any() for part in answer.measured)
 
 
 def findings(answer: Estimates) -> list[str]:
     """Every finding as a sentence or two: primary contrasts first, then curves, models and limits."""
+    warning = [] if _over_runs(answer) or not answer.measured else [f"All intervals and tests are {THESE_RUNS}."]
     return [
+        *warning,
         *(interaction_sentence(answer, part) for part in answer.measured if part.interaction),
         *(sentence for part in answer.measured for sentence in _best_ratios(answer, part)),
         *(sentence for part in answer.measured for sentence in _models(answer, part)),
@@ -42,7 +54,7 @@ def findings(answer: Estimates) -> list[str]:
 def _left_out(answer: Estimates) -> Iterator[str]:
     if answer.left_out:
         run, reason = next(iter(answer.left_out.items()))
-        yield f"{len(answer.left_out)} runs are not in the statistics; {run}: {reason}."
+        yield f"Runs that are not, or not all, in the statistics: {len(answer.left_out)}. {run}: {reason}."
 
 
 def interaction_sentence(answer: Estimates, part: Measured) -> str:
@@ -70,7 +82,8 @@ def _what_would_change_it(answer: Estimates, part: Measured) -> str:
     assert answer.sizes is not None
     contrast = Interaction(*answer.sizes, answer.ratio, larger_is_better(part.measure))
     pilot = Pilot.of(part.draws, contrast)
-    seeds = pilot and part.interaction.value and pilot.seeds_for(part.interaction.value, answer.level)
+    level = corrected_level(answer.level, sum(other.interaction is not None for other in answer.measured))
+    seeds = pilot and part.interaction.value and pilot.seeds_for(part.interaction.value, level)
     if _separable(part.interaction, answer.level):
         return f"{detectable}."
     if not seeds:

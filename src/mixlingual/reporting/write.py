@@ -15,7 +15,7 @@ from mixlingual.analysis.grid import Axes, benchmarks, grid_axes, languages_tabl
 from mixlingual.files import written_whole
 from mixlingual.reporting.estimate_tables import estimate_tables
 from mixlingual.reporting.figures import pictures, write_picture
-from mixlingual.reporting.findings import TESTED, findings, headline
+from mixlingual.reporting.findings import findings, headline, nature
 from mixlingual.reporting.labels import file_name
 from mixlingual.reporting.latex import latex_tables
 from mixlingual.reporting.notes import benchmark_notes
@@ -98,7 +98,7 @@ def write_report(sweep_folder: Path, output: Path) -> ReportPaths:
 def _answer(estimates: Estimates, results: pd.DataFrame, axes: Axes, benchmark: str) -> Answer:
     """The tested answer; what the means seem to say as long as there is none."""
     sentence = headline(estimates, benchmark)
-    return Answer(sentence, TESTED) if sentence else answer(results, axes, benchmark)
+    return Answer(sentence, nature(estimates)) if sentence else answer(results, axes, benchmark)
 
 
 def _listed(found: list[str]) -> str:

@@ -152,3 +152,37 @@ def test_torn_and_foreign_files_hide_no_run(sweep):
 def test_a_folder_without_runs_names_the_sweeps_beside_it(sweep):
     with pytest.raises(MixlingualError, match=r"nothing holds no runs; sweeps beside it: demo\."):
         read_states(sweep.parent / "nothing", Moment(NOW, 600))
+
+
+QUEUED = {"job": "12_1", "launcher": "slurm", "submitted": at(30)}
+
+
+@pytest.mark.parametrize(
+    ("job", "status", "slurm", "state", "reason"),
+    [
+        ({"ended": "CANCELLED"}, None, None, "killed", "job 12_1 ended CANCELLED"),
+        ({"ended": "CANCELLED"}, {"state": "requeued", "job": "12_1"}, {}, "killed", "job 12_1 ended CANCELLED"),
+        ({"ended": "OUT_OF_MEMORY"}, {"job": "12_1"}, None, "killed", "job 12_1 ended OUT_OF_MEMORY"),
+        ({"ended": "FAILED"}, {"state": "failed", "job": "12_1"}, {}, "failed", ""),
+        ({}, None, {"12_1": "PENDING"}, "queued", ""),
+        ({}, None, {}, "killed", "job 12_1 is not in the queue any more"),
+        ({}, None, None, "queued", ""),
+        ({}, {"state": "failed", "job": "10_1", "minutes": 60}, {"12_1": "PENDING"}, "queued", ""),
+        ({"ended": "CANCELLED"}, {"job": None, "minutes": 5} | HERE, {}, "running", ""),
+    ],
+)
+def test_what_the_driver_noted_counts(sweep, job, status, slurm, state, reason):
+    write(sweep / "jobs.json", {"small_r0": QUEUED | job})
+    if status is not None:
+        start(sweep / "small_r0", **({"minutes": 20} | ELSEWHERE | status))
+    found = states(sweep, slurm)["small_r0"]
+    assert found.state == state
+    assert found.reason.startswith(reason)
+
+
+def test_values_that_are_null_count_as_absent(sweep):
+    write(sweep / "sweep.json", {"runs": [{"model": "small"}, 3, {"run_name": "small_r0"}]})
+    write(sweep / "jobs.json", {"small_r0": 7})
+    write(sweep / "small_r0" / "status.json", {"state": "started", "started": None, "updated": None, **ELSEWHERE})
+    write(sweep / "small_r0" / "progress.json", {"time": None})
+    assert states(sweep)["small_r0"].state == "silent"

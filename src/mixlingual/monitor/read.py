@@ -67,8 +67,9 @@ def read_states(folder: Path, moment: Moment) -> list[RunState]:
     Raises:
         MixlingualError: the folder holds no runs.
     """
-    planned = {run["run_name"]: run for run in _object(folder / "sweep.json").get("runs", [])}
-    jobs = _object(folder / "jobs.json")
+    listed = _object(folder / "sweep.json").get("runs")
+    planned = {str(run.get("run_name")): run for run in listed or [] if isinstance(run, dict)}
+    jobs = {name: job for name, job in _object(folder / "jobs.json").items() if isinstance(job, dict)}
     begun = sorted(path.parent.name for path in folder.glob("*/status.json"))
     names = dict.fromkeys([*planned, *jobs, *begun])
     if not names:
@@ -83,7 +84,11 @@ def read_states(folder: Path, moment: Moment) -> list[RunState]:
 def _read_state(folder: Path, planned: dict[str, Any], submitted: dict[str, Any], moment: Moment) -> RunState:
     status, progress = _object(folder / "status.json"), _object(folder / "progress.json")
     attempts = _events(folder / "attempts.jsonl")
-    job = status.get("job") or submitted.get("job")
+    other = bool(status) and status.get("job") != submitted.get("job")
+    if other and str(status.get("started") or "") >= str(submitted.get("submitted") or ""):
+        submitted = {}  # the run was started by other means since
+    waits_anew = other and submitted.get("launcher") == "slurm"
+    job = submitted.get("job") if waits_anew else status.get("job") or submitted.get("job")
     slurm = (moment.slurm or {}).get(job or "")
     facts: dict[str, Any] = {
         "name": folder.name,
@@ -97,18 +102,33 @@ def _read_state(folder: Path, planned: dict[str, Any], submitted: dict[str, Any]
     }
     if (folder / "result.json").exists():
         return RunState(**facts, state="done")
-    if not status:
-        return RunState(**facts, state="queued" if submitted else "planned")
-    if progress.get("time", "") < status.get("started", ""):
+    if not submitted and not status:
+        return RunState(**facts, state="planned")
+    if lost := _lost(job, submitted, status, moment):
+        return RunState(**facts, state="killed", reason=lost)
+    if waits_anew or not status:
+        return RunState(**facts, state="queued")
+    if str(progress.get("time") or "") < str(status.get("started") or ""):
         progress = {"step": progress.get("step"), "steps": progress.get("steps")}  # an earlier attempt's
     facts |= {name: progress.get(name) for name in ("step", "steps")}
-    facts["age"] = _age(max(str(status.get("updated", "")), str(progress.get("time", ""))), moment.now)
+    facts["age"] = _age(max(str(status.get("updated") or ""), str(progress.get("time") or "")), moment.now)
     state = _state(status, progress, attempts, facts["age"], slurm, moment)
     if state in ("running", "silent"):
         facts["pairs_per_second"] = progress.get("pairs_per_second")
         facts["seconds_left"] = progress.get("seconds_left")
     reason = str(status.get("reason") or "").strip()
     return RunState(**facts, state=state, reason=reason.splitlines()[0] if reason else "")
+
+
+def _lost(job: str | None, submitted: dict[str, Any], status: dict[str, Any], moment: Moment) -> str:
+    """Why nothing more comes of a run that has no result, as its driver or Slurm knows; empty if they do not."""
+    if submitted.get("launcher") != "slurm" or (status.get("state") == "failed" and status.get("job") == job):
+        return ""
+    if ended := submitted.get("ended"):
+        return f"job {job} ended {ended}; the same command starts the run again"
+    if moment.slurm is not None and job not in moment.slurm:
+        return f"job {job} is not in the queue any more; the same command starts the run again"
+    return ""
 
 
 def _state(

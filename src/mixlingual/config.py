@@ -832,8 +832,24 @@ def config_hash(config: TrainConfig) -> str:
 
     Independent of the order of keys and of the options `NOT_COMPUTED`.
     """
+    return _hash_without(to_plain(config), NOT_COMPUTED)
+
+
+def evaluation_hash(config: EvaluateConfig) -> str:
+    """As `config_hash`, of what an evaluation computes.
+
+    Where the encoder lies in a run's folder, that run's result tells it from one that was trained again since.
+    """
+    shown = [path for path in NOT_COMPUTED if path.startswith("evaluation.")]
     plain = to_plain(config)
-    for path in NOT_COMPUTED:
+    result = Path(config.model.checkpoint or "").parent / "result.json"
+    if config.model.checkpoint and result.is_file():
+        plain["trained"] = hashlib.sha256(result.read_bytes()).hexdigest()
+    return _hash_without(plain, (*shown, "accelerator", "threads", "output", "sweep_name", "run_name"))
+
+
+def _hash_without(plain: dict[str, Any], paths: Sequence[str]) -> str:
+    for path in paths:
         *sections, name = path.split(".")
         del functools.reduce(dict.__getitem__, sections, plain)[name]
     text = json.dumps(plain, sort_keys=True, ensure_ascii=False)

@@ -21,7 +21,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from mixlingual.attempt import EXIT_FAILED, leave
-from mixlingual.config import CONF_DIR, EvaluateConfig, register, to_config, to_plain
+from mixlingual.config import CONF_DIR, EvaluateConfig, evaluation_hash, register, to_config, to_plain
 from mixlingual.evaluation.judged import Share
 from mixlingual.evaluation.sentence_transformer import as_published
 from mixlingual.evaluation.suite import SuiteScores, evaluate_encoder, load_benchmarks, score_foreign
@@ -60,7 +60,8 @@ def world_size() -> int:
 def evaluate(config: EvaluateConfig) -> None:
     """Writes the metrics of the encoder to `config.output`, and each query's scores beside it.
 
-    The file holds `model` (the options used) and `parameters`, or the `source` of embeddings or runs; `benchmarks`
+    The file holds `model` (the options used) and `parameters`, or the `source` of embeddings or runs; `evaluation` and
+    `evaluation_hash` (its options, and what tells it from other evaluations); `benchmarks`
     (benchmark -> setting -> metrics), `post_hoc` (correction -> benchmark -> setting -> metrics) and `timings` in
     seconds. The scores of each query are in a Parquet file of the same name.
 
@@ -80,7 +81,14 @@ def evaluate(config: EvaluateConfig) -> None:
         if encoded is None:
             return
         scores, about = encoded
-    content = {**about, "benchmarks": scores.benchmarks, "post_hoc": scores.corrected, "timings": scores.timings}
+    content = {
+        **about,
+        "evaluation": to_plain(config.evaluation),
+        "evaluation_hash": evaluation_hash(config),
+        "benchmarks": scores.benchmarks,
+        "post_hoc": scores.corrected,
+        "timings": scores.timings,
+    }
     with written_whole(output.with_suffix(".parquet")) as path:
         scores.per_query.to_parquet(path, index=False, compression="zstd")
     with written_whole(output) as path:

@@ -19,7 +19,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from mixlingual.cluster.ledger import read_jobs
-from mixlingual.config import ConfigError, EvaluateConfig, Schema, TrainConfig, to_config, to_plain
+from mixlingual.config import ConfigError, EvaluateConfig, Schema, TrainConfig, evaluation_hash, to_config, to_plain
 from mixlingual.files import written_whole
 from mixlingual.prerequisites import check_files
 from mixlingual.records import MixlingualError
@@ -129,6 +129,8 @@ class EvaluationGuard(Callback):
                 raise ConfigError(
                     f"evaluations would share the file {', '.join(shared)}; set output='${{run_name}}.json'"
                 )
+            for each in self._evaluations:
+                _check_same_evaluation(each)
             _say(f"{len(self._evaluations)} evaluations, to {self._evaluations[0].output} and so on")
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
@@ -140,6 +142,16 @@ class EvaluationGuard(Callback):
             _say(f"{each.output} was not written" + (f": {_end_of_job(job, {})}; log: {job['log']}" if job else ""))
         if missing:
             sys.exit(1)
+
+
+def _check_same_evaluation(config: EvaluateConfig) -> None:
+    """Raises MixlingualError where the file to write holds another evaluation, which would be taken for this one."""
+    output = Path(config.output)
+    if output.exists() and _read(output).get("evaluation_hash") != evaluation_hash(config):
+        raise MixlingualError(
+            f"{output} holds an evaluation with other options, or of an encoder that was trained again since; set "
+            "output='multirun/${sweep_name}/${run_name}/OTHER_NAME.json', or delete it"
+        )
 
 
 def _words(config: DictConfig) -> list[str]:

@@ -81,6 +81,10 @@ def test_the_finished_runs_of_a_sweep_are_evaluated(tmp_path):
     assert scores["model"]["name"] == "one"
     assert scores["benchmarks"]["atlas"]["languages"] == ["de", "en"]
     assert not (tmp_path / "multirun/grid/jobs.json").exists(), "jobs of evaluations are not those of runs"
+    other = call(tmp_path, "evaluate", *words, "evaluation.languages=[de,es]")
+    assert other.returncode == 1
+    assert "one/evaluation_atlas.json holds an evaluation with other options" in other.stderr
+    assert call(tmp_path, "evaluate", *words, "threads=2").returncode == 0, "what changes no number is no other option"
     failed = call(tmp_path, "evaluate", *words, "evaluation.benchmarks=[mlqa_r]", "evaluation.root=nowhere")
     assert failed.returncode == 1
     assert "one/evaluation_mlqa_r.json was not written: job " in failed.stderr

@@ -244,6 +244,11 @@ def slurm_job() -> str | None:
     return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ.get("SLURM_JOB_ID")
 
 
+def types_in_shell() -> bool:
+    """Whether the process belongs to a Slurm job that somebody types in, as salloc's: it ends as any other does."""
+    return os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")
+
+
 def global_rank() -> int:
     """Number of this process among those of the run, also before they are connected."""
     return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")))

@@ -18,7 +18,15 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from mixlingual.attempt import EXIT_FAILED, EXIT_PEER_LOST, PeerLostError, leave, record_failure, slurm_job
+from mixlingual.attempt import (
+    EXIT_FAILED,
+    EXIT_PEER_LOST,
+    PeerLostError,
+    leave,
+    record_failure,
+    slurm_job,
+    types_in_shell,
+)
 from mixlingual.config import CONF_DIR, TrainConfig, register, to_config
 from mixlingual.records import MixlingualError
 from mixlingual.run import run
@@ -58,7 +66,7 @@ def _end(mode: RunMode | None, error: Exception) -> None:
     Hydra would otherwise give the exception to submitit as a result, and Slurm would say COMPLETED.
     """
     executor = os.environ.get("SUBMITIT_EXECUTOR")
-    if executor == "slurm" or (executor is None and mode == RunMode.RUN and slurm_job()):
+    if executor == "slurm" or (executor is None and mode == RunMode.RUN and slurm_job() and not types_in_shell()):
         leave(exit_code(error))
     if mode == RunMode.RUN:
         sys.exit(1)

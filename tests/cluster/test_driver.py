@@ -237,3 +237,12 @@ def test_options_go_to_sbatch(slurm, sweep):
     ):  # fmt: skip
         assert f"#SBATCH {line}" in lines
     assert lines.index("module load cuda") < next(n for n, line in enumerate(lines) if line.startswith("srun "))
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"a": 1}'])
+def test_a_job_that_could_be_any_run_stops_the_driver_with_a_way_out(slurm, sweep, content):
+    a_driver(sweep).submit(cells(sweep, "a"))
+    Path(slurm.jobs["1"]["script"]).with_name("runs.json").write_text(content)
+    with pytest.raises(MixlingualError, match=r"scancel 1\), then give the same command again"):
+        a_driver(sweep).submit(cells(sweep, "a"))
+    assert submissions(slurm) == 1

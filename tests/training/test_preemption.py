@@ -23,7 +23,7 @@ import mixlingual.train
 from mixlingual.attempt import EXIT_FAILED, EXIT_PEER_LOST, EXIT_SUPERSEDED, read_attempts
 from mixlingual.records import MixlingualError
 from mixlingual.training.checkpoint import VerifiedCheckpointIO, newest_checkpoint
-from mixlingual.training.preemption import Signals
+from mixlingual.training.preemption import Request, Signals, _request_of
 from mixlingual.training.step import ContrastiveStep
 
 PATIENCE = 120
@@ -291,3 +291,10 @@ def test_a_process_that_fails_says_so_for_the_first(tmp_path, monkeypatch):
     assert status(tmp_path / "run")["reason"] == "process 1: ZeroDivisionError: on purpose"
     assert "in broken" in status(tmp_path / "run")["traceback"]
     assert outcomes(tmp_path / "run") == ["failed"]
+
+
+def test_in_a_shell_of_slurm_terminate_ends_the_run(monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    assert _request_of(signal.SIGTERM) == Request.CHECKPOINT
+    monkeypatch.setenv("SLURM_JOB_NAME", "interactive")
+    assert _request_of(signal.SIGTERM) == Request.TERMINATE

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from mixlingual.config import ClusterConfig
 from mixlingual.files import written_whole
+from mixlingual.records import MixlingualError
 
 GONE = "GONE"
 """State of a job that the queue does not know any more."""
@@ -82,9 +83,19 @@ def new_submission(sweep: Path, cells: Sequence[Cell]) -> Path:
 
 
 def run_of(job_id: str, folder: Path) -> str:
-    """The run of a job, of an array or alone."""
-    runs: list[str] = json.loads((folder / "runs.json").read_text(encoding="utf-8"))
-    return runs[int(job_id.partition("_")[2] or 0)]
+    """The run of a job, of an array or alone.
+
+    Raises:
+        MixlingualError: the folder of the submission does not say; the job could be any run's.
+    """
+    try:
+        runs: list[str] = json.loads((folder / "runs.json").read_text(encoding="utf-8"))
+        return runs[int(job_id.partition("_")[2] or 0)]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise MixlingualError(
+            f"{folder / 'runs.json'} does not say which run job {job_id} is ({error!r}), so that a second one might be "
+            f"started; cancel the job (scancel {job_id}), then give the same command again"
+        ) from error
 
 
 def log_of(job_id: str, folder: Path) -> Path:

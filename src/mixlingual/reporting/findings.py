@@ -38,12 +38,17 @@ def _over_runs(answer: Estimates) -> bool:
     return any(part.draws.freedom_K.any() for part in answer.measured)
 
 
+def primary_findings(answer: Estimates) -> list[str]:
+    """What the primary contrasts say."""
+    return [interaction_sentence(answer, part) for part in answer.measured if part.interaction]
+
+
 def findings(answer: Estimates) -> list[str]:
     """Every finding as a sentence or two: primary contrasts first, then curves, models and limits."""
     warning = [] if _over_runs(answer) or not answer.measured else [f"All intervals and tests are {THESE_RUNS}."]
     return [
         *warning,
-        *(interaction_sentence(answer, part) for part in answer.measured if part.interaction),
+        *primary_findings(answer),
         *(sentence for part in answer.measured for sentence in _best_ratios(answer, part)),
         *(sentence for part in answer.measured for sentence in _models(answer, part)),
         *(sentence for part in answer.measured for sentence in _scatter(part)),
@@ -62,15 +67,17 @@ def interaction_sentence(answer: Estimates, part: Measured) -> str:
     assert part.interaction is not None
     assert answer.sizes is not None
     small, large = (f"{model} ({short_number(answer.weights[model])} weights)" for model in answer.sizes)
-    effect, what = part.interaction, _name(part)
+    effect = part.interaction
     verdict = (
-        f"gains {'more' if effect.value > 0 else 'less'} from mixing than {small}"
+        f"the gain from mixing is {'larger' if effect.value > 0 else 'smaller'} for {large} than for {small}"
         if _separable(effect, answer.level)
-        else f"gains neither more nor less from mixing than {small}, as far as this sweep can tell (not separable)"
+        else f"whether {large} gains more or less from mixing than {small} cannot be told from this sweep"
     )
+    first, second = (_number(part, part.gains[model].value, sign=True) for model in answer.sizes)
     return (
-        f"{what}: {large} {verdict}. The gain of ratio {answer.ratio:g} over the better pure ratio differs by "
-        f"{_estimated(effect, part, answer.level)}; {_sureness(effect)}. {_what_would_change_it(answer, part)}"
+        f"{_name(part)}: {verdict}. Ratio {answer.ratio:g} differs from the better pure ratio by {first} and {second} "
+        f"(positive is better), so by {_estimated(effect, part, answer.level)} from the smaller size to the larger; "
+        f"{_sureness(effect)}. {_what_would_change_it(answer, part)}"
     )
 
 

@@ -15,7 +15,7 @@ from mixlingual.analysis.grid import Axes, benchmarks, grid_axes, languages_tabl
 from mixlingual.files import written_whole
 from mixlingual.reporting.estimate_tables import estimate_tables
 from mixlingual.reporting.figures import pictures, write_picture
-from mixlingual.reporting.findings import findings, headline, nature
+from mixlingual.reporting.findings import findings, headline, nature, primary_findings
 from mixlingual.reporting.labels import file_name
 from mixlingual.reporting.latex import latex_tables
 from mixlingual.reporting.notes import benchmark_notes
@@ -58,7 +58,7 @@ def write_report(sweep_folder: Path, output: Path) -> ReportPaths:
     estimates = analyse(sweep, sweep.analysis)
     found = findings(estimates)
     tables: dict[str, pd.DataFrame | str] = {
-        "summary.md": summary_markdown(sweep, results, axes) + _listed(found),
+        "summary.md": summary_markdown(sweep, results, axes) + _listed(primary_findings(estimates)),
         "results.csv": results,
         "languages.csv": languages,
         "batches.csv": batches,
@@ -102,5 +102,6 @@ def _answer(estimates: Estimates, results: pd.DataFrame, axes: Axes, benchmark: 
 
 
 def _listed(found: list[str]) -> str:
-    """The findings as the last section of the summary; nothing where there are none."""
-    return "\n".join(["", "**Findings**", "", *(f"- {sentence}" for sentence in found), ""]) if found else ""
+    """The last section of the summary; nothing where there are no findings."""
+    lines = ["", "**Findings** (the page has them all)", "", *(f"- {sentence}" for sentence in found), ""]
+    return "\n".join(lines) if found else ""

@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 
+from mixlingual.attempt import types_in_shell
 from mixlingual.config import EvaluationConfig, TrainerConfig
 from mixlingual.records import MixlingualError
 
@@ -32,8 +33,7 @@ def launched_by() -> Literal["torchrun", "slurm"] | None:
     """What started this process as one of a run's; None if it is alone. A Slurm shell for typing in is not a task."""
     if "WORLD_SIZE" in os.environ:
         return "torchrun"
-    typing = os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")
-    return "slurm" if "SLURM_NTASKS" in os.environ and not typing else None
+    return "slurm" if "SLURM_NTASKS" in os.environ and not types_in_shell() else None
 
 
 def check_processes(trainer: TrainerConfig) -> None:

@@ -20,7 +20,7 @@ from typing import Any, NoReturn, Self
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from mixlingual.attempt import EXIT_SUPERSEDED, Attempt, Requeued, leave, slurm_job
+from mixlingual.attempt import EXIT_SUPERSEDED, Attempt, Requeued, leave, slurm_job, types_in_shell
 from mixlingual.training.gather import global_rank, largest
 
 log = logging.getLogger(__name__)
@@ -138,7 +138,7 @@ def _request_of(number: signal.Signals) -> Request:
     if number == signal.SIGINT:
         return Request.INTERRUPT
     if number == signal.SIGTERM:
-        return Request.CHECKPOINT if slurm_job() else Request.TERMINATE
+        return Request.CHECKPOINT if slurm_job() and not types_in_shell() else Request.TERMINATE
     return Request.REQUEUE
 
 

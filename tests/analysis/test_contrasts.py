@@ -157,3 +157,9 @@ def test_level_and_coverage_over_seeds_and_spreads(seeds, between_runs):
     assert covered > 0.93
     assert significant < 0.07
     assert best_kept > 0.9
+
+
+def test_two_seeds_show_the_whole_spread_between_runs():
+    """Two runs lie half a squared difference from their mean: without a correction half the variance would be lost."""
+    found = [drawn(seed, seeds=2, between_runs=0.02, rest=0.0, questions=20, draws=2).seed_sd_K for seed in range(60)]
+    assert np.mean(np.square(found)) == pytest.approx(0.02**2, rel=0.15)

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from mixlingual import files
-from mixlingual.files import built_once, written_whole
+from mixlingual.files import built_once, read_object, written_whole
 
 FORK = multiprocessing.get_context("fork")
 
@@ -111,3 +111,13 @@ def test_hosts_whose_processes_share_a_number_write_to_files_of_their_own(tmp_pa
             path.touch()
     assert len(set(temporary)) == 2
     assert {path.suffix for path in temporary} == {".json"}
+
+
+@pytest.mark.parametrize("content", [None, "", '{"a": ', "[1]", "3", "[" * 100_000])
+def test_what_is_no_object_reads_as_an_empty_one(tmp_path, content):
+    path = tmp_path / "some.json"
+    if content is not None:
+        path.write_text(content)
+    assert read_object(path) == {}
+    path.write_text('{"a": 1}')
+    assert read_object(path) == {"a": 1}

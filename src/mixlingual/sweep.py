@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mixlingual.cluster.ledger import read_jobs
 from mixlingual.config import ConfigError, EvaluateConfig, Schema, TrainConfig, evaluation_hash, to_config, to_plain
-from mixlingual.files import written_whole
+from mixlingual.files import read_object, written_whole
 from mixlingual.prerequisites import check_files
 from mixlingual.records import MixlingualError
 from mixlingual.run_record import RunRecord
@@ -147,7 +147,7 @@ class EvaluationGuard(Callback):
 def _check_same_evaluation(config: EvaluateConfig) -> None:
     """Raises MixlingualError where the file to write holds another evaluation, which would be taken for this one."""
     output = Path(config.output)
-    if output.exists() and _read(output).get("evaluation_hash") != evaluation_hash(config):
+    if output.exists() and read_object(output).get("evaluation_hash") != evaluation_hash(config):
         raise MixlingualError(
             f"{output} holds an evaluation with other options, or of an encoder that was trained again since; set "
             "output='multirun/${sweep_name}/${run_name}/OTHER_NAME.json', or delete it"
@@ -215,13 +215,13 @@ def _reason(folder: Path, job: dict[str, Any] | None) -> str | None:
     """Why a run is not done, or None; `job` is what jobs.json says about it."""
     if (folder / "result.json").exists():
         return None
-    status = _read(folder / "status.json")
+    status = read_object(folder / "status.json")
     if job is None:
         return status.get("reason") or ("ended without a word: killed, or out of memory" if status else "never started")
     own = status.get("job") == job["job"] or job["launcher"] == "local"
     if own and status.get("state") == "failed" and job.get("ended") not in ("CANCELLED", "TIMEOUT"):
         return f"{status.get('reason')}; log: {job['log']}"
-    return f"{_end_of_job(job, _read(folder / 'crash.json'))}; log: {job['log']}"
+    return f"{_end_of_job(job, read_object(folder / 'crash.json'))}; log: {job['log']}"
 
 
 def _end_of_job(job: dict[str, Any], crash: dict[str, Any]) -> str:
@@ -235,15 +235,6 @@ def _end_of_job(job: dict[str, Any], crash: dict[str, Any]) -> str:
         )
         return f"{name} crashed {crash['crashes']} times without getting beyond step {crash['step']} ({how})"
     return f"{name} ended {job.get('ended', 'unseen')} without a result"
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """The content of a JSON file that holds an object; empty where there is none, or a damaged one."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def over_runs(words: Sequence[str]) -> list[str]:

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mixlingual.files import written_whole
+from mixlingual.files import read_object, written_whole
 
 
 class Ledger:
@@ -38,11 +38,7 @@ class Ledger:
 
 def read_jobs(sweep: Path) -> dict[str, dict[str, Any]]:
     """The jobs of a sweep's runs; none where there is no jobs.json, or a damaged one."""
-    try:
-        jobs = json.loads((sweep / "jobs.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return jobs if isinstance(jobs, dict) else {}
+    return read_object(sweep / "jobs.json")
 
 
 def _now() -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from mixlingual.files import read_object
 from mixlingual.records import MixlingualError
 
 State = Literal[
@@ -67,9 +68,9 @@ def read_states(folder: Path, moment: Moment) -> list[RunState]:
     Raises:
         MixlingualError: the folder holds no runs.
     """
-    listed = _object(folder / "sweep.json").get("runs")
+    listed = read_object(folder / "sweep.json").get("runs")
     planned = {str(run.get("run_name")): run for run in listed or [] if isinstance(run, dict)}
-    jobs = {name: job for name, job in _object(folder / "jobs.json").items() if isinstance(job, dict)}
+    jobs = {name: job for name, job in read_object(folder / "jobs.json").items() if isinstance(job, dict)}
     begun = sorted(path.parent.name for path in folder.glob("*/status.json"))
     names = dict.fromkeys([*planned, *jobs, *begun])
     if not names:
@@ -82,7 +83,7 @@ def read_states(folder: Path, moment: Moment) -> list[RunState]:
 
 
 def _read_state(folder: Path, planned: dict[str, Any], submitted: dict[str, Any], moment: Moment) -> RunState:
-    status, progress = _object(folder / "status.json"), _object(folder / "progress.json")
+    status, progress = read_object(folder / "status.json"), read_object(folder / "progress.json")
     attempts = _events(folder / "attempts.jsonl")
     other = bool(status) and status.get("job") != submitted.get("job")
     if other and str(status.get("started") or "") >= str(submitted.get("submitted") or ""):
@@ -185,14 +186,6 @@ def _age(time: str, now: datetime.datetime) -> float | None:
         return (now - datetime.datetime.fromisoformat(time)).total_seconds()
     except (ValueError, TypeError):
         return None
-
-
-def _object(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _events(path: Path) -> list[dict[str, Any]]:

@@ -39,6 +39,9 @@ class NumberTokenizer:
         self.seen.append((side, len(texts)))
         return [[int(text)] for text in texts], [side == "passage" and int(text) > 3 for text in texts]
 
+    def counts(self, texts):
+        return [int(text) for text in texts]
+
 
 class OneHotEncoder(torch.nn.Module):
     """Equal numbers match, others do not: a perfect retriever."""
@@ -175,6 +178,7 @@ def test_cut_texts_are_counted_and_named(loads, caplog):
     assert (metrics["passages_cut"], metrics["queries_cut"]) == (6 / 9, 0)
     assert "atlas: 66.7 % of the passages are cut" in caplog.text
     assert "raise model.max_passage_length" in caplog.text
+    assert metrics["token_parity"] == {"de": 1, "en": 1}, "each question is one number in both languages"
 
 
 def test_one_in_a_hundred_is_cut_in_silence(caplog):

@@ -40,6 +40,15 @@ def test_short_and_empty_texts_are_not_padded(tokenizer_hf):
     assert tokenizer.pad_id == tokenizer_hf.pad_token_id
 
 
+def test_tokens_are_counted_without_prefix_frame_and_limit(tokenizer_hf, sentences):
+    tokenizer = TextTokenizer(tokenizer_hf, ModelConfig(query_prefix="query: ", max_query_length=8))
+    tokenizer.encode(["8 8 8 8 8 8 8 8 8"], "query")  # leaves a limit behind in the library
+    for text, count in zip(sentences.values(), tokenizer.counts(list(sentences.values()))):
+        assert count == len(tokenizer_hf.tokenize(text)) > 8
+    assert tokenizer.counts(["", "8 8"]) == [0, 4]
+    assert tokenizer.counts([]) == []
+
+
 def test_sides_do_not_disturb_each_other(tokenizer_hf, sentences):
     tokenizer = TextTokenizer(tokenizer_hf, ModelConfig(max_query_length=5, max_passage_length=9))
     first = tokenizer.encode([sentences["en"]], "passage")

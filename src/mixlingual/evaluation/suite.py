@@ -23,6 +23,7 @@ from mixlingual.data.sources.judged import load_judged
 from mixlingual.evaluation.encode import CutTexts, Embed, Embedded, encode, encoder_fingerprint
 from mixlingual.evaluation.judged import AS_IS, WHOLE, Encoded, Share, score_judged
 from mixlingual.evaluation.judged_scores import score_runs
+from mixlingual.evaluation.parity import token_parity
 from mixlingual.evaluation.post_hoc import Correction, fit_corrections
 from mixlingual.evaluation.precomputed import JudgedEmbeddings, read_embeddings
 from mixlingual.evaluation.protocol import PER_QUERY_COLUMNS, BenchmarkScores, score_benchmark
@@ -99,7 +100,7 @@ def evaluate_encoder(
                 label = "" if post_hoc is None else json.dumps(to_plain(post_hoc), sort_keys=True)
                 scores = score_judged(benchmark, Encoded(embed), encoding, config, device, share, corrections, label)
             else:
-                scores = _parallel(benchmark, embed, config, corrections) if share.part == 0 else {}
+                scores = _parallel(benchmark, tokenizer, embed, config, corrections) if share.part == 0 else {}
             for name, one in scores.items():
                 if name == AS_IS:
                     found[benchmark.name] = one
@@ -159,7 +160,11 @@ def _corrections(
 
 
 def _parallel(
-    benchmark: Benchmark, embed: Embed, config: EvaluationConfig, corrections: dict[str, Correction]
+    benchmark: Benchmark,
+    tokenizer: TextTokenizer,
+    embed: Embed,
+    config: EvaluationConfig,
+    corrections: dict[str, Correction],
 ) -> dict[str, BenchmarkScores]:
     """`AS_IS` or name of a correction -> its scores."""
     queries = embed([query.text for query in benchmark.queries], "query", benchmark.name)
@@ -167,7 +172,7 @@ def _parallel(
     cut = CutTexts()
     cut.add("query", len(benchmark.queries), queries.cut)
     cut.add("passage", len(benchmark.candidates), candidates.cut)
-    shares = cut.shares(benchmark.name)
+    about = {"token_parity": token_parity(benchmark, tokenizer), **cut.shares(benchmark.name)}
     pairs = {AS_IS: (queries.embedding_ND, candidates.embedding_ND)}
     for name, correct in corrections.items():
         pairs[name] = (
@@ -177,7 +182,7 @@ def _parallel(
     scores = {}
     for name, pair in pairs.items():
         one = _scored(benchmark, *pair, config, "" if name == AS_IS else f" with {name}")
-        scores[name] = replace(one, metrics={**shares, **one.metrics})
+        scores[name] = replace(one, metrics={**about, **one.metrics})
     if config.runs is not None:
         export_lists(Path(config.runs), benchmark, scores[AS_IS])
     return scores

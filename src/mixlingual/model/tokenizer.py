@@ -81,6 +81,19 @@ class TextTokenizer:
         rows = encoded.encodings
         return [row.ids for row in rows], [bool(row.overflowing) for row in rows]
 
+    def counts(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text, without prefix and special tokens, and nothing cut."""
+        if not texts:
+            return []
+        encoded = self.hf(
+            list(texts),
+            add_special_tokens=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
+        )
+        return [len(ids) for ids in encoded["input_ids"]]
+
     def save(self, folder: Path) -> None:
         """Write the tokenizer's files, with the longer of the two limits as `model_max_length`."""
         self.hf.backend_tokenizer.no_truncation()

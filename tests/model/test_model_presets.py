@@ -23,6 +23,7 @@ PUBLISHED = {
     "labse": BertConfig(vocab_size=501153),
     "mbert": BertConfig(vocab_size=119547),
     "me5_small": BertConfig(vocab_size=250037, hidden_size=384, intermediate_size=1536),
+    "me5_small_l2": BertConfig(vocab_size=250037, hidden_size=384, intermediate_size=1536, num_hidden_layers=2),
     "me5_small_l3": BertConfig(vocab_size=250037, hidden_size=384, intermediate_size=1536, num_hidden_layers=3),
     "me5_small_l6": BertConfig(vocab_size=250037, hidden_size=384, intermediate_size=1536, num_hidden_layers=6),
     "me5_base": XLMRobertaConfig(vocab_size=250002, **XLMR),

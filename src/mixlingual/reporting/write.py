@@ -21,6 +21,7 @@ from mixlingual.reporting.latex import latex_tables
 from mixlingual.reporting.notes import benchmark_notes
 from mixlingual.reporting.page import Section, render_page
 from mixlingual.reporting.payload import payload
+from mixlingual.reporting.scores import question_table, write_question_table
 from mixlingual.reporting.tables import (
     all_tables,
     batches_display,
@@ -41,6 +42,8 @@ class ReportPaths:
     """Status and the main size x ratio tables, as Markdown that also reads well in a terminal."""
     tables: tuple[Path, ...]
     """All CSV, Markdown and LaTeX files."""
+    questions: Path
+    """The scores of all runs by question, as Parquet."""
     figures: tuple[Path, ...]
     """Each picture as SVG and PNG."""
 
@@ -85,8 +88,14 @@ def write_report(sweep_folder: Path, output: Path) -> ReportPaths:
         for name in names
     ]
     paths = ReportPaths(
-        output / "index.html", output / "summary.md", tuple(write_tables(tables, output)), tuple(figures)
+        output / "index.html",
+        output / "summary.md",
+        tuple(write_tables(tables, output)),
+        output / "questions.parquet",
+        tuple(figures),
     )
+    with written_whole(paths.questions) as path:
+        write_question_table(question_table(sweep), path)
     numbers = payload(sweep, results, languages, axes)
     with written_whole(paths.page) as path:
         path.write_text(

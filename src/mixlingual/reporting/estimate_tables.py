@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from mixlingual.analysis.contrasts import Estimate
+from mixlingual.analysis.controls import PairedEffect
 from mixlingual.analysis.estimates import Estimates, Measured
 from mixlingual.analysis.response import Curve
 
@@ -16,8 +17,10 @@ def estimate_tables(answer: Estimates) -> dict[str, pd.DataFrame]:
     """Name of a table -> its rows; tables without rows are left out.
 
     contrasts: the primary contrast of every measure. gains: of every size, the mixed ratio less the better pure one.
-    best_ratios: of every size, also of utilities of both settings. slopes: of the best ratio on log10 of the weights.
-    fronts: cells by both settings. mixed_model, components, power_laws, languages: as the modules of `analysis` say.
+    paired: what controls change against the ratio axis, and the ratio axis against baselines, of each size and over
+    all; p of a size is not corrected for the number of tests. best_ratios: of every size, also of utilities of both
+    settings. slopes: of the best ratio on log10 of the weights. fronts: cells by both settings. mixed_model,
+    components, power_laws, languages: as the modules of `analysis` say.
     """
     rows: dict[str, list[dict[str, Any]]] = {
         "contrasts": [
@@ -30,6 +33,7 @@ def estimate_tables(answer: Estimates) -> dict[str, pd.DataFrame]:
             for part in answer.measured
             for model, gain in part.gains.items()
         ],
+        "paired": [row for effect in answer.paired for row in _paired(effect)],
         "best_ratios": list(_best_ratios(answer)),
         "slopes": [_place(part) | vars(part.slope) for part in answer.measured if part.slope],
         "fronts": list(_fronts(answer)),
@@ -47,6 +51,12 @@ def _place(part: Measured) -> dict[str, Any]:
 
 def _estimate(found: Estimate) -> dict[str, Any]:
     return dict(vars(found))
+
+
+def _paired(effect: PairedEffect) -> Iterator[dict[str, Any]]:
+    place = {"benchmark": effect.benchmark, "setting": effect.setting, "metric": effect.measure}
+    for model, found in {**effect.sizes, "mean of sizes": effect.overall}.items():
+        yield place | {"kind": effect.kind, "ratio": effect.ratio, "model": model} | _estimate(found)
 
 
 def _best_ratios(answer: Estimates) -> Iterator[dict[str, Any]]:

@@ -6,13 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from mixlingual.analysis.by_language import Pooled, covariates, partial_pooling
 from mixlingual.analysis.collect import Sweep
 from mixlingual.analysis.contrasts import Estimate, Gain, Interaction, Options, adjusted
 from mixlingual.analysis.controls import PairedEffect, paired_effects, pairs_of
+from mixlingual.analysis.language_gains import LanguageGains, Traits, language_gains, traits_of
 from mixlingual.analysis.measures import larger_is_better
 from mixlingual.analysis.mixed import MixedModel, fit_mixed
 from mixlingual.analysis.questions import QuestionScores, read_question_scores, utility
@@ -31,22 +28,6 @@ UTILITIES = (0.25, 0.5, 0.75)
 """Weights w of monolingual retrieval in the utility w * mono + (1 - w) * cross."""
 
 
-FEWEST_LANGUAGES = 4
-"""Languages from which on their gains are pooled."""
-
-
-@dataclass(frozen=True)
-class LanguageGains:
-    """The gain of a size by query language."""
-
-    languages: tuple[str, ...]
-    own_G: NDArray[np.float64]
-    """Of each language alone."""
-    covariates: tuple[str, ...]
-    """Columns of the design behind `pooled`, the first being the mean."""
-    pooled: Pooled
-
-
 @dataclass(frozen=True)
 class Measured:
     """What is known of one measure of one benchmark and setting."""
@@ -57,6 +38,10 @@ class Measured:
     draws: CellDraws
     interaction: Estimate | None
     """The primary contrast, p adjusted over all of the sweep; None where its cells are not all there."""
+    against: dict[float, Estimate]
+    """Pure ratio -> the primary contrast with it for both sizes, whichever is better; p of each alone."""
+    switched: float
+    """Share of the draws in which the better pure ratio of a size is not that of the cell means."""
     gains: dict[str, Estimate]
     """Size -> mean at the mixed ratio less that of the better pure ratio, positive where mixing is better."""
     curves: dict[str, Curve]
@@ -105,9 +90,9 @@ def analyse(sweep: Sweep, config: AnalysisConfig) -> Estimates:
     every, left_out = read_question_scores(files, ["map", "rank_distance"], config.cluster)
     every = [part for part in every if (part.setting, part.measure) in PRIMARY]
     scores, sizes = axis.scores(every), axis.sizes(config)
-    trained = _trained_languages(sweep)
+    traits = {benchmark: traits_of(sweep, benchmark) for benchmark in {part.benchmark for part in scores}}
     measured = _adjusted(
-        [_measured(part, axis.cells_of(part), sizes, axis.weights, config, trained) for part in scores]
+        [_measured(part, axis.cells_of(part), sizes, axis.weights, config, traits[part.benchmark]) for part in scores]
     )
     answer = Estimates(
         sizes,
@@ -168,19 +153,13 @@ def primary_draws(sweep: Sweep, config: AnalysisConfig) -> list[PrimaryDraws]:
     ]
 
 
-def _trained_languages(sweep: Sweep) -> frozenset[str]:
-    """Languages that some batch of a finished run held."""
-    pairs = {pair for result in sweep.results() for pair in result.batches.get("language_pairs", {})}
-    return frozenset(language for pair in pairs for language in pair.split("-"))
-
-
 def _measured(
     scores: QuestionScores,
     cell_R: Sequence[Cell],
     sizes: tuple[str, str] | None,
     weights: Mapping[str, int],
     config: AnalysisConfig,
-    trained: frozenset[str],
+    traits: Traits,
 ) -> Measured:
     draws = draw_cells(scores, cell_R, config.draws, config.seed)
     better = larger_is_better(scores.measure)
@@ -191,47 +170,25 @@ def _measured(
         for model in models
         if (curve := fit_curve(draws, model, larger_is_better=better, level=config.level, reference=config.ratio))
     }
+    contrast = Interaction(*sizes, config.ratio, better) if sizes else None
+    against = {pure: contrast.against(draws, pure, options) for pure in (0.0, 1.0)} if contrast else {}
     gains = {model: gain for model in models if (gain := Gain(model, config.ratio, better).estimate(draws, options))}
     return Measured(
         scores.benchmark,
         scores.setting,
         scores.measure,
         draws,
-        Interaction(*sizes, config.ratio, better).estimate(draws, options) if sizes else None,
+        contrast.estimate(draws, options) if contrast else None,
+        {pure: found for pure, found in against.items() if found},
+        contrast.switched(draws) if contrast else 0.0,
         gains,
         curves,
         slope_on_size(curves, weights, config.level),
         fit_mixed(scores, cell_R, weights, config.level),
         components(scores, cell_R),
         fit_power_law(draws, weights) if scores.measure == "map" else None,
-        dict(_language_gains(scores, cell_R, models, config, trained)),
+        dict(language_gains(scores, cell_R, models, config, traits)),
     )
-
-
-def _language_gains(
-    scores: QuestionScores,
-    cell_R: Sequence[Cell],
-    models: Sequence[str],
-    config: AnalysisConfig,
-    trained: frozenset[str],
-) -> Iterator[tuple[str, LanguageGains]]:
-    """(size, gains by query language) of sizes with all cells of a gain."""
-    members: dict[str, list[int]] = {}
-    for place, group in enumerate(scores.groups):
-        members.setdefault(group.partition("-")[0] if scores.setting == "cross" else group, []).append(place)
-    if len(members) < FEWEST_LANGUAGES:
-        return
-    draws = [draw_cells(scores.only(places), cell_R, config.draws, config.seed) for places in members.values()]
-    names, design_GX = covariates(list(members), trained)
-    better = larger_is_better(scores.measure)
-    for model in models:
-        gains = [
-            Gain(model, config.ratio, better).estimate(own, Options(config.level, 1, config.seed)) for own in draws
-        ]
-        own_G, error_G = (np.array([getattr(gain, name) for gain in gains if gain]) for name in ("value", "error"))
-        if len(own_G) == len(members) and error_G.all():
-            pooled = partial_pooling(own_G, error_G, design_GX)
-            yield model, LanguageGains(tuple(members), own_G, names, pooled)
 
 
 def _adjusted(measured: Sequence[Measured]) -> tuple[Measured, ...]:

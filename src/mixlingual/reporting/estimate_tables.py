@@ -16,17 +16,23 @@ from mixlingual.analysis.response import Curve
 def estimate_tables(answer: Estimates) -> dict[str, pd.DataFrame]:
     """Name of a table -> its rows; tables without rows are left out.
 
-    contrasts: the primary contrast of every measure. gains: of every size, the mixed ratio less the better pure one.
-    paired: what controls change against the ratio axis, and the ratio axis against baselines, of each size and over
-    all; p of a size is not corrected for the number of tests. best_ratios: of every size, also of utilities of both
-    settings. slopes: of the best ratio on log10 of the weights. fronts: cells by both settings. mixed_model,
-    components, power_laws, languages: as the modules of `analysis` say.
+    contrasts: the primary contrast of every measure. contrasts_fixed: the same against one pure ratio. gains: of every
+    size, the mixed ratio less the better pure one. paired: what controls change against the ratio axis, and the ratio
+    axis against baselines, of each size and over all; p of a size is not corrected for the number of tests.
+    best_ratios: of every size, also of utilities of both settings. slopes: of the best ratio on log10 of the weights.
+    fronts: cells by both settings. mixed_model, components, power_laws, languages, language_covariates: as the modules
+    of `analysis` say.
     """
     rows: dict[str, list[dict[str, Any]]] = {
         "contrasts": [
             _place(part) | {"small": answer.sizes[0], "large": answer.sizes[1]} | _estimate(part.interaction)
             for part in answer.measured
             if part.interaction and answer.sizes
+        ],
+        "contrasts_fixed": [
+            _place(part) | {"against": pure, "choice_changes": part.switched} | _estimate(found)
+            for part in answer.measured
+            for pure, found in part.against.items()
         ],
         "gains": [
             _place(part) | {"model": model} | _estimate(gain)
@@ -41,6 +47,7 @@ def estimate_tables(answer: Estimates) -> dict[str, pd.DataFrame]:
         "components": [_place(part) | vars(part.components) for part in answer.measured if part.components],
         "power_laws": [row for part in answer.measured for row in _laws(part)],
         "languages": [row for part in answer.measured for row in _languages(part)],
+        "language_covariates": [row for part in answer.measured for row in _covariates(part)],
     }
     return {name: pd.DataFrame(found) for name, found in rows.items() if found}
 
@@ -135,3 +142,10 @@ def _languages(part: Measured) -> Iterator[dict[str, Any]]:
                 "pooled_error": gains.pooled.error_G[place],
                 "between_languages": gains.pooled.between,
             }
+
+
+def _covariates(part: Measured) -> Iterator[dict[str, Any]]:
+    for model, gains in part.languages.items():
+        coefficients = zip(gains.covariates, gains.pooled.coefficient_X, gains.pooled.coefficient_error_X, strict=True)
+        for name, value, error in coefficients:
+            yield _place(part) | {"model": model, "covariate": name, "coefficient": value, "error": error}

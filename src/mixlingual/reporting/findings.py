@@ -13,6 +13,9 @@ from mixlingual.analysis.power import Pilot
 from mixlingual.analysis.response import Curve, Interval
 from mixlingual.reporting.labels import SETTING_TITLES, short_number
 
+CERTAIN = 0.05
+"""Share of the draws up to which the choice of the better pure ratio counts as certain."""
+
 HEADLINE = (("multi", "map"), ("cross", "map"), ("mono", "map"))
 """Settings by how well they stand for the question, best first."""
 
@@ -123,7 +126,20 @@ def interaction_sentence(answer: Estimates, part: Measured) -> str:
     return (
         f"{_name(part)}: {verdict}. Ratio {answer.ratio:g} differs from the better pure ratio by {first} and {second} "
         f"(positive is better), so by {_estimated(effect, part, answer.level)} from the smaller size to the larger; "
-        f"{_sureness(effect, 'primary contrasts')}. {_what_would_change_it(answer, part)}"
+        f"{_sureness(effect, 'primary contrasts')}. {_choice(answer, part)}{_what_would_change_it(answer, part)}"
+    )
+
+
+def _choice(answer: Estimates, part: Measured) -> str:
+    """What the contrast is without the choice of the better pure ratio, where that choice is in doubt."""
+    if part.switched < CERTAIN or len(part.against) < 2:
+        return ""
+    each = " and ".join(
+        f"{_estimated(found, part, answer.level)} against ratio {pure:g} alone" for pure, found in part.against.items()
+    )
+    return (
+        f"Which pure ratio is the better one is not certain (it changes in {part.switched:.0%} of the draws), which "
+        f"makes a gain look a little smaller than it is; the difference is {each}. "
     )
 
 

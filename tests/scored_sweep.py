@@ -65,3 +65,30 @@ def write_scored_sweep(
         )
     write_json(folder / "sweep.json", {"schema": 1, "sweep_name": "scored", "runs": plan})
     return folder
+
+
+def write_variant(
+    folder: Path,
+    model: str,
+    ratio: float,
+    seed: int,
+    shift: float,
+    *,
+    batching: str = "hybrid",
+    steps: int = 100,
+    **options: object,
+) -> str:
+    """A run of the sweep in `folder` with other batching options, whose scores lie `shift` above those of its cell.
+
+    It shares most of its noise with the run of its size, ratio and seed; 0 steps make it a baseline.
+    """
+    content = result(model, ratio, seed, batching=batching, languages={"mlqa_r": list(LANGUAGES)})
+    content["config"]["batching"] |= options
+    content["training"]["steps"] = steps
+    content["run_name"] = f"{model}_{batching}_{steps}_r{ratio:g}_s{seed}_{'_'.join(map(str, options.values()))}"
+    run = write_done(folder, content)
+    table = queries(model, ratio, seed)
+    own = np.random.default_rng((1, seed, list(SIZES).index(model)))
+    table["ap"] = np.clip(table.ap + shift + own.normal(0, 0.001) + own.normal(0, 0.005, len(table)), 0, 1)
+    table.to_parquet(run / "queries.parquet")
+    return run.name

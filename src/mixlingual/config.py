@@ -467,6 +467,11 @@ class AnalysisConfig:
     sizes: list[str] | None = option(
         None, "Smaller and larger size of the contrast, by model.name. Null: the sweep's smallest and largest."
     )
+    reference: dict[str, str] = option(
+        {},
+        "Option, as a dotted path -> its value on the ratio axis, where a sweep varies more than size, ratio and seed; "
+        "runs with other values are controls. An option that is not named: the value that most runs have.",
+    )
     level: float = option(0.95, "Of intervals; tests are at one minus it.", low=0.5, high=0.999)
     cluster: str = option(
         "query",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from statsmodels.stats.meta_analysis import combine_effects
 
-from mixlingual.analysis.by_language import partial_pooling
+from mixlingual.analysis.by_language import covariates, partial_pooling
 
 ONES = np.ones((6, 1))
 OWN = np.array([0.01, 0.03, -0.02, 0.05, 0.02, 0.04])
@@ -54,3 +54,30 @@ def test_intervals_cover_the_true_effects():
         found = partial_pooling(true + rng.normal(0, error), error, np.ones((11, 1)))
         covered.append(np.mean(np.abs(found.effect_G - true) <= 1.96 * found.error_G))
     assert 0.88 < np.mean(covered) < 0.97
+
+
+CODES = ("ar", "de", "en", "es", "hi", "vi", "zh")
+PARITY = dict(zip(CODES, (1.3, 1.1, 1.0, 1.05, 1.6, 1.2, 0.9)))
+
+
+def test_covariates_are_centred_and_parity_is_in_doublings():
+    names, design = covariates(CODES, frozenset(CODES), PARITY)
+    assert names == ("mean", "latin", "log2_parity")
+    assert design[:, 1:].mean(axis=0) == pytest.approx([0, 0])
+    assert design[4, 2] - design[2, 2] == pytest.approx(np.log2(1.6))
+
+
+@pytest.mark.parametrize("parity", [{}, {"ar": 1.3}, dict.fromkeys(CODES, 1.0)])
+def test_parity_that_is_unknown_or_always_the_same_is_left_out(parity):
+    assert covariates(CODES, frozenset(CODES), parity)[0] == ("mean", "latin")
+
+
+def test_few_languages_have_few_covariates():
+    assert covariates(("ar", "de", "en", "hi"), frozenset(), PARITY)[0] == ("mean", "latin")
+
+
+def test_an_effect_of_parity_is_found():
+    _, design = covariates(CODES, frozenset(CODES), PARITY)
+    true = 0.02 - 0.03 * np.log2(list(PARITY.values()))
+    found = partial_pooling(true, np.full(7, 0.002), design)
+    assert found.coefficient_X == pytest.approx([true.mean(), 0, -0.03], abs=1e-9)

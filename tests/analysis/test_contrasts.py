@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 from simulated import RATIOS, experiment, flat
 
-from mixlingual.analysis.contrasts import Interaction, Options, adjusted, linear, satterthwaite, sign_flip
+from mixlingual.analysis.contrasts import Gain, Interaction, Options, adjusted, linear, satterthwaite, sign_flip
 from mixlingual.analysis.resample import Cell, draw_cells
 from mixlingual.analysis.response import fit_curve
 
@@ -103,6 +103,46 @@ def test_an_interaction_is_a_difference_of_gains_over_the_better_pure_ratio():
     lower = Interaction("small", "large", 0.5, larger_is_better=False).estimate(draws, QUICK)
     assert lower.value == pytest.approx(-0.03, abs=1e-6)
     assert Interaction("small", "huge", 0.5, larger_is_better=True).estimate(draws, QUICK) is None
+
+
+def test_against_one_pure_ratio_there_is_no_choice():
+    def truth(model, ratio):
+        return 0.5 + (0.05 if model == "large" else 0.02) * (ratio == 0.5) + 0.01 * ratio * (model == "large")
+
+    draws = drawn(0, truth, questions=50, between_runs=0, question_and_cell=0, rest=0)
+    assert MIXING.against(draws, 0.0, QUICK).value == pytest.approx(0.035, abs=1e-6)
+    assert MIXING.against(draws, 1.0, QUICK).value == pytest.approx(0.025, abs=1e-6)
+    lower = Interaction("small", "large", 0.5, larger_is_better=False)
+    assert lower.against(draws, 1.0, QUICK).value == pytest.approx(-0.025, abs=1e-6)
+    assert Interaction("small", "huge", 0.5, larger_is_better=True).against(draws, 1.0, QUICK) is None
+
+
+def test_the_choice_changes_in_half_of_the_draws_of_equal_ratios_and_never_between_distant_ones():
+    def truth(model, ratio):
+        return 0.5 + ratio * (model == "large")
+
+    draws = drawn(0, truth, questions=50, seeds=5)
+    tied, apart = (Gain(model, 0.5, larger_is_better=True).switched(draws) for model in ("small", "large"))
+    assert 0.01 < tied <= 0.6
+    assert apart == 0
+    assert MIXING.switched(draws) == tied
+
+
+def test_the_larger_of_two_means_is_too_large_by_no_more_than_is_said():
+    """Both pure ratios of small are equal, those of large far apart: the worst case. Without a choice there is no bias.
+
+    A cell's error is .01 / sqrt(3) = .0058, so the bias of the small size's gain is at most .0033.
+    """
+
+    def truth(model, ratio):
+        return 0.5 + ratio * (model == "large") + 0.5 * (ratio == 0.5)
+
+    options = {"questions": 20, "question_and_cell": 0.0, "rest": 0.0, "between_runs": 0.01, "draws": 2}
+    studied = [drawn(seed, truth, **options) for seed in range(300)]
+    chosen = np.mean([draws.mean_K @ MIXING.weights(draws) for draws in studied])
+    fixed = np.mean([MIXING.against(draws, 1.0, Options(permutations=99)).value for draws in studied])
+    assert chosen - (-0.5) == pytest.approx(0.56 * 0.01 / np.sqrt(3), abs=0.0015)
+    assert fixed - (-0.5) == pytest.approx(0, abs=0.0015)
 
 
 def test_one_seed_says_nothing_of_other_runs():

@@ -7,7 +7,7 @@ from mixlingual.analysis.collect import read_sweep
 from mixlingual.analysis.estimates import Estimates, analyse
 from mixlingual.config import AnalysisConfig
 from mixlingual.reporting.estimate_tables import estimate_tables
-from mixlingual.reporting.findings import findings, headline
+from mixlingual.reporting.findings import findings, headline, interaction_sentence
 
 QUICK = AnalysisConfig(draws=300, permutations=200)
 
@@ -59,13 +59,28 @@ def test_without_the_cells_there_is_no_answer_yet(tmp_path):
 def test_tables_hold_what_the_sentences_say(answer):
     tables = estimate_tables(answer)
     assert list(tables) == [
-        "contrasts", "gains", "best_ratios", "slopes", "fronts", "mixed_model", "components", "power_laws", "languages"
+        "contrasts", "contrasts_fixed", "gains", "best_ratios", "slopes", "fronts", "mixed_model", "components",
+        "power_laws", "languages", "language_covariates",
     ]  # fmt: skip
     assert len(tables["contrasts"]) == 4
     assert len(tables["gains"]) == 4 * 3
     assert len(tables["best_ratios"]) == (4 + 3) * 3
     assert set(tables["fronts"].columns) >= {"ratio", "mono", "cross", "dominated"}
     assert tables["languages"].query("setting == 'multi' and metric == 'map' and model == 'large'").shape[0] == 4
+
+
+def test_a_choice_in_doubt_is_said_and_the_contrast_given_without_it(answer):
+    """The pooled setting has no better pure ratio in truth; the monolingual one has."""
+    parts = {(part.setting, part.measure): part for part in answer.measured}
+    multi, mono = parts["multi", "map"], parts["mono", "map"]
+    assert multi.switched > 0.05 > mono.switched
+    sentences = {name: interaction_sentence(answer, part) for name, part in parts.items()}
+    fixed = multi.against[1.0]
+    assert (
+        f"{fixed.value:+.4f} (95 % interval {fixed.low:+.4f} to {fixed.high:+.4f}) against ratio 1 alone"
+        in (sentences["multi", "map"])
+    )
+    assert "not certain" not in sentences["mono", "map"]
 
 
 def test_empty_answers_have_no_tables():

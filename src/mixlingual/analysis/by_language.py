@@ -9,7 +9,7 @@ Shape suffixes: G languages (or pairs), X columns of the design.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,25 +32,41 @@ class Pooled:
     """Standard deviation of the true effects of languages about their prediction."""
 
 
-def covariates(languages: Sequence[str], trained: frozenset[str]) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+def covariates(
+    languages: Sequence[str], trained: frozenset[str], parity: Mapping[str, float]
+) -> tuple[tuple[str, ...], NDArray[np.float64]]:
     """(names, [G, X] design): ones, and those of the covariates in which the languages differ.
 
-    Covariates are `trained`, whether training held the language, and `latin`, whether it is written in Latin script;
-    each is centred, so that the first coefficient is the mean over languages. A covariate that would leave fewer
-    than two languages on a side, or that repeats another, is left out.
+    Covariates are `trained`, whether training held the language; `latin`, whether it is written in Latin script; and
+    `log2_parity`, of its tokens for each one of English: 1 where it takes twice as many. Each is centred, so that the
+    first coefficient is the mean over languages. One that would leave fewer than two languages on a side, that is not
+    known of every language, or that the ones before it tell already, is left out, and so is any that would leave
+    fewer than two languages more than columns.
+
+    Args:
+        languages: G codes.
+        trained: those that training held.
+        parity: language -> tokens for each one of English, see `evaluation.parity`; empty where it is not known.
     """
     names, columns = ["mean"], [np.ones(len(languages))]
     for name, holds in (
         ("trained", [language in trained for language in languages]),
         ("latin", [script_of(language) == "Latn" for language in languages]),
     ):
-        column = np.array(holds, dtype=float)
-        centred = column - column.mean()
-        fresh = np.linalg.matrix_rank(np.stack([*columns, centred])) > len(columns)
-        if 2 <= column.sum() <= len(languages) - 2 and fresh:
-            names.append(name)
-            columns.append(centred)
+        if 2 <= sum(holds) <= len(languages) - 2:
+            _add(names, columns, name, np.array(holds, dtype=float))
+    if all(language in parity for language in languages):
+        _add(names, columns, "log2_parity", np.log2([parity[language] for language in languages]))
     return tuple(names), np.stack(columns, axis=1)
+
+
+def _add(names: list[str], columns: list[NDArray[np.float64]], name: str, column_G: NDArray[np.float64]) -> None:
+    """Adds a covariate, centred, unless it is told by those before it or leaves too few languages."""
+    centred_G = column_G - column_G.mean()
+    fresh = np.linalg.matrix_rank(np.stack([*columns, centred_G])) > len(columns)
+    if fresh and len(column_G) >= len(columns) + 3:
+        names.append(name)
+        columns.append(centred_G)
 
 
 def partial_pooling(own_G: NDArray[np.float64], error_G: NDArray[np.float64], design_GX: NDArray[np.float64]) -> Pooled:

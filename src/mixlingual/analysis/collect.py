@@ -59,6 +59,8 @@ class Sweep:
     """The command that started it; None when its runs were started one by one."""
     analysis: AnalysisConfig = field(default_factory=AnalysisConfig)
     """What was declared when the sweep first started; the defaults where nothing was."""
+    reference: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Size -> option -> its value on the ratio axis: see `points.Places`."""
     plan_problem: str | None = None
     """Why sweep.json cannot be read, so that runs that never started are unknown; None if it can."""
 
@@ -108,13 +110,15 @@ def read_sweep(folder: Path) -> Sweep:
         raise MixlingualError(_no_sweep(folder))
     planned, problem = _read_plan(folder / "sweep.json")
     names = dict.fromkeys((*planned, *on_disk))
-    runs = _told_apart([_read_run(folder / name, planned.get(name)) for name in names])
+    analysis = _declared(folder / "sweep.json")
+    runs, reference = _told_apart([_read_run(folder / name, planned.get(name)) for name in names], analysis.reference)
     return Sweep(
         folder.resolve().name,
         folder,
         tuple(runs),
         command=_command(folder / "multirun.yaml"),
-        analysis=_declared(folder / "sweep.json"),
+        analysis=analysis,
+        reference=reference,
         plan_problem=problem,
     )
 
@@ -242,10 +246,12 @@ def _trained_point(config: dict[str, Any], training: dict[str, Any]) -> GridPoin
     return grid_point(model.get("name"), series, batching.get("monolingual_ratio"), config.get("seed"))
 
 
-def _told_apart(runs: list[Run]) -> list[Run]:
+def _told_apart(runs: list[Run], declared: dict[str, str]) -> tuple[list[Run], dict[str, dict[str, str]]]:
+    """(the runs with the places of those that are finished, the reference of `Sweep`)."""
     done = {run.name: (run.point, run.result) for run in runs if run.point is not None and run.result is not None}
-    points = dict(zip(done, tell_apart(list(done.values())), strict=True))
-    return [dataclasses.replace(run, point=points.get(run.name, run.point)) for run in runs]
+    places = tell_apart(list(done.values()), declared)
+    points = dict(zip(done, places.points, strict=True))
+    return [dataclasses.replace(run, point=points.get(run.name, run.point)) for run in runs], places.reference
 
 
 def _command(path: Path) -> str | None:

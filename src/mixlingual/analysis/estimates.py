@@ -6,16 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from mixlingual.analysis.by_language import Pooled, covariates, partial_pooling
 from mixlingual.analysis.collect import Sweep
 from mixlingual.analysis.contrasts import Estimate, Gain, Interaction, Options, adjusted
+from mixlingual.analysis.controls import PairedEffect, paired_effects, pairs_of
+from mixlingual.analysis.language_gains import LanguageGains, Traits, language_gains, traits_of
 from mixlingual.analysis.measures import larger_is_better
 from mixlingual.analysis.mixed import MixedModel, fit_mixed
-from mixlingual.analysis.points import RATIO_SERIES
 from mixlingual.analysis.questions import QuestionScores, read_question_scores, utility
+from mixlingual.analysis.ratio_axis import RatioAxis
 from mixlingual.analysis.resample import Cell, CellDraws, draw_cells
 from mixlingual.analysis.response import Curve, Interval, fit_curve, slope_on_size
 from mixlingual.analysis.scaling import PowerLaw, fit_power_law
@@ -30,22 +28,6 @@ UTILITIES = (0.25, 0.5, 0.75)
 """Weights w of monolingual retrieval in the utility w * mono + (1 - w) * cross."""
 
 
-FEWEST_LANGUAGES = 4
-"""Languages from which on their gains are pooled."""
-
-
-@dataclass(frozen=True)
-class LanguageGains:
-    """The gain of a size by query language."""
-
-    languages: tuple[str, ...]
-    own_G: NDArray[np.float64]
-    """Of each language alone."""
-    covariates: tuple[str, ...]
-    """Columns of the design behind `pooled`, the first being the mean."""
-    pooled: Pooled
-
-
 @dataclass(frozen=True)
 class Measured:
     """What is known of one measure of one benchmark and setting."""
@@ -56,6 +38,10 @@ class Measured:
     draws: CellDraws
     interaction: Estimate | None
     """The primary contrast, p adjusted over all of the sweep; None where its cells are not all there."""
+    against: dict[float, Estimate]
+    """Pure ratio -> the primary contrast with it for both sizes, whichever is better; p of each alone."""
+    switched: float
+    """Share of the draws in which the better pure ratio of a size is not that of the cell means."""
     gains: dict[str, Estimate]
     """Size -> mean at the mixed ratio less that of the better pure ratio, positive where mixing is better."""
     curves: dict[str, Curve]
@@ -82,6 +68,12 @@ class Estimates:
     """Benchmark -> front of each size."""
     utilities: dict[tuple[str, float], dict[str, Curve]] = field(default_factory=dict)
     """(benchmark, weight of mono) -> size -> curve of the utility."""
+    paired: tuple[PairedEffect, ...] = ()
+    """What controls change against the ratio axis, and what the ratio axis changes against baselines."""
+    differences: dict[str, dict[str, tuple[str, str]]] = field(default_factory=dict)
+    """Kind of controls -> option -> (its value there, on the ratio axis)."""
+    reference: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Size -> option -> its value on the ratio axis, where controls vary it: see `points.Places`."""
     left_out: dict[str, str] = field(default_factory=dict)
     """Run -> why its scores are not in."""
 
@@ -93,21 +85,41 @@ def analyse(sweep: Sweep, config: AnalysisConfig) -> Estimates:
         sweep: as read from its folder.
         config: what is contrasted, and how sure: `Sweep.analysis`, unless another contrast is wanted.
     """
-    grid = _grid(sweep)
-    scores, left_out = read_question_scores(grid.files, ["map", "rank_distance"], config.cluster)
-    sizes = _sizes(grid, config)
-    wanted = [part for part in scores if (part.setting, part.measure) in PRIMARY]
-    trained = _trained_languages(sweep)
+    axis, pairs = RatioAxis.of(sweep), pairs_of(sweep)
+    files = _files(sweep, [*axis.cells, *pairs.runs])
+    every, left_out = read_question_scores(files, ["map", "rank_distance"], config.cluster)
+    every = [part for part in every if (part.setting, part.measure) in PRIMARY]
+    scores, sizes = axis.scores(every), axis.sizes(config)
+    traits = {benchmark: traits_of(sweep, benchmark) for benchmark in {part.benchmark for part in scores}}
     measured = _adjusted(
-        [_measured(part, grid.cells_of(part), sizes, grid.weights, config, trained) for part in wanted]
+        [_measured(part, axis.cells_of(part), sizes, axis.weights, config, traits[part.benchmark]) for part in scores]
     )
-    answer = Estimates(sizes, grid.weights, config.ratio, config.level, measured, left_out=left_out)
+    answer = Estimates(
+        sizes,
+        axis.weights,
+        config.ratio,
+        config.level,
+        measured,
+        paired=tuple(paired_effects(every, pairs, config.draws, axis.weights, options_of(config))),
+        differences=pairs.differences,
+        reference=sweep.reference,
+        left_out=left_out | pairs.unmatched,
+    )
     for mono, cross in _both(scores):
-        answer.utilities.update(_utilities(mono, cross, grid, config))
+        answer.utilities.update(_utilities(mono, cross, axis, config))
         if mono.runs == cross.runs and mono.clusters == cross.clusters:
-            sides = [draw_cells(part, grid.cells_of(part), config.draws, config.seed) for part in (mono, cross)]
+            sides = [draw_cells(part, axis.cells_of(part), config.draws, config.seed) for part in (mono, cross)]
             answer.fronts[mono.benchmark] = fronts(sides[0], sides[1], config.level)
     return answer
+
+
+def options_of(config: AnalysisConfig) -> Options:
+    """How sure estimates are, as the config says."""
+    return Options(config.level, config.permutations, config.seed)
+
+
+def _files(sweep: Sweep, runs: Sequence[str]) -> dict[str, Path]:
+    return {run: sweep.folder / run / "queries.parquet" for run in dict.fromkeys(runs)}
 
 
 @dataclass(frozen=True)
@@ -127,63 +139,18 @@ def primary_draws(sweep: Sweep, config: AnalysisConfig) -> list[PrimaryDraws]:
         sweep: as read from its folder.
         config: what is contrasted.
     """
-    grid = _grid(sweep)
-    sizes = _sizes(grid, config)
+    axis = RatioAxis.of(sweep)
+    sizes = axis.sizes(config)
     if sizes is None:
         return []
-    scores, _ = read_question_scores(grid.files, ["map"], config.cluster)
+    scores, _ = read_question_scores(_files(sweep, list(axis.cells)), ["map"], config.cluster)
     contrast = Interaction(*sizes, config.ratio, larger_is_better=True)
     return [
         PrimaryDraws(
-            part.benchmark, part.setting, draw_cells(part, grid.cells_of(part), config.draws, config.seed), contrast
+            part.benchmark, part.setting, draw_cells(part, axis.cells_of(part), config.draws, config.seed), contrast
         )
         for part in scores
     ]
-
-
-@dataclass(frozen=True)
-class _Grid:
-    """The finished runs on the ratio axis."""
-
-    cells: dict[str, Cell]
-    """Run -> where it lies."""
-    weights: dict[str, int]
-    files: dict[str, Path]
-    planned: frozenset[str]
-    """Sizes, also of runs that are not finished."""
-
-    def cells_of(self, scores: QuestionScores) -> list[Cell]:
-        """Where each run of `scores` lies."""
-        return [self.cells[run] for run in scores.runs]
-
-
-def _grid(sweep: Sweep) -> _Grid:
-    cells, weights = {}, {}
-    for run in sweep.in_state("done"):
-        if run.point and run.result and run.point.series == RATIO_SERIES:
-            cells[run.name] = Cell(run.point.model, run.point.ratio)
-            weights[run.point.model] = int(run.result.parameters["non_embedding"])
-    planned = frozenset(run.point.model for run in sweep.runs if run.point and run.point.series == RATIO_SERIES)
-    return _Grid(cells, weights, {name: sweep.folder / name / "queries.parquet" for name in cells}, planned)
-
-
-def _sizes(grid: _Grid, config: AnalysisConfig) -> tuple[str, str] | None:
-    """The sizes of the primary contrast: as declared, else the extremes of those planned.
-
-    None if there are not two, or as long as one has no finished run that tells how large it is.
-    """
-    if config.sizes is not None:
-        return config.sizes[0], config.sizes[1]
-    if len(grid.planned) < 2 or grid.planned - grid.weights.keys():
-        return None
-    ordered = sorted(grid.weights, key=grid.weights.__getitem__)
-    return ordered[0], ordered[-1]
-
-
-def _trained_languages(sweep: Sweep) -> frozenset[str]:
-    """Languages that some batch of a finished run held."""
-    pairs = {pair for result in sweep.results() for pair in result.batches.get("language_pairs", {})}
-    return frozenset(language for pair in pairs for language in pair.split("-"))
 
 
 def _measured(
@@ -192,58 +159,36 @@ def _measured(
     sizes: tuple[str, str] | None,
     weights: Mapping[str, int],
     config: AnalysisConfig,
-    trained: frozenset[str],
+    traits: Traits,
 ) -> Measured:
     draws = draw_cells(scores, cell_R, config.draws, config.seed)
     better = larger_is_better(scores.measure)
-    options = Options(config.level, config.permutations, config.seed)
+    options = options_of(config)
     models = sorted({cell.model for cell in cell_R}, key=weights.__getitem__)
     curves = {
         model: curve
         for model in models
         if (curve := fit_curve(draws, model, larger_is_better=better, level=config.level, reference=config.ratio))
     }
+    contrast = Interaction(*sizes, config.ratio, better) if sizes else None
+    against = {pure: contrast.against(draws, pure, options) for pure in (0.0, 1.0)} if contrast else {}
     gains = {model: gain for model in models if (gain := Gain(model, config.ratio, better).estimate(draws, options))}
     return Measured(
         scores.benchmark,
         scores.setting,
         scores.measure,
         draws,
-        Interaction(*sizes, config.ratio, better).estimate(draws, options) if sizes else None,
+        contrast.estimate(draws, options) if contrast else None,
+        {pure: found for pure, found in against.items() if found},
+        contrast.switched(draws) if contrast else 0.0,
         gains,
         curves,
         slope_on_size(curves, weights, config.level),
         fit_mixed(scores, cell_R, weights, config.level),
         components(scores, cell_R),
         fit_power_law(draws, weights) if scores.measure == "map" else None,
-        dict(_language_gains(scores, cell_R, models, config, trained)),
+        dict(language_gains(scores, cell_R, models, config, traits)),
     )
-
-
-def _language_gains(
-    scores: QuestionScores,
-    cell_R: Sequence[Cell],
-    models: Sequence[str],
-    config: AnalysisConfig,
-    trained: frozenset[str],
-) -> Iterator[tuple[str, LanguageGains]]:
-    """(size, gains by query language) of sizes with all cells of a gain."""
-    members: dict[str, list[int]] = {}
-    for place, group in enumerate(scores.groups):
-        members.setdefault(group.partition("-")[0] if scores.setting == "cross" else group, []).append(place)
-    if len(members) < FEWEST_LANGUAGES:
-        return
-    draws = [draw_cells(scores.only(places), cell_R, config.draws, config.seed) for places in members.values()]
-    names, design_GX = covariates(list(members), trained)
-    better = larger_is_better(scores.measure)
-    for model in models:
-        gains = [
-            Gain(model, config.ratio, better).estimate(own, Options(config.level, 1, config.seed)) for own in draws
-        ]
-        own_G, error_G = (np.array([getattr(gain, name) for gain in gains if gain]) for name in ("value", "error"))
-        if len(own_G) == len(members) and error_G.all():
-            pooled = partial_pooling(own_G, error_G, design_GX)
-            yield model, LanguageGains(tuple(members), own_G, names, pooled)
 
 
 def _adjusted(measured: Sequence[Measured]) -> tuple[Measured, ...]:
@@ -263,11 +208,11 @@ def _both(scores: Sequence[QuestionScores]) -> Iterator[tuple[QuestionScores, Qu
 
 
 def _utilities(
-    mono: QuestionScores, cross: QuestionScores, grid: _Grid, config: AnalysisConfig
+    mono: QuestionScores, cross: QuestionScores, axis: RatioAxis, config: AnalysisConfig
 ) -> Iterator[tuple[tuple[str, float], dict[str, Curve]]]:
     for weight in UTILITIES:
         scores = utility(mono, cross, weight)
-        draws = draw_cells(scores, grid.cells_of(scores), config.draws, config.seed)
+        draws = draw_cells(scores, axis.cells_of(scores), config.draws, config.seed)
         curves = {}
         for model in dict.fromkeys(cell.model for cell in draws.cells):
             if curve := fit_curve(draws, model, larger_is_better=True, level=config.level, reference=config.ratio):

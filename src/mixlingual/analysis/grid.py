@@ -116,7 +116,8 @@ def benchmarks(results: pd.DataFrame) -> list[str]:
 def grid_axes(sweep: Sweep) -> Axes:
     """Sizes and points of all runs whose place in the grid is known, finished or not."""
     done = [run.point for run in sweep.runs if run.point and run.result]
-    split = {point.series.partition(", ")[0] for point in done if ", " in point.series}
+    named = {point.series for point in done}
+    split = {series.partition(", ")[0] for series in named if ", " in series} - named
     points = done + [run.point for run in sweep.runs if run.point and not run.result and run.point.series not in split]
     weights = {
         run.point.model: int(run.result.parameters["non_embedding"]) for run in sweep.runs if run.point and run.result

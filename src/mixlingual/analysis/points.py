@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
@@ -62,12 +62,30 @@ def grid_point(model: object, batching: object, ratio: object, seed: object) -> 
     raise ValueError(f"no grid point: model {model!r}, batching {batching!r}, ratio {ratio!r}, seed {seed!r}")
 
 
-def tell_apart(runs: Sequence[tuple[GridPoint, RunResult]]) -> list[GridPoint]:
-    """The points of finished runs, with series that no two kinds of runs share.
+@dataclass(frozen=True)
+class Places:
+    """Where the finished runs of a sweep lie."""
+
+    points: list[GridPoint]
+    """With series that no two kinds of runs share."""
+    reference: dict[str, dict[str, str]]
+    """Size -> option -> its value on the ratio axis, of the options that vary there beside ratio and seed."""
+
+
+def tell_apart(runs: Sequence[tuple[GridPoint, RunResult]], declared: Mapping[str, str] | None = None) -> Places:
+    """The places of finished runs.
 
     Where runs of one model and series differ in an option other than an axis of the grid, or in
-    the content of a data set, its value becomes part of the series: `hybrid, batching.batch_size=64`.
+    the content of a data set, its value becomes part of the series: `x_x, batching.batch_size=64`.
     Options that only some of the runs have, written by another version of the code, are not compared.
+
+    The ratio axis keeps its name where the options have their reference values: those declared, else those that most
+    runs of the size have, else (two kinds being as frequent) that most runs of all sizes have. Other runs of it are
+    controls, named by what differs. Where that leaves a tie too, every kind is named and none is the ratio axis.
+
+    Args:
+        runs: finished runs, as `grid_point` places them.
+        declared: option, as a dotted path -> reference value.
     """
     options = [_options(result) for _, result in runs]
     groups = defaultdict(list)
@@ -76,14 +94,51 @@ def tell_apart(runs: Sequence[tuple[GridPoint, RunResult]]) -> list[GridPoint]:
     varied: defaultdict[str, set[str]] = defaultdict(set)
     for (_, series), members in groups.items():
         varied[series] |= _differences(members)
-    return [
-        _named(point, values, sorted(varied[point.series])) for (point, _), values in zip(runs, options, strict=True)
+    kinds = {
+        model: Counter(_kind(values, varied[series]) for values in members)
+        for (model, series), members in groups.items()
+        if series == RATIO_SERIES
+    }
+    reference = _references(kinds, declared or {}) if varied[RATIO_SERIES] else {}
+    points = [
+        _named(point, _kind(values, varied[point.series]), reference.get(point.model))
+        for (point, _), values in zip(runs, options, strict=True)
     ]
+    return Places(points, reference)
 
 
-def _named(point: GridPoint, values: dict[str, str], varied: list[str]) -> GridPoint:
-    variant = (f"{path}={values[path]}" for path in varied if path in values)
+_Kind = tuple[tuple[str, str], ...]
+"""(option, value) of the options that vary in a series, sorted."""
+
+
+def _kind(values: dict[str, str], varied: set[str]) -> _Kind:
+    return tuple((path, values[path]) for path in sorted(varied) if path in values)
+
+
+def _references(kinds: Mapping[str, Counter[_Kind]], declared: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Size -> option -> reference value; empty if there is a size of which none can be told."""
+    overall = sum(kinds.values(), Counter[_Kind]())
+    chosen = {}
+    for model, counts in kinds.items():
+        fitting = [kind for kind in counts if all(declared.get(path, value) == value for path, value in kind)]
+        ranked = sorted(fitting, key=lambda kind: (counts[kind], overall[kind]), reverse=True)
+        best = [(counts[kind], overall[kind]) for kind in ranked[:2]]
+        if not ranked or (len(best) == 2 and best[0] == best[1]):
+            return {}
+        chosen[model] = dict(ranked[0])
+    return chosen
+
+
+def _named(point: GridPoint, kind: _Kind, reference: Mapping[str, str] | None) -> GridPoint:
+    known = reference if reference and point.series == RATIO_SERIES else {}
+    variant = (f"{path}={value}" for path, value in kind if known.get(path) != value)
     return dataclasses.replace(point, series=", ".join((point.series, *variant)))
+
+
+def differing_options(run: RunResult, other: RunResult) -> dict[str, tuple[str, str]]:
+    """Option -> (its value in `run`, in `other`), of those that are no axis of the grid and that both have."""
+    mine, theirs = _options(run), _options(other)
+    return {path: (mine[path], theirs[path]) for path in mine if path in theirs and mine[path] != theirs[path]}
 
 
 def _differences(members: list[dict[str, str]]) -> set[str]:

@@ -60,6 +60,15 @@ class QuestionScores:
             share_G=np.full(len(kept), 1 / len(kept)),
         )
 
+    def of_runs(self, runs: Sequence[str]) -> QuestionScores:
+        """The scores of some runs."""
+        return replace(self, runs=tuple(runs), sum_RCG=self.sum_RCG[[self.runs.index(run) for run in runs]])
+
+    def differences(self, pairs: Sequence[tuple[str, str]]) -> QuestionScores:
+        """The scores of the first run of each pair less those of the second, as one run a pair."""
+        first, second = (self.of_runs(side).sum_RCG for side in zip(*pairs, strict=True))
+        return replace(self, runs=tuple(" - ".join(pair) for pair in pairs), sum_RCG=first - second)
+
     def macros(self) -> NDArray[np.float64]:
         """[R] the mean of each run: over the groups, by their shares, of their means over rows."""
         mean_R: NDArray[np.float64] = self.resampled(np.ones((1, len(self.clusters))))[0]

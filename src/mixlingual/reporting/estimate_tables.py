@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from mixlingual.analysis.contrasts import Estimate
+from mixlingual.analysis.controls import PairedEffect
 from mixlingual.analysis.estimates import Estimates, Measured
 from mixlingual.analysis.response import Curve
 
@@ -15,9 +16,12 @@ from mixlingual.analysis.response import Curve
 def estimate_tables(answer: Estimates) -> dict[str, pd.DataFrame]:
     """Name of a table -> its rows; tables without rows are left out.
 
-    contrasts: the primary contrast of every measure. gains: of every size, the mixed ratio less the better pure one.
+    contrasts: the primary contrast of every measure. contrasts_fixed: the same against one pure ratio. gains: of every
+    size, the mixed ratio less the better pure one. paired: what controls change against the ratio axis, and the ratio
+    axis against baselines, of each size and over all; p of a size is not corrected for the number of tests.
     best_ratios: of every size, also of utilities of both settings. slopes: of the best ratio on log10 of the weights.
-    fronts: cells by both settings. mixed_model, components, power_laws, languages: as the modules of `analysis` say.
+    fronts: cells by both settings. mixed_model, components, power_laws, languages, language_covariates: as the modules
+    of `analysis` say.
     """
     rows: dict[str, list[dict[str, Any]]] = {
         "contrasts": [
@@ -25,11 +29,17 @@ def estimate_tables(answer: Estimates) -> dict[str, pd.DataFrame]:
             for part in answer.measured
             if part.interaction and answer.sizes
         ],
+        "contrasts_fixed": [
+            _place(part) | {"against": pure, "choice_changes": part.switched} | _estimate(found)
+            for part in answer.measured
+            for pure, found in part.against.items()
+        ],
         "gains": [
             _place(part) | {"model": model} | _estimate(gain)
             for part in answer.measured
             for model, gain in part.gains.items()
         ],
+        "paired": [row for effect in answer.paired for row in _paired(effect)],
         "best_ratios": list(_best_ratios(answer)),
         "slopes": [_place(part) | vars(part.slope) for part in answer.measured if part.slope],
         "fronts": list(_fronts(answer)),
@@ -37,6 +47,7 @@ def estimate_tables(answer: Estimates) -> dict[str, pd.DataFrame]:
         "components": [_place(part) | vars(part.components) for part in answer.measured if part.components],
         "power_laws": [row for part in answer.measured for row in _laws(part)],
         "languages": [row for part in answer.measured for row in _languages(part)],
+        "language_covariates": [row for part in answer.measured for row in _covariates(part)],
     }
     return {name: pd.DataFrame(found) for name, found in rows.items() if found}
 
@@ -47,6 +58,12 @@ def _place(part: Measured) -> dict[str, Any]:
 
 def _estimate(found: Estimate) -> dict[str, Any]:
     return dict(vars(found))
+
+
+def _paired(effect: PairedEffect) -> Iterator[dict[str, Any]]:
+    place = {"benchmark": effect.benchmark, "setting": effect.setting, "metric": effect.measure}
+    for model, found in {**effect.sizes, "mean of sizes": effect.overall}.items():
+        yield place | {"kind": effect.kind, "ratio": effect.ratio, "model": model} | _estimate(found)
 
 
 def _best_ratios(answer: Estimates) -> Iterator[dict[str, Any]]:
@@ -125,3 +142,10 @@ def _languages(part: Measured) -> Iterator[dict[str, Any]]:
                 "pooled_error": gains.pooled.error_G[place],
                 "between_languages": gains.pooled.between,
             }
+
+
+def _covariates(part: Measured) -> Iterator[dict[str, Any]]:
+    for model, gains in part.languages.items():
+        coefficients = zip(gains.covariates, gains.pooled.coefficient_X, gains.pooled.coefficient_error_X, strict=True)
+        for name, value, error in coefficients:
+            yield _place(part) | {"model": model, "covariate": name, "coefficient": value, "error": error}

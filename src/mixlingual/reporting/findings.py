@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mixlingual.analysis.contrasts import Estimate, Interaction, corrected_level
+from mixlingual.analysis.controls import PairedEffect
 from mixlingual.analysis.estimates import Estimates, Measured
 from mixlingual.analysis.measures import METRICS, larger_is_better
+from mixlingual.analysis.points import ZERO_SHOT
 from mixlingual.analysis.power import Pilot
 from mixlingual.analysis.response import Curve, Interval
 from mixlingual.reporting.labels import SETTING_TITLES, short_number
+
+CERTAIN = 0.05
+"""Share of the draws up to which the choice of the better pure ratio counts as certain."""
 
 HEADLINE = (("multi", "map"), ("cross", "map"), ("mono", "map"))
 """Settings by how well they stand for the question, best first."""
@@ -49,6 +54,8 @@ def findings(answer: Estimates) -> list[str]:
     return [
         *warning,
         *primary_findings(answer),
+        *_axis(answer),
+        *_paired(answer),
         *(sentence for part in answer.measured for sentence in _best_ratios(answer, part)),
         *(sentence for part in answer.measured for sentence in _models(answer, part)),
         *(sentence for part in answer.measured for sentence in _scatter(part)),
@@ -60,6 +67,48 @@ def _left_out(answer: Estimates) -> Iterator[str]:
     if answer.left_out:
         run, reason = next(iter(answer.left_out.items()))
         yield f"Runs that are not, or not all, in the statistics: {len(answer.left_out)}. {run}: {reason}."
+
+
+def _axis(answer: Estimates) -> Iterator[str]:
+    """Which runs are the ratio axis, where there are others."""
+    values: dict[str, dict[str, None]] = {}
+    for options in answer.reference.values():
+        for option, value in options.items():
+            values.setdefault(option, {})[value] = None
+    if values:
+        kept = ", ".join(f"{option}={' or '.join(found)}" for option, found in values.items())
+        yield (
+            f"All of this is about the runs with {kept}: as declared, or else as most runs of a size have it. Runs "
+            "with other values are controls."
+        )
+
+
+def _paired(answer: Estimates) -> Iterator[str]:
+    for effect in answer.paired:
+        over = f"mean of {len(effect.sizes)} sizes" if len(effect.sizes) > 1 else next(iter(effect.sizes))
+        name = f"{effect.benchmark}, {SETTING_TITLES[effect.setting]}, {METRICS[effect.measure].label}"
+        found = f"{_estimated(effect.overall, effect, answer.level)}; {over}"
+        if effect.kind != ZERO_SHOT:
+            yield (
+                f"{name}, ratio {effect.ratio:g}: {_changes(answer, effect)} {_verdict(effect, answer.level)} than the "
+                f"ratio axis, by {found}, runs paired by size and seed; {_sureness(effect.overall, 'controls')}."
+            )
+        elif effect.ratio == answer.ratio:
+            yield (
+                f"{name}: an encoder trained at ratio {effect.ratio:g} {_verdict(effect, answer.level)} than before "
+                f"any training, by {found}; {_sureness(effect.overall, 'comparisons with baselines')}."
+            )
+
+
+def _changes(answer: Estimates, effect: PairedEffect) -> str:
+    changed = answer.differences.get(effect.kind, {})
+    return " and ".join(f"{option}={own} in place of {axis}" for option, (own, axis) in changed.items()) or effect.kind
+
+
+def _verdict(effect: PairedEffect, level: float) -> str:
+    if not _separable(effect.overall, level):
+        return "is not separably better or worse"
+    return "is better" if (effect.overall.value > 0) == larger_is_better(effect.measure) else "is worse"
 
 
 def interaction_sentence(answer: Estimates, part: Measured) -> str:
@@ -77,7 +126,20 @@ def interaction_sentence(answer: Estimates, part: Measured) -> str:
     return (
         f"{_name(part)}: {verdict}. Ratio {answer.ratio:g} differs from the better pure ratio by {first} and {second} "
         f"(positive is better), so by {_estimated(effect, part, answer.level)} from the smaller size to the larger; "
-        f"{_sureness(effect)}. {_what_would_change_it(answer, part)}"
+        f"{_sureness(effect, 'primary contrasts')}. {_choice(answer, part)}{_what_would_change_it(answer, part)}"
+    )
+
+
+def _choice(answer: Estimates, part: Measured) -> str:
+    """What the contrast is without the choice of the better pure ratio, where that choice is in doubt."""
+    if part.switched < CERTAIN or len(part.against) < 2:
+        return ""
+    each = " and ".join(
+        f"{_estimated(found, part, answer.level)} against ratio {pure:g} alone" for pure, found in part.against.items()
+    )
+    return (
+        f"Which pure ratio is the better one is not certain (it changes in {part.switched:.0%} of the draws), which "
+        f"makes a gain look a little smaller than it is; the difference is {each}. "
     )
 
 
@@ -98,10 +160,10 @@ def _what_would_change_it(answer: Estimates, part: Measured) -> str:
     return f"{detectable}; one as small as the one seen takes {seeds} seeds in every cell."
 
 
-def _sureness(effect: Estimate) -> str:
+def _sureness(effect: Estimate, family: str) -> str:
     if not effect.over_runs:
         return f"no seed is repeated, so this is about these very runs on other questions (p {_p(effect.p_questions)})"
-    return f"p {_p(effect.p)} after Holm over all primary contrasts, for other runs and other questions"
+    return f"p {_p(effect.p)} after Holm over all {family}, for other runs and other questions"
 
 
 def _best_ratios(answer: Estimates, part: Measured) -> Iterator[str]:
@@ -152,7 +214,7 @@ def _name(part: Measured) -> str:
     return f"{part.benchmark}, {SETTING_TITLES[part.setting]}, {METRICS[part.measure].label}"
 
 
-def _estimated(effect: Estimate, part: Measured, level: float) -> str:
+def _estimated(effect: Estimate, part: Measured | PairedEffect, level: float) -> str:
     ends = f"{_number(part, effect.low, sign=True)} to {_number(part, effect.high, sign=True)}"
     return f"{_number(part, effect.value, sign=True)} ({100 * level:g} % interval {ends})"
 
@@ -167,7 +229,7 @@ def _interval(interval: Interval, decimals: int, *, sign: bool = False) -> str:
     return f"{interval.value:{form}} ({interval.low:{form}} to {interval.high:{form}})"
 
 
-def _number(part: Measured, value: float, *, sign: bool = False) -> str:
+def _number(part: Measured | PairedEffect, value: float, *, sign: bool = False) -> str:
     return f"{value:{'+' if sign else ''}.{METRICS[part.measure].decimals}f}"
 
 

@@ -7,6 +7,8 @@ from itertools import permutations, product
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 SIZES = {"small": 21_000_000, "base": 85_000_000, "large": 302_000_000}
 RATIOS = (0.0, 0.25, 0.5, 1.0)
 SEEDS = (0, 1)
@@ -72,6 +74,18 @@ def write_curve(run: Path, points: int = 100) -> None:
     rows = [f"{step},{3 - 0.01 * step},{2 - 0.01 * step},{'' if step % 2 else 4}" for step in range(1, points + 1)]
     run.mkdir(parents=True, exist_ok=True)
     (run / "curves.csv").write_text("\n".join(["step,loss,loss_mono,loss_cross", *rows]) + "\n", encoding="utf-8")
+
+
+def write_answers(run: Path, benchmark: str, answers: dict[tuple[str, str], list[str]]) -> None:
+    """queries.parquet of a run: (question, its language) -> the languages that it has an answer in; scores are 0.5."""
+    rows = [
+        ("mono" if own == language else "cross", query, own, language)
+        for (query, own), languages in answers.items()
+        for language in languages
+    ] + [("multi", query, own, "all") for query, own in answers]
+    table = pd.DataFrame(rows, columns=["setting", "query", "query_language", "candidate_language"])
+    run.mkdir(parents=True, exist_ok=True)
+    table.assign(benchmark=benchmark, paragraph=table["query"], ap=0.5).to_parquet(run / "queries.parquet")
 
 
 def result(

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import mean
 
 import pytest
-from sweep_fixture import result, write_curve, write_done, write_json, write_sweep
+from sweep_fixture import result, write_answers, write_curve, write_done, write_json, write_sweep
 
 from mixlingual.analysis.measures import METRICS
 from mixlingual.reporting import write
@@ -57,6 +57,7 @@ def folder(tmp_path_factory):
     folder = write_sweep(tmp_path_factory.mktemp("multirun"))
     write_curve(folder / "small_r0_s0")
     write_curve(folder / "small_r0.5_s1")
+    write_answers(folder / "small_r0_s0", "mlqa_r", {("a", "ar"): ["ar", "de", "en"], ("b", "ar"): ["ar", "de"]})
     write_page(folder, folder / "report")
     return folder
 
@@ -208,7 +209,7 @@ def test_bias_shows_every_measure_there_is_with_its_level(opened):
     page.locator("#bias > details > summary").click()
     captions = page.locator("#bias-table caption").all_text_contents()
     assert "without bias: 0.01)" in captions[-1]
-    assert "without bias: 2)" in captions[0]
+    assert "without bias: 1.5)" in captions[0]
 
 
 def test_training_curves_are_drawn_for_the_runs_that_have_them(opened):
@@ -273,6 +274,23 @@ def test_nothing_is_wider_than_the_window(browser, folder, tmp_path, width):
     assert page.evaluate("document.documentElement.scrollWidth") == width
     page.locator("details").evaluate_all("all => all.forEach((e) => { e.open = true; })")
     assert page.evaluate("document.documentElement.scrollWidth") == width
+    page.close()
+
+
+@pytest.mark.parametrize("known", [[], ["mlqa_r", "xquad_r"]], ids=["alone", "beside others"])
+def test_a_benchmark_without_a_known_measure_is_named_and_left_out(browser, tmp_path, known):
+    content = result("small", 0.5, 0)
+    novel = {"languages": ["de"], "multi": {"novel": 0.5, "languages": {"de": {"novel": 0.5}}}}
+    content["benchmarks"] = {name: content["benchmarks"][name] for name in known} | {"new": novel}
+    report = write_page(write_done(tmp_path / "s", content).parent, tmp_path / "out")
+    page = browser.new_page()
+    failed = has_failed(page)
+    page.goto(report.page.as_uri())
+    page.wait_for_selector("#heatmap svg" if known else "#runs")
+    assert failed == []
+    assert "No chart or table shows new: its results have no measure" in page.locator("#question").text_content()
+    assert page.locator("#benchmark option").all_text_contents() == known
+    assert "novel" in (tmp_path / "out" / "results.csv").read_text()
     page.close()
 
 

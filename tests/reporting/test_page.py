@@ -8,6 +8,8 @@ from urllib.parse import unquote
 import pytest
 from sweep_fixture import result, run_name, without_results, write_done, write_json, write_status, write_sweep
 
+from mixlingual.config import CONF_DIR
+from mixlingual.reporting import write
 from mixlingual.reporting.write import write_report
 
 VOID = {"meta", "img", "link", "br"}
@@ -57,12 +59,28 @@ def page(report):
 
 def test_the_report_holds_all_its_files(report):
     assert {path.name for path in report.tables} == {
-        "summary.md", "results.csv", "languages.csv", "batches.csv", "exposure.csv", "grid_mlqa_r.md",
+        "summary.md", "results.csv", "languages.parquet", "batches.csv", "exposure.csv", "grid_mlqa_r.md",
         "grid_xquad_r.md", "grid_mlqa_r.tex", "grid_xquad_r.tex",
     }  # fmt: skip
     assert len(report.figures) == 2 * 4 * 2
     on_disk = {path for path in report.page.parent.rglob("*") if path.is_file()}
     assert on_disk == {report.page, *report.tables, *report.figures}
+
+
+def test_the_summary_shows_findings_as_text(tmp_path, monkeypatch):
+    monkeypatch.setattr(write, "primary_findings", lambda _: ["The *gain* of <b>x</b> & `y`"])
+    monkeypatch.setattr(write, "pictures", lambda *_: [])
+    folder = write_sweep(tmp_path)
+    summary = write.write_report(folder, folder / "report").summary.read_text()
+    assert r"- The \*gain\* of \<b>x\</b> \& \`y\`" in summary
+
+
+def test_the_help_names_every_file_of_a_report(report):
+    text = (CONF_DIR / "report.yaml").read_text(encoding="utf-8")
+    names = {re.sub(r"^(grid|statistics)_.*(?=\.)", r"\1_*", path.name) for path in report.tables} | {
+        "statistics_*.csv"
+    }
+    assert [name for name in sorted(names) if name not in text] == []
 
 
 def test_the_page_needs_no_other_file(page):

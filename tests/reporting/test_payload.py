@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from sweep_fixture import mono_map, result, write_curve, write_done, write_sweep
+from sweep_fixture import mono_map, result, write_answers, write_curve, write_done, write_sweep
 
 from mixlingual.analysis.collect import read_sweep
 from mixlingual.analysis.grid import grid_axes, languages_table, results_table
@@ -61,10 +61,40 @@ def test_matrices_are_by_question_then_candidates_in_script_order(numbers, run):
 
 
 def test_levels_without_bias(numbers):
-    references = numbers["benchmarks"]["mlqa_r"]["references"]
-    assert references["rank_distance"] == 2
-    assert references["concordance.w"] == pytest.approx(0.01)
-    assert "map" not in references
+    levels = numbers["benchmarks"]["mlqa_r"]["references"]
+    assert levels == {
+        "rank_distance_normalized": 0,
+        "lift@10.diagonal_preference": 0,
+        "concordance.w": pytest.approx(0.01),
+    }
+
+
+def test_levels_go_by_the_languages_that_questions_have_answers_in(tmp_path):
+    """Of mlqa_r's three languages a question has answers in two, another in all; a third, in one, has no distance."""
+    content = result("small", 0.5, 0)
+    content["benchmarks"]["mlqa_r"]["multi"] |= {"own_first": 0.5, "max_rank": 9.0}
+    run = write_done(tmp_path / "s", content)
+    answers = {("a", "de"): ["ar", "de"], ("b", "de"): ["ar", "de", "en"], ("c", "de"): ["de"]}
+    write_answers(
+        run, "mlqa_r", answers | {("a", "ar"): ["ar", "de"], ("b", "ar"): ["ar", "de", "en"], ("d", "ar"): ["ar", "en"]}
+    )
+    levels = payload_of(tmp_path / "s")["benchmarks"]
+    assert {name: levels["mlqa_r"]["references"][name] for name in ("rank_distance", "max_rank")} == {
+        "rank_distance": pytest.approx((1.5 + 4 / 3) / 2),
+        "max_rank": pytest.approx((2.5 + 7 / 3) / 2),
+    }
+    assert levels["mlqa_r"]["references"]["rank_distance_median"] == pytest.approx((1.5 + 1) / 2)
+    assert levels["mlqa_r"]["references"]["own_first"] == pytest.approx(
+        ((1 / 2 + 1 / 3) / 2 + (1 / 2 + 1 / 3 + 1 / 2) / 3) / 2
+    )
+    assert "rank_distance" not in levels["xquad_r"]["references"], "queries.parquet has none of its questions"
+
+
+def test_a_benchmark_without_a_known_measure_is_left_out(tmp_path):
+    content = result("small", 0.5, 0)
+    content["benchmarks"]["new"] = {"languages": ["de"], "multi": {"novel": 0.5, "languages": {"de": {"map": 0.5}}}}
+    write_done(tmp_path / "s", content)
+    assert list(payload_of(tmp_path / "s")["benchmarks"]) == ["mlqa_r", "xquad_r"]
 
 
 def test_curves_are_thinned(numbers, run):

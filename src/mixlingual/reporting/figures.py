@@ -111,7 +111,7 @@ def _language_picture(benchmark: str, languages: pd.DataFrame, axes: Axes) -> Pi
         "columns: lowest, middle and highest ratio of each size. Languages are grouped by script. Means over seeds; "
         "one colour scale for all panels."
     )
-    alt = "Every value is in languages.csv."
+    alt = "Every value is in languages.parquet."
     return _picture("languages", benchmark, title, caption, alt, language_maps(languages, benchmark, axes))
 
 

@@ -52,6 +52,7 @@ class Section:
 def render_page(
     sweep: Sweep,
     sections: Sequence[Section],
+    unknown: Sequence[str],
     findings: Sequence[str],
     batches: Table,
     payload: dict[str, Any],
@@ -62,6 +63,7 @@ def render_page(
     Args:
         sweep: what it is about.
         sections: one per benchmark.
+        unknown: benchmarks without a measure that this version knows.
         findings: what the statistics say, a paragraph each.
         batches: what the batches of each run held.
         payload: what the charts show, from `payload.payload`.
@@ -75,6 +77,7 @@ def render_page(
         unfinished=unfinished(sweep),
         tracebacks=[run for run in sweep.in_state("failed") if run.traceback],
         sections=sections,
+        unknown=unknown,
         findings=findings,
         natures=dict.fromkeys(section.answer.nature for section in sections),
         batches=batches,

@@ -16,12 +16,10 @@ from mixlingual.analysis.points import RATIO_SERIES, is_number
 from mixlingual.analysis.scripts import script_of
 from mixlingual.reporting.labels import SETTING_TITLES, size_label
 from mixlingual.reporting.languages import in_script_order
+from mixlingual.reporting.levels import unbiased_levels
 
 CURVE_POINTS = 60
 """Points that are kept of each training curve."""
-
-_CHANCE = {"concordance.w": "concordance.chance", "exposure_divergence@10": "exposure_divergence@10.chance"}
-"""Measure -> the figure of each result that says what it would be without bias."""
 
 _ALL = "all"
 """The key of a benchmark's macro means, beside those of languages."""
@@ -53,9 +51,14 @@ def payload(sweep: Sweep, results: pd.DataFrame, languages: pd.DataFrame, axes: 
             {"title": title, "measures": [{"setting": setting_of_bias(name), "metric": name} for name in names]}
             for title, names in language_bias().items()
         ],
-        "benchmarks": {name: _benchmark(name, runs, results, languages) for name in benchmarks(results)},
+        "benchmarks": {name: _benchmark(name, sweep, results, languages) for name in known_benchmarks(results)},
         "curves": [_curve(sweep, run) for run in runs],
     }
+
+
+def known_benchmarks(results: pd.DataFrame) -> list[str]:
+    """The benchmarks that some run has a measure of `METRICS` of; of others nothing can be drawn."""
+    return benchmarks(results[results.metric.isin(METRICS)])
 
 
 def as_json(document: dict[str, Any]) -> str:
@@ -82,7 +85,8 @@ def _facts(name: str) -> dict[str, Any]:
     }
 
 
-def _benchmark(name: str, runs: Sequence[Run], results: pd.DataFrame, languages: pd.DataFrame) -> dict[str, Any]:
+def _benchmark(name: str, sweep: Sweep, results: pd.DataFrame, languages: pd.DataFrame) -> dict[str, Any]:
+    runs = sweep.in_state("done")
     mine, by_language = results[results.benchmark == name], languages[languages.benchmark == name]
     codes = in_script_order(
         [*by_language.query_language, *by_language[by_language.setting != "multi"].candidate_language]
@@ -91,7 +95,7 @@ def _benchmark(name: str, runs: Sequence[Run], results: pd.DataFrame, languages:
         "languages": codes,
         "scripts": [script_of(code) for code in codes],
         "scores": _scores(mine, by_language, [run.name for run in runs]),
-        "references": _references(mine, len(codes)),
+        "references": unbiased_levels(sweep, name, mine, len(codes)),
         "matrices": _matrices(name, codes, by_language, runs),
     }
 
@@ -109,16 +113,6 @@ def _scores(mine: pd.DataFrame, by_language: pd.DataFrame, runs: Sequence[str]) 
     return {
         setting: {metric: found[metric] for metric in METRICS if metric in found} for setting, found in scores.items()
     }
-
-
-def _references(mine: pd.DataFrame, languages: int) -> dict[str, float]:
-    """Measure -> what it would be without bias on this benchmark."""
-    found = {name: metric.reference(languages) for name, metric in METRICS.items() if metric.reference and languages}
-    for name, chance in _CHANCE.items():
-        values = mine.loc[mine.metric == chance, "value"]
-        if len(values):
-            found[name] = float(values.mean())
-    return found
 
 
 def _matrices(

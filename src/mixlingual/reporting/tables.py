@@ -124,33 +124,33 @@ def unfinished(sweep: Sweep) -> list[tuple[str, list[str]]]:
 def summary_markdown(sweep: Sweep, results: pd.DataFrame, axes: Axes) -> str:
     """The sweep on one page: status, size x ratio tables of each benchmark, unfinished runs."""
     parts = [
-        f"# Sweep {_escaped(sweep.name)}",
+        f"# Sweep {escaped(sweep.name)}",
         status_line(sweep),
-        *(f"Warning: {_escaped(w)}" for w in sweep.warnings()),
+        *(f"Warning: {escaped(w)}" for w in sweep.warnings()),
     ]
     if results.empty:
         parts.append("No run has results yet, so there are no tables and pictures.")
     for benchmark in benchmarks(results):
-        parts += [f"## {_escaped(benchmark)}", *map(markdown, headline_tables(results, axes, benchmark))]
+        parts += [f"## {escaped(benchmark)}", *map(markdown, headline_tables(results, axes, benchmark))]
     for title, runs in unfinished(sweep):
-        parts += [f"## Runs {title}", "\n".join(f"- {_escaped(run)}" for run in runs)]
+        parts += [f"## Runs {title}", "\n".join(f"- {escaped(run)}" for run in runs)]
     return "\n\n".join(parts) + "\n"
 
 
 def grid_markdown(tables: Sequence[Table], benchmark: str) -> str:
     """Every size x ratio table of a benchmark, from `all_tables`."""
     note = "Means over seeds; brackets hold the smallest and largest seed. Bold: the best mean of a size, not a test."
-    return "\n\n".join([f"# {_escaped(benchmark)}", note, *map(markdown, tables)]) + "\n"
+    return "\n\n".join([f"# {escaped(benchmark)}", note, *map(markdown, tables)]) + "\n"
 
 
 def markdown(table: Table) -> str:
     """The table as aligned Markdown under its title, best cells bold."""
-    texts = [[f"**{_escaped(c.text)}**" if c.best else _escaped(c.text) for c in row] for row in table.rows]
-    lines = [[_escaped(title) for title in table.header], *texts]
+    texts = [[f"**{escaped(c.text)}**" if c.best else escaped(c.text) for c in row] for row in table.rows]
+    lines = [[escaped(title) for title in table.header], *texts]
     widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
     rule = [f"{':' if i == 0 else '-'}{'-' * (width - 2)}{'-' if i == 0 else ':'}" for i, width in enumerate(widths)]
     aligned = [_line(lines[0], widths), _line(rule, widths), *(_line(line, widths) for line in lines[1:])]
-    return "\n".join([f"**{_escaped(table.title)}**", "", *aligned])
+    return "\n".join([f"**{escaped(table.title)}**", "", *aligned])
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -158,17 +158,19 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     return f"| {' | '.join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)])} |"
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Text on one line that Markdown shows as it is; underscores inside words are harmless."""
-    return re.sub(r"([\\`*|<]|\](?=\()|(?<!\w)_|_(?!\w))", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\`*|<&]|\](?=\()|(?<!\w)_|_(?!\w))", r"\\\1", " ".join(text.split()))
 
 
 def write_tables(tables: dict[str, pd.DataFrame | str], folder: Path) -> list[Path]:
-    """Writes, by file name, CSV files from data frames and text files from strings."""
+    """Writes, by file name, CSV or Parquet files from data frames and text files from strings."""
     for name, content in tables.items():
         with written_whole(folder / name) as path:
             if isinstance(content, str):
                 path.write_text(content, encoding="utf-8")
+            elif name.endswith(".parquet"):
+                content.to_parquet(path, index=False, compression="zstd")
             else:
                 content.to_csv(path, index=False)
     return [folder / name for name in tables]

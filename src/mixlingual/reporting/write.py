@@ -20,11 +20,12 @@ from mixlingual.reporting.labels import file_name
 from mixlingual.reporting.latex import latex_tables
 from mixlingual.reporting.notes import benchmark_notes
 from mixlingual.reporting.page import Section, render_page
-from mixlingual.reporting.payload import payload
+from mixlingual.reporting.payload import known_benchmarks, payload
 from mixlingual.reporting.scores import question_table, write_question_table
 from mixlingual.reporting.tables import (
     all_tables,
     batches_display,
+    escaped,
     grid_markdown,
     headline_tables,
     summary_markdown,
@@ -55,15 +56,17 @@ def write_report(sweep_folder: Path, output: Path) -> ReportPaths:
         MixlingualError: `sweep_folder` does not exist or holds no runs.
     """
     sweep = read_sweep(sweep_folder)
-    axes, results, languages = grid_axes(sweep), results_table(sweep), languages_table(sweep)
+    axes, everything, languages = grid_axes(sweep), results_table(sweep), languages_table(sweep)
     batches = batches_table(sweep)
-    names = benchmarks(results)
+    names = known_benchmarks(everything)
+    unknown = [name for name in benchmarks(everything) if name not in names]
+    results = everything[everything.benchmark.isin(names)]
     estimates = analyse(sweep, sweep.analysis)
     found = findings(estimates)
     tables: dict[str, pd.DataFrame | str] = {
         "summary.md": summary_markdown(sweep, results, axes) + _listed(primary_findings(estimates)),
-        "results.csv": results,
-        "languages.csv": languages,
+        "results.csv": everything,
+        "languages.parquet": languages,
         "batches.csv": batches,
         "exposure.csv": exposure_table(sweep),
         **{f"statistics_{name}.csv": table for name, table in estimate_tables(estimates).items()},
@@ -99,7 +102,8 @@ def write_report(sweep_folder: Path, output: Path) -> ReportPaths:
     numbers = payload(sweep, results, languages, axes)
     with written_whole(paths.page) as path:
         path.write_text(
-            render_page(sweep, sections, found, batches_display(batches), numbers, paths.page), encoding="utf-8"
+            render_page(sweep, sections, unknown, found, batches_display(batches), numbers, paths.page),
+            encoding="utf-8",
         )
     return paths
 
@@ -112,5 +116,5 @@ def _answer(estimates: Estimates, results: pd.DataFrame, axes: Axes, benchmark: 
 
 def _listed(found: list[str]) -> str:
     """The last section of the summary; nothing where there are no findings."""
-    lines = ["", "**Findings** (the page has them all)", "", *(f"- {sentence}" for sentence in found), ""]
+    lines = ["", "**Findings** (the page has them all)", "", *(f"- {escaped(sentence)}" for sentence in found), ""]
     return "\n".join(lines) if found else ""

@@ -92,7 +92,7 @@
     show("lines", {
       title: `${title} against the ratio`, makeTable, legend: sizeLegend(),
       caption: `Line: mean over seeds (${seedsInWords(cells)}); marks: the seeds; band: smallest to largest seed, which is no confidence interval.`,
-      draw: (width) => charts.lines({ cells, models, facts, reference: data.benchmarks[benchmark].references[metric], width, height: Math.max(300, 44 * models.length + 60), title }),
+      draw: (width) => charts.lines({ cells, models, facts, reference: language === ALL ? data.benchmarks[benchmark].references[metric] : undefined, width, height: Math.max(300, 44 * models.length + 60), title }),
     });
     showTradeoff(benchmark, metric, language, where);
     showBest(benchmark, metric, language, where);
@@ -223,7 +223,7 @@
     offer("setting", Object.entries(data.settings).filter(([setting]) => names(benchmark.scores[setting]).length), "multi");
     offer("metric", names(benchmark.scores[chosen("setting")]).map((metric) => [metric, data.metrics[metric].label]));
     const found = benchmark.scores[chosen("setting")][chosen("metric")];
-    offer("language", [ALL, ...benchmark.languages].filter((code) => found[code]).map((code) => [code, code === ALL ? "all (macro mean)" : code]));
+    offer("language", [ALL, ...benchmark.languages].filter((code) => found[code]).map((code) => [code, code === ALL ? "all languages" : code]));
     offer("matrix-metric", names(benchmark.matrices).map((metric) => [metric, data.metrics[metric]?.label ?? "log2 lift@10"]));
   }
 

@@ -43,8 +43,8 @@ class PeerLostError(Exception):
     """Another process of the run has ended: what became of the run, that one knows."""
 
 
-class Requeued(SystemExit):
-    """Ends a process whose job goes back into Slurm's queue; the attempt's end is recorded."""
+class Ended(SystemExit):
+    """Ends a process whose attempt's end is recorded, or is the first process's to record."""
 
 
 _LEASE_SECONDS = 1.0

@@ -1,17 +1,21 @@
 """The files of a run: what they say after success, failure, interruption and a second start."""
 
+import errno
+import fcntl
 import json
 import os
 import platform
 import signal
 import time
 from contextlib import ExitStack
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
 from mixlingual import attempt as attempt_module
-from mixlingual.attempt import EXIT_SUPERSEDED, Attempt, code_commit, locked, read_attempts
+from mixlingual.attempt import EXIT_LEASE_LOST, EXIT_SUPERSEDED, Attempt, code_commit, locked, read_attempts
+from mixlingual.cluster import after_srun
 from mixlingual.config import TrainConfig, config_hash, to_plain
 from mixlingual.records import MixlingualError, RunResult
 from mixlingual.run_record import RunRecord
@@ -150,6 +154,86 @@ def test_a_superseded_attempt_writes_no_result_and_no_status(tmp_path, leaving):
     with pytest.raises(LeftError, match=str(EXIT_SUPERSEDED)):
         old.end("done")
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.fixture
+def looks(monkeypatch):
+    """What happens to lease.json while an attempt waits to look again: one entry a time, nothing after the last."""
+    happens = []
+
+    def sleep(seconds):
+        if happens:
+            happens.pop(0)()
+
+    monkeypatch.setattr(attempt_module, "time", SimpleNamespace(sleep=sleep, monotonic=time.monotonic))
+    return happens
+
+
+@pytest.mark.parametrize("torn", [None, "", '{"token": "ab', "[1]"])
+def test_a_lease_that_cannot_be_read_for_a_moment_is_looked_at_again(tmp_path, leaving, looks, torn):
+    own = Attempt(tmp_path)
+    path = tmp_path / "lease.json"
+    whole = path.read_text()
+    path.unlink() if torn is None else path.write_text(torn)
+    looks += [lambda: None, lambda: path.write_text(whole)]
+    own.check()
+    assert not looks, "it looked until the lease was there"
+    assert not own.superseded()
+
+
+def test_a_lease_that_stays_away_is_neither_superseded_nor_an_exception(tmp_path, leaving, looks):
+    own = Attempt(tmp_path)
+    (tmp_path / "lease.json").unlink()
+    with pytest.raises(LeftError, match=str(EXIT_LEASE_LOST)):
+        own.end("done")
+    assert EXIT_LEASE_LOST not in after_srun.EXPECTED, "the script queues the run again, which takes a new lease"
+    assert [event["event"] for event in read_attempts(tmp_path)] == ["start"]
+
+
+def test_a_requeued_job_waits_for_the_lease_of_the_attempt_that_it_follows(tmp_path, monkeypatch, looks):
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    with locked(tmp_path):
+        Attempt(tmp_path)
+        path = tmp_path / "lease.json"
+        whole = path.read_text()
+        path.write_text(whole[:20])
+        looks.append(lambda: path.write_text(whole))
+        monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+        with locked(tmp_path):
+            assert read_attempts(tmp_path)[-1]["outcome"] == "superseded"
+
+
+def test_a_lock_file_that_is_deleted_while_it_is_locked_does_not_count(tmp_path, monkeypatch):
+    """Whoever comes next would lock the new file of that name, and both would think that the run is theirs."""
+    flock, path = fcntl.flock, tmp_path / "lock"
+    troubles = [path.unlink, lambda: (path.unlink(), path.touch())]
+
+    def late(file, how):
+        if troubles:
+            troubles.pop(0)()
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with locked(tmp_path):
+        assert not troubles
+        assert not starts(tmp_path)
+
+
+def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
+    def unsupported(file, how):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    with pytest.raises(MixlingualError, match=r"lock cannot be locked \(\[Errno 37\] No locks available\).*-o flock"):
+        RunRecord(tmp_path, TrainConfig()).attempt().__enter__()
+    assert {path.name for path in tmp_path.iterdir()} == {"lock"}
+
+
+def test_lines_that_are_no_events_count_as_none(tmp_path):
+    (tmp_path / "attempts.jsonl").write_text('3\nnull\n[]\n"start"\n{}\n{"event": "start"}\n{"eve')
+    attempt = Attempt(tmp_path)
+    assert attempt.number == 2
+    assert attempt.commits == [None, code_commit()]
 
 
 def starts(folder):

@@ -24,7 +24,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TextIO
 
-from mixlingual.files import written_whole
+from mixlingual.files import read_object, written_whole
 from mixlingual.records import MixlingualError
 
 log = logging.getLogger(__name__)
@@ -35,6 +35,8 @@ EXIT_PEER_LOST = 1
 """Exit code of a process that lost another one of its run: srun's, the largest of all, is then that one's."""
 EXIT_SUPERSEDED = 86
 """Exit code of a process whose run belongs to a newer attempt."""
+EXIT_LEASE_LOST = os.EX_TEMPFAIL
+"""Exit code of a process that cannot tell whether its run belongs to a newer attempt: another attempt can."""
 
 Outcome = Literal["done", "failed", "requeued", "interrupted"]
 
@@ -43,12 +45,17 @@ class PeerLostError(Exception):
     """Another process of the run has ended: what became of the run, that one knows."""
 
 
-class Requeued(SystemExit):
-    """Ends a process whose job goes back into Slurm's queue; the attempt's end is recorded."""
+class Ended(SystemExit):
+    """Ends a process whose attempt's end is recorded, or is the first process's to record."""
 
 
 _LEASE_SECONDS = 1.0
 """How old the knowledge of the lease may be where `superseded` is asked at every step."""
+
+_LOOKS = 5
+_LOOK_SECONDS = 1.0
+"""Looks at a lease.json that is missing or damaged, and the time after each: a network file system may show it so for a
+moment while another machine replaces it."""
 
 
 class Attempt:
@@ -65,9 +72,9 @@ class Attempt:
         self.step: int | None = None
         self._folder = folder
         self._started = now()
-        starts = [event for event in read_attempts(folder) if event["event"] == "start"]
+        starts = [event for event in read_attempts(folder) if event.get("event") == "start"]
         self.number = len(starts) + 1
-        self.commits = [*(event["commit"] for event in starts), code_commit()]
+        self.commits = [*(event.get("commit") for event in starts), code_commit()]
         self._token = uuid.uuid4().hex
         self._looked = time.monotonic()
         self._own = {"host": platform.node(), "pid": os.getpid(), "job": slurm_job()}
@@ -88,12 +95,21 @@ class Attempt:
         if time.monotonic() - self._looked < _LEASE_SECONDS:
             return False
         self._looked = time.monotonic()
-        return _token_of(self._folder) != self._token
+        return not self._is_owner()
 
     def check(self) -> None:
         """To be called right before any write: ends the process with 86 if a newer attempt owns the run."""
-        if _token_of(self._folder) != self._token:
+        if not self._is_owner():
             leave_superseded(self._folder)
+
+    def _is_owner(self) -> bool:
+        """Whether lease.json has this attempt's token; ends the process with 75 if it stays missing or damaged."""
+        if not (lease := _read_lease(self._folder)):
+            log.error(
+                "%s/lease.json is missing or damaged, so whose the run is cannot be told; start it again", self._folder
+            )
+            leave(EXIT_LEASE_LOST)
+        return lease.get("token") == self._token
 
     def end(self, outcome: Outcome, reason: str | None = None, trace: str | None = None) -> None:
         """Records what became of the attempt, in attempts.jsonl and status.json; of several ends the last counts."""
@@ -103,8 +119,8 @@ class Attempt:
 
     def end_without_peer(self, error: PeerLostError) -> None:
         """As `end`: failed, if that is what the other process said of itself, else interrupted."""
-        status = json.loads((self._folder / "status.json").read_text(encoding="utf-8"))
-        if status["state"] == "failed":
+        status = read_object(self._folder / "status.json")
+        if status.get("state") == "failed":
             self.end("failed", status["reason"], status["traceback"])
         else:
             self.end("interrupted", f"{error}; started again it goes on from its newest checkpoint")
@@ -128,22 +144,49 @@ def locked(folder: Path) -> Iterator[None]:
         MixlingualError: another process is at work on the run.
     """
     path = folder / "lock"
-    with _unshared(path) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            if not _is_earlier_attempt(lease := _read_lease(folder)):
-                raise MixlingualError(
-                    f"{folder} is being trained by another process{_whose(lease)}; wait for it, or choose another "
-                    f"run_name. If its machine is gone for good, delete {path}"
-                ) from error
-        else:
+    if held := _lock(path):
+        with held:
             yield
-            return
+        return
+    if not _is_earlier_attempt(lease := _read_lease(folder)):
+        raise MixlingualError(
+            f"{folder} is being trained by another process{_whose(lease)}; wait for it, or choose another "
+            f"run_name. If its machine is gone for good, delete {path}"
+        )
     with _own_lock(path):
         log.warning("taking over from attempt %s of this job%s, which has not let go", lease["attempt"], _whose(lease))
         append_event(folder, "end", lease["attempt"], outcome="superseded", reason="its job was requeued", step=None)
         yield
+
+
+def _lock(path: Path) -> TextIO | None:
+    """The file, locked; None where another process holds it.
+
+    Another may have deleted or replaced the file between its opening and its locking; then the new one counts.
+    """
+    while True:
+        file = _unshared(path)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            return None
+        except OSError as error:
+            file.close()
+            raise MixlingualError(
+                f"{path} cannot be locked ({error}), without which two processes could write the same run; mount its "
+                "file system with locks (Lustre: -o flock), or put multirun/ on another one"
+            ) from error
+        if _is_at(path, file):
+            return file
+        file.close()
+
+
+def _is_at(path: Path, file: TextIO) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager
@@ -174,16 +217,12 @@ def _whose(lease: dict[str, Any]) -> str:
 
 
 def _read_lease(folder: Path) -> dict[str, Any]:
-    """Content of lease.json; empty where there is none."""
-    try:
-        lease: dict[str, Any] = json.loads((folder / "lease.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    return lease
-
-
-def _token_of(folder: Path) -> str | None:
-    return _read_lease(folder).get("token")
+    """Content of lease.json; empty where it is missing or damaged at every look."""
+    for _ in range(_LOOKS):
+        if lease := read_object(folder / "lease.json"):
+            return lease
+        time.sleep(_LOOK_SECONDS)
+    return {}
 
 
 def record_failure(folder: Path, rank: int, error: Exception) -> None:
@@ -194,7 +233,7 @@ def record_failure(folder: Path, rank: int, error: Exception) -> None:
     lease = _read_lease(folder)
     if (lease.get("job"), lease.get("restart")) != (slurm_job(), _restarts()):
         return
-    status = json.loads((folder / "status.json").read_text(encoding="utf-8"))
+    status = read_object(folder / "status.json")
     reason = f"process {rank}: {type(error).__name__}: {error}"
     failure = {"state": "failed", "reason": reason, "traceback": traceback.format_exc(), "updated": now()}
     write_json(folder / "status.json", status | failure)
@@ -226,7 +265,10 @@ def append_event(folder: Path, event: str, attempt: int, **facts: Any) -> None:
 
 
 def read_attempts(folder: Path) -> list[dict[str, Any]]:
-    """The events of attempts.jsonl, oldest first; empty where there is none. A line torn by a kill is left out."""
+    """The events of attempts.jsonl, oldest first; none where there is no file.
+
+    What is no JSON object, as a line torn by a kill, is left out.
+    """
     try:
         lines = (folder / "attempts.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
@@ -235,7 +277,7 @@ def read_attempts(folder: Path) -> list[dict[str, Any]]:
     for line in lines:
         with suppress(ValueError):
             events.append(json.loads(line))
-    return events
+    return [event for event in events if isinstance(event, dict)]
 
 
 def slurm_job() -> str | None:

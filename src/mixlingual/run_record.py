@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from mixlingual.attempt import Attempt, PeerLostError, Requeued, locked, write_json
+from mixlingual.attempt import Attempt, Ended, PeerLostError, locked, write_json
 from mixlingual.config import TrainConfig, config_hash, to_plain
 from mixlingual.files import check_writable, written_whole
 from mixlingual.prerequisites import check_same_data
@@ -66,7 +66,7 @@ class RunRecord:
             attempt = Attempt(self.folder)
             try:
                 yield attempt
-            except Requeued:
+            except Ended:
                 raise
             except (KeyboardInterrupt, SystemExit):
                 attempt.end("interrupted", "interrupted; started again it goes on from its newest checkpoint")

@@ -1,7 +1,7 @@
 """Slurm's commands, imitated from files: each of `programs` is this file under another name.
 
 $FAKE_SLURM/jobs.json holds {job: {"state", "script"}}; the file `down` there makes the controller unreachable, and
-`refuse` makes sbatch fail with the file's content.
+`refuse` makes sbatch fail with the file's content, `mute` makes scontrol succeed without a word.
 """
 
 import json
@@ -76,9 +76,14 @@ def squeue(slurm, *options):
 
 def scontrol(slurm, *words):
     *_, job = words
+    if (slurm.folder / "mute").exists():
+        return
+    known = slurm.jobs[job]
+    requeue, restarts = known.get("requeue", 1), known.get("restarts", 0)
     if "requeue" not in words:
-        known = slurm.jobs[job]
-        sys.stdout.write(f"JobId={job} JobState={known['state']} Reason=None Restarts={known.get('restarts', 0)}\n")
+        sys.stdout.write(f"JobId={job} JobState={known['state']} Reason=None Requeue={requeue} Restarts={restarts}\n")
+    elif not requeue:
+        sys.exit("Requested operation is presently disabled")
 
 
 def scancel(slurm, *jobs):

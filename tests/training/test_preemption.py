@@ -10,6 +10,7 @@ import random
 import resource
 import signal
 import socket
+import subprocess
 import sys
 import time
 import traceback
@@ -97,6 +98,8 @@ def one_process(folder, events, world, options):
 def submitit(number, frame):
     """Stands in for the handler that pickles the job again, asks for its requeue and leaves."""
     os.write(sys.stderr.fileno(), b"requeue\n")
+    if "REFUSED" in os.environ:
+        raise subprocess.CalledProcessError(1, ["scontrol", "requeue"])
     sys.exit(-1)
 
 
@@ -183,6 +186,19 @@ def test_slurms_terminate_saves_and_goes_on(tmp_path):
     assert [path.name[:15] for path in folder.iterdir()] == ["step-000000008-"]
     assert outcomes(tmp_path / "run") == ["done"]
     assert status(tmp_path / "run")["job"] == "12"
+
+
+@pytest.mark.parametrize("step", [-1, 7])
+def test_where_slurm_must_not_requeue_the_run_says_how_to_go_on(tmp_path, step):
+    scontrol = tmp_path / "scontrol"
+    scontrol.write_text("#!/bin/sh\necho JobState=RUNNING Requeue=0")
+    scontrol.chmod(0o755)
+    environment = {"REFUSED": "1", "SLURM_JOB_ID": "12", "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    events = [(step, 0, signal.SIGUSR2)]
+    assert wait(spawn(tmp_path / "run", events=events, environment=environment)) == [EXIT_FAILED]
+    assert outcomes(tmp_path / "run") == ["interrupted"]
+    assert "hydra.launcher.requeue=false keeps it out of the queue; the same" in status(tmp_path / "run")["reason"]
+    assert status(tmp_path / "run")["traceback"] is None
 
 
 @pytest.mark.parametrize("step", [-1, STEPS])

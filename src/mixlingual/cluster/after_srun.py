@@ -3,8 +3,9 @@
 python -I after_srun.py FOLDER_OF_THE_SUBMISSION EXIT_STATUS_OF_SRUN
 
 Python alone can't catch SIGKILL, a lack of memory or a segmentation fault; the shell around it sees them. A run may
-crash any number of times as long as it has a newer checkpoint each time, and `MOST_CRASHES` times in a row without one.
-Preemptions and time-outs don't come here. Needs nothing but the standard library.
+crash any number of times as long as it gets further each time, by a checkpoint or by encoded passages, and
+`MOST_CRASHES` times in a row without. Preemptions and time-outs come here only where Slurm's controller was away when
+the run asked for its requeue. Needs nothing but the standard library.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +32,79 @@ EXPECTED = {
 
 MOST_CRASHES = 3
 
-_REQUEUE_SECONDS = 60
+_PATIENCE_SECONDS = 600.0
+"""How long a controller that is away is asked again: one that restarts or is replaced is back by then, and the job's
+nodes stand idle meanwhile. Slurm ends the script earlier where the job's time does."""
+
+_PAUSE_SECONDS = 2.0
+"""Between two questions."""
+
+_REQUEUE_SECONDS = 60.0
 """Slurm ends this script meanwhile; if it does not, the requeue came to nothing."""
 
 
 def main() -> None:
-    """Exits with the status of srun, for Slurm to book."""
+    """Exits with the status of srun, for Slurm to book, whatever happens here."""
     folder, status = Path(sys.argv[1]), int(sys.argv[2])
-    job = job_id()
-    if status not in EXPECTED and is_running(job):
-        run = run_folder(folder, job)
-        if not failed(run, job) and note_crash(run, job, status):
-            subprocess.run(["scontrol", "requeue", job], check=True)
-            time.sleep(_REQUEUE_SECONDS)
+    try:
+        if status not in EXPECTED and patiently(is_wanted):
+            retry(run_folder(folder), status)
+    except Exception:
+        traceback.print_exc()
+        _say(f"srun ended with status {status}; not queued again: the same command starts the run anew")
     sys.exit(status)
+
+
+def retry(run: Path, status: int) -> None:
+    """Queues the job again, if its run is worth it."""
+    if failed(run):
+        return
+    crash = crash_of(run, status)
+    _write_crash(run, crash, requeued=False)
+    if crash["crashes"] >= MOST_CRASHES:
+        _say(f"{_shown(crash)}; not queued again: no further than at the crashes before")
+        return
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # Slurm's, as soon as it has the job: the note is first
+    requeued = patiently(is_requeued)
+    _write_crash(run, crash, requeued=requeued)
+    _say(f"{_shown(crash)}; {'queued again' if requeued else 'not queued again: Slurm does not take it'}")
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    if requeued:
+        time.sleep(_REQUEUE_SECONDS)
+
+
+def patiently(ask: Callable[[], bool | None]) -> bool:
+    """What the controller answers; asked again while it gives no answer, and no in the end."""
+    give_up = time.monotonic() + _PATIENCE_SECONDS
+    while (answer := ask()) is None and time.monotonic() < give_up:
+        time.sleep(_PAUSE_SECONDS)
+    if answer is None:
+        _say(f"Slurm's controller did not answer for {_PATIENCE_SECONDS:.0f} seconds")
+    return bool(answer)
+
+
+def is_wanted() -> bool | None:
+    """Whether Slurm wants this start of the job and would queue it again; None where it does not say.
+
+    Not where the job is being cancelled, preempted or requeued, or was submitted with --no-requeue, or has started
+    elsewhere meanwhile, because this node was given up for dead.
+    """
+    shown = dict(re.findall(r"\b(JobState|Requeue|Restarts)=(\w+)", _scontrol("--oneliner", "show", "job").stdout))
+    if "JobState" not in shown:
+        return None
+    start = os.environ.get("SLURM_RESTART_COUNT", "0")
+    return shown["JobState"] == "RUNNING" and shown.get("Requeue") != "0" and shown.get("Restarts", start) == start
+
+
+def is_requeued() -> bool | None:
+    """Asks Slurm to queue the job again, if it still wants it; None where that is to be asked again."""
+    if not (wanted := is_wanted()):
+        return wanted
+    return _scontrol("requeue").returncode == 0 or None
+
+
+def _scontrol(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["scontrol", *words, job_id()], capture_output=True, text=True, check=False)
 
 
 def job_id() -> str:
@@ -50,44 +113,33 @@ def job_id() -> str:
     return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ["SLURM_JOB_ID"]
 
 
-def is_running(job: str) -> bool:
-    """Whether Slurm still wants this start of the job: not where it is being cancelled, preempted or requeued.
+def run_folder(folder: Path) -> Path:
+    """Of the job's run, which lies beside the folder of submissions.
 
-    Nor where the job has started elsewhere meanwhile, because this node was given up for dead.
+    Raises:
+        ValueError: the submission does not say which run that is.
     """
-    shown = subprocess.run(["scontrol", "--oneliner", "show", "job", job], capture_output=True, text=True, check=False)
-    start = re.search(r"\bRestarts=(\d+)\b", shown.stdout)
-    own = os.environ.get("SLURM_RESTART_COUNT", "0")
-    return re.search(r"\bJobState=RUNNING\b", shown.stdout) is not None and (start is None or start[1] == own)
+    path = folder / "runs.json"
+    try:
+        runs: list[str] = json.loads(path.read_text(encoding="utf-8"))
+        return folder.parents[1] / runs[int(job_id().partition("_")[2] or 0)]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise ValueError(f"{path} does not say which run job {job_id()} is: {error!r}") from error
 
 
-def run_folder(folder: Path, job: str) -> Path:
-    """Of the job's run, which lies beside the folder of submissions."""
-    runs: list[str] = json.loads((folder / "runs.json").read_text(encoding="utf-8"))
-    return folder.parents[1] / runs[int(job.partition("_")[2] or 0)]
-
-
-def failed(run: Path, job: str) -> bool:
+def failed(run: Path) -> bool:
     """Whether an exception ended the run: srun reports the largest status, that of the processes killed for it."""
     status = _read(run / "status.json")
-    return status.get("state") == "failed" and status.get("job") == job and bool(status.get("traceback"))
+    return status.get("state") == "failed" and status.get("job") == job_id() and bool(status.get("traceback"))
 
 
-def note_crash(run: Path, job: str, status: int) -> bool:
-    """Writes crash.json in the run's folder; returns whether the run is worth another attempt."""
+def crash_of(run: Path, status: int) -> dict[str, Any]:
+    """What crash.json is to hold: where the run stands, and how many crashes in a row came no further than that."""
     before = _read(run / "crash.json")
-    step = newest_step(run)
-    stuck = before.get("job") == job and step <= before.get("step", -1)
-    crashes = before["crashes"] + 1 if stuck else 1
-    again = crashes < MOST_CRASHES
-    note = {"job": job, "status": status, "step": step, "crashes": crashes, "requeued": again}
-    temporary = run / ".crash.json.tmp"
-    run.mkdir(parents=True, exist_ok=True)
-    temporary.write_text(json.dumps(note) + "\n", encoding="utf-8")
-    temporary.replace(run / "crash.json")
-    then = "queued again" if again else "not queued again: no newer checkpoint since the crashes before"
-    sys.stderr.write(f"crash {crashes} at step {step}: srun ended with status {status}; {then}\n")
-    return again
+    crash = {"job": job_id(), "status": status, "step": newest_step(run), "encoded": encoded_files(run)}
+    further = any(crash[name] > before.get(name, 0) for name in ("step", "encoded"))
+    stuck = before.get("job") == crash["job"] and not further
+    return crash | {"crashes": before.get("crashes", 0) + 1 if stuck else 1}
 
 
 def newest_step(run: Path) -> int:
@@ -96,12 +148,35 @@ def newest_step(run: Path) -> int:
     return int(written[-1].name.split("-")[1].partition(".")[0]) if written else 0
 
 
+def encoded_files(run: Path) -> int:
+    """How many files of encoded passages lie in the folder that progress.json names, where evaluation keeps them."""
+    folder = _read(run / "progress.json").get("embeddings")
+    names = [name for *_, files in os.walk(folder) for name in files] if folder else []
+    return sum(name[0].isdigit() and name.endswith(".npy") for name in names)
+
+
+def _write_crash(run: Path, crash: dict[str, Any], *, requeued: bool) -> None:
+    temporary = run / ".crash.json.tmp"
+    run.mkdir(parents=True, exist_ok=True)
+    temporary.write_text(json.dumps(crash | {"requeued": requeued}) + "\n", encoding="utf-8")
+    temporary.replace(run / "crash.json")
+
+
+def _shown(crash: dict[str, Any]) -> str:
+    encoded = f" with {crash['encoded']} files of encoded passages" if crash["encoded"] else ""
+    return f"crash {crash['crashes']} at step {crash['step']}{encoded}: srun ended with status {crash['status']}"
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
 
 
 if __name__ == "__main__":

@@ -20,8 +20,9 @@ from typing import Any, NoReturn, Self
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from mixlingual.attempt import EXIT_SUPERSEDED, Attempt, Requeued, leave, slurm_job, types_in_shell
+from mixlingual.attempt import EXIT_SUPERSEDED, Attempt, Ended, leave, slurm_job, types_in_shell
 from mixlingual.training.gather import global_rank, largest
+from mixlingual.training.requeue import ask_for_requeue
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ class Signals:
         """Ends the process where the request says so.
 
         Raises:
-            Requeued: the first process has asked Slurm to start the job again; the others leave without a word.
+            Ended: the first process has asked Slurm to start the job again; the others leave without a word.
             SystemExit: with 128 and the number of the signal.
         """
         if request > Request.CHECKPOINT:
@@ -104,16 +105,18 @@ class Signals:
 
     def _requeue(self) -> NoReturn:
         if global_rank() > 0:
-            raise Requeued(0)
+            raise Ended(0)
+        assert self._requeuer
+        self.wait = True  # one asking is enough
+        answer = ask_for_requeue(self._requeuer)
+        if answer.requeued:
+            log.info("back into the queue")
+        else:
+            log.error(answer.reason)
         if self.attempt:
-            self.attempt.end("requeued", f"at step {self.attempt.step}" if self.attempt.step else "before training")
-        log.info("back into the queue")
-        try:
-            assert self._requeuer
-            self._requeuer(signal.SIGUSR2, None)
-        except SystemExit as ended:
-            raise Requeued(ended.code) from ended
-        raise Requeued(255)
+            place = f"at step {self.attempt.step}" if self.attempt.step else "before training"
+            self.attempt.end(*(("requeued", place) if answer.requeued else ("interrupted", answer.reason)))
+        raise Ended(answer.code)
 
     def _interrupt(self, number: signal.Signals) -> NoReturn:
         if global_rank() == 0:

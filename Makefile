@@ -26,8 +26,8 @@ demo: $(VENV)/core  ## Train and evaluate a small size x ratio grid; prints the 
 	$(BIN)/python -m mixlingual.train sweep=demo
 	$(BIN)/python -m mixlingual.report sweep_name=demo
 
-test: $(VENV)/dev  ## Run the tests. MIXLINGUAL_DATA=FOLDER adds those that need the real data.
-	$(BIN)/python -m pytest -q
+test: $(VENV)/dev  ## Run the tests, one process a core. MIXLINGUAL_DATA=FOLDER adds those that need the real data.
+	$(BIN)/python -m pytest -q --numprocesses logical --maxprocesses 8 --dist worksteal
 
 slow-test: $(VENV)/dev  ## Run the tests that `make test` leaves out because they take minutes.
 	$(BIN)/python -m pytest -q -m slow

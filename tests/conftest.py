@@ -1,12 +1,16 @@
 """Fixtures that every test may use."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 """Tiny encoders gain nothing from threads, and processes that share cores wait for each other's."""
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+"""Shells start what runs in the background deaf to the keyboard's interrupt, and what that starts is deaf, too."""
 
 
 @pytest.fixture(autouse=True)

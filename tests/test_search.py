@@ -8,7 +8,7 @@ import sys
 import pytest
 import yaml
 
-from mixlingual.train import objective
+from mixlingual.search import objective
 
 pytest.importorskip("optuna")
 
@@ -27,7 +27,7 @@ def search(folder, *options):
     return done.stderr, yaml.safe_load((sweep / "optimization_results.yaml").read_text()), sweep
 
 
-def test_a_search_names_the_best_ratio_and_goes_on_from_its_files(tmp_path):
+def test_a_search_names_the_best_ratio_and_goes_on_from_its_files_with_any_launcher(tmp_path):
     _, best, sweep = search(tmp_path, "hydra.sweeper.n_trials=2")
     results = [json.loads(path.read_text()) for path in sweep.glob("*/result.json")]
     assert len(results) == 2
@@ -40,9 +40,12 @@ def test_a_search_names_the_best_ratio_and_goes_on_from_its_files(tmp_path):
     assert best["best_value"] == pytest.approx(max(found.values()))
     assert found[best["best_params"]["batching.monolingual_ratio"]] == max(found.values())
 
-    log, _, _ = search(tmp_path, "hydra.sweeper.n_trials=3", "trainer.log_every=5")
-    assert log.count("is finished; nothing to do") == 2
+    written = {path: path.stat().st_mtime_ns for path in sweep.glob("*/result.json")}
+    queued = ("hydra/launcher=submitit_local", "hydra.launcher.poll_s=0.2")
+    _, best, _ = search(tmp_path, "hydra.sweeper.n_trials=3", "trainer.log_every=5", *queued)
+    assert {path: path.stat().st_mtime_ns for path in written} == written
     assert len(list(sweep.glob("*/result.json"))) == 3
+    assert best["best_value"] == max(objective(path.parent, "mono_cross") for path in sweep.glob("*/result.json"))
 
 
 @pytest.mark.parametrize(

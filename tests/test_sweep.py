@@ -5,8 +5,10 @@ import json
 import pytest
 
 from mixlingual.analysis.collect import read_sweep
+from mixlingual.cluster.queue import after_release
+from mixlingual.cluster.reasons import why_not_done
 from mixlingual.config import AnalysisConfig, TrainConfig
-from mixlingual.sweep import _reason, over_runs, record_grid, spelled_out
+from mixlingual.sweep import over_runs, record_grid, spelled_out
 
 KILLED = ": killed, as where memory is short"
 JOB = {"job": "12_3", "launcher": "slurm", "log": "/logs/12_3_0_log.err"}
@@ -42,6 +44,10 @@ def failed(job, reason="ValueError: bad"):
             {"ended": "NODE_FAIL"}, None, {"job": "12_3", "status": 1, "step": 0, "crashes": 1, "requeued": True},
             "job 12_3 ended NODE_FAIL without a result; log: /logs/12_3_0_log.err",
         ),
+        (
+            {"held": "launch failed requeued held"}, {"state": "requeued", "job": "12_3"}, None,
+            f"job 12_3 is held (launch failed requeued held); {after_release('12_3')}; log: {JOB['log']}",
+        ),
         ({"ended": "GONE", "launcher": "local"}, failed(None), None, "ValueError: bad; log: /logs/12_3_0_log.err"),
     ],
 )  # fmt: skip
@@ -49,21 +55,28 @@ def test_why_a_run_is_not_done(tmp_path, job, status, crash, said):
     for name, content in (("status.json", status), ("crash.json", crash)):
         if content is not None:
             write(tmp_path, name, content)
-    assert _reason(tmp_path, None if job is None else JOB | job) == said
+    assert why_not_done(tmp_path, None if job is None else JOB | job) == said
 
 
-def test_a_result_needs_no_reason(tmp_path):
+def test_a_result_needs_nowhy_not_done(tmp_path):
     write(tmp_path, "result.json", {})
     write(tmp_path, "status.json", failed("12_3"))
-    assert _reason(tmp_path, JOB | {"ended": "FAILED"}) is None
+    assert why_not_done(tmp_path, JOB | {"ended": "FAILED"}) is None
 
 
 def test_detach_is_an_option_of_the_launcher():
     words = ["sweep=demo", "hydra/launcher=submitit_slurm", "--detach"]
-    assert spelled_out(words) == [*words[:2], "hydra.launcher.detach=true"]
+    assert spelled_out(words) == ["-m", *words[:2], "hydra.launcher.detach=true"]
     assert spelled_out(["sweep=demo", "-m"]) == ["sweep=demo", "-m"]
     with pytest.raises(SystemExit, match=r"--detach .* add hydra/launcher=submitit_slurm"):
         spelled_out(["sweep=demo", "--detach"])
+
+
+def test_one_run_for_a_cluster_is_a_grid_of_one():
+    word = "hydra/launcher=submitit_local"
+    assert spelled_out(["seed=0", word]) == ["-m", "seed=0", word]
+    for words in (["-m", word], [word, "--cfg=job"], [word, "--help"], ["hydra/launcher=parallel"]):
+        assert spelled_out(words) == words
 
 
 def test_a_sweep_stands_for_its_finished_runs(tmp_path, monkeypatch):

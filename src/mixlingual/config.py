@@ -646,7 +646,7 @@ class ClusterConfig:
     signal_delay_s: int = option(120, "Seconds before the end of its time at which a run is told to save.", low=1)
     max_num_timeout: int = option(1000, "Times that a run may run out of its time.", low=0)
     requeue: bool = option(True, "Whether Slurm may queue a run again that was preempted or whose node died.")
-    array_parallelism: int = option(256, "Runs of the grid at a time.", low=1)
+    array_parallelism: int = option(256, "Runs of a job array at a time.", low=1)
     setup: list[str] = option([], "Lines of shell before a run starts, as in [module load cuda].")
     additional_parameters: dict[str, Any] = option({}, "Further options of sbatch, as in {mail-type: END}.")
     detach: bool = option(False, "Submit and return, rather than wait for the runs; --detach says the same.")

@@ -19,6 +19,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from mixlingual.cluster.ledger import read_jobs
+from mixlingual.cluster.reasons import end_of_job, why_not_done
 from mixlingual.config import ConfigError, EvaluateConfig, Schema, TrainConfig, evaluation_hash, to_config, to_plain
 from mixlingual.files import read_object, written_whole
 from mixlingual.prerequisites import check_files
@@ -26,6 +27,14 @@ from mixlingual.records import MixlingualError
 from mixlingual.run_record import RunRecord
 
 SWEEP_SCHEMA = 1
+
+_NO_MORE = frozenset(
+    (
+        "-m", "--multirun", "-r", "--run", "-h", "--help", "--hydra-help", "--version", "-c", "--cfg", "-i", "--info",
+        "-sc", "--shell-completion",
+    )
+)  # fmt: skip
+"""Words of Hydra that leave no place for -m: it is said already, or nothing starts."""
 
 
 def compose_runs(overrides: Sequence[str]) -> list[TrainConfig]:
@@ -104,7 +113,9 @@ class SweepGuard(Callback):
         """Names the runs that did not finish; any makes the exit code 1."""
         with ending_the_program():
             jobs = read_jobs(self._folder)
-            reasons = {run.run_name: _reason(self._folder / run.run_name, jobs.get(run.run_name)) for run in self._runs}
+            reasons = {
+                run.run_name: why_not_done(self._folder / run.run_name, jobs.get(run.run_name)) for run in self._runs
+            }
             failed = {name: reason for name, reason in reasons.items() if reason}
             done = len(self._runs) - len(failed)
             _say(f"sweep {self._runs[0].sweep_name}: {done} of {len(self._runs)} runs done")
@@ -139,7 +150,7 @@ class EvaluationGuard(Callback):
         missing = [each for each in self._evaluations if not Path(each.output).exists()]
         for each in missing:
             job = jobs.get(each.run_name)
-            _say(f"{each.output} was not written" + (f": {_end_of_job(job, {})}; log: {job['log']}" if job else ""))
+            _say(f"{each.output} was not written" + (f": {end_of_job(job, {})}; log: {job['log']}" if job else ""))
         if missing:
             sys.exit(1)
 
@@ -211,32 +222,6 @@ def record_grid(folder: Path, runs: Sequence[TrainConfig]) -> None:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def _reason(folder: Path, job: dict[str, Any] | None) -> str | None:
-    """Why a run is not done, or None; `job` is what jobs.json says about it."""
-    if (folder / "result.json").exists():
-        return None
-    status = read_object(folder / "status.json")
-    if job is None:
-        return status.get("reason") or ("ended without a word: killed, or out of memory" if status else "never started")
-    own = status.get("job") == job["job"] or job["launcher"] == "local"
-    if own and status.get("state") == "failed" and job.get("ended") not in ("CANCELLED", "TIMEOUT"):
-        return f"{status.get('reason')}; log: {job['log']}"
-    return f"{_end_of_job(job, read_object(folder / 'crash.json'))}; log: {job['log']}"
-
-
-def _end_of_job(job: dict[str, Any], crash: dict[str, Any]) -> str:
-    """What became of a job whose run could not say it."""
-    name = f"job {job['job']}"
-    if job.get("ended") == "CANCELLED":
-        return f"{name} was cancelled; the same command starts it again"
-    if crash.get("job") == job["job"] and not crash["requeued"]:
-        how = f"exit status {crash['status']}" + (
-            ": killed, as where memory is short" if crash["status"] == 137 else ""
-        )
-        return f"{name} crashed {crash['crashes']} times without getting beyond step {crash['step']} ({how})"
-    return f"{name} ended {job.get('ended', 'unseen')} without a result"
-
-
 def over_runs(words: Sequence[str]) -> list[str]:
     """The words of a command line of evaluations, where a sweep alone stands for its finished runs."""
     given = dict(word.split("=", 1) for word in words if "=" in word)
@@ -254,7 +239,12 @@ def over_runs(words: Sequence[str]) -> list[str]:
 
 
 def spelled_out(words: Sequence[str]) -> list[str]:
-    """The words of a command line, with --detach as the option that it stands for."""
-    if "--detach" in words and not any(word.startswith("hydra/launcher=submitit_") for word in words):
+    """The words of a command line, with --detach as the option that it stands for.
+
+    Hydra asks a launcher only in a multirun, so that one run for a cluster is spelled as a grid of one.
+    """
+    queued = any(word.startswith("hydra/launcher=submitit_") for word in words)
+    if "--detach" in words and not queued:
         sys.exit("error: --detach leaves a grid to a cluster; add hydra/launcher=submitit_slurm, and cluster=NAME")
-    return ["hydra.launcher.detach=true" if word == "--detach" else word for word in words]
+    spelled = ["hydra.launcher.detach=true" if word == "--detach" else word for word in words]
+    return ["-m", *spelled] if queued and _NO_MORE.isdisjoint(word.split("=")[0] for word in words) else spelled

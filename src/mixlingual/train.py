@@ -6,7 +6,6 @@ python -m mixlingual.train sweep=size_x_ratio
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
@@ -31,6 +30,7 @@ from mixlingual.config import CONF_DIR, TrainConfig, register, to_config
 from mixlingual.records import MixlingualError
 from mixlingual.run import run
 from mixlingual.run_record import RunRecord
+from mixlingual.search import objective
 from mixlingual.sweep import spelled_out
 from mixlingual.training.gather import global_rank
 from mixlingual.training.preemption import Signals
@@ -101,22 +101,6 @@ def train(config: TrainConfig, folder: Path) -> None:
     with record.attempt() as attempt, Signals(attempt) as signals:
         run(config, folder, signals, record.save)
         log.info("%s: result in %s", config.run_name, folder / "result.json")
-
-
-def objective(folder: Path, settings: str) -> float | None:
-    """What a search maximises, from a finished run's result.json: mean mAP over settings and benchmarks.
-
-    Args:
-        folder: of the run.
-        settings: `TrainConfig.objective`.
-
-    Returns:
-        None where a benchmark lacks one of the settings, or there is no benchmark or no result.
-    """
-    path = folder / "result.json"
-    benchmarks = json.loads(path.read_text(encoding="utf-8"))["benchmarks"] if path.exists() else {}
-    maps = [metrics.get(setting, {}).get("map") for metrics in benchmarks.values() for setting in settings.split("_")]
-    return None if None in maps or not maps else sum(maps) / len(maps)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Slurm's commands, imitated from files: each of `programs` is this file under another name.
 
-$FAKE_SLURM/jobs.json holds {job: {"state", "script"}}; the file `down` there makes the controller unreachable, and
-`refuse` makes sbatch fail with the file's content, `mute` makes scontrol succeed without a word.
+$FAKE_SLURM/jobs.json holds {job: {"state", "script", "reason" for waiting}}; the file `down` there makes the
+controller unreachable, and `refuse` makes sbatch fail with the file's content, `mute` makes scontrol succeed without
+a word.
 """
 
 import json
@@ -10,6 +11,7 @@ import re
 import sys
 from pathlib import Path
 
+MAX_ARRAY_SIZE = 5
 PROGRAMS = ("sbatch", "squeue", "scontrol", "scancel", "srun")
 
 
@@ -36,9 +38,9 @@ class FakeSlurm:
         path = self.folder / "jobs.json"
         return json.loads(path.read_text()) if path.exists() else {}
 
-    def set(self, job, state):
+    def set(self, job, state, reason="None"):
         jobs = self.jobs
-        jobs[job]["state"] = state
+        jobs[job] |= {"state": state, "reason": reason}
         self.write(jobs)
 
     def forget(self, job):
@@ -68,13 +70,18 @@ def sbatch(slurm, script):
 
 
 def squeue(slurm, *options):
-    assert "--format=%F|%K|%T|%o" in options
+    assert "--format=%F|%K|%T|%r|%o" in options
     for job, entry in slurm.jobs.items():
         number, _, place = job.partition("_")
-        sys.stdout.write(f"{number}|{place or 'N/A'}|{entry['state']}|{entry['script']}\n")
+        sys.stdout.write(
+            f"{number}|{place or 'N/A'}|{entry['state']}|{entry.get('reason', 'None')}|{entry['script']}\n"
+        )
 
 
 def scontrol(slurm, *words):
+    if words == ("show", "config"):
+        sys.stdout.write(f"Configuration data\nMaxArraySize            = {MAX_ARRAY_SIZE}\nMaxJobCount = 10000\n")
+        return
     *_, job = words
     if (slurm.folder / "mute").exists():
         return

@@ -4,6 +4,7 @@ import dataclasses
 import importlib.util
 import json
 import logging
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -132,6 +133,80 @@ def test_jobs_of_other_sweeps_are_none_of_its_business(slurm, sweep):
     slurm.write(slurm.jobs | {"77": {"state": "RUNNING", "script": "/home/someone/train|er.sh"}})
     a_driver(sweep).submit(cells(sweep, "a"))
     assert entries(sweep)["a"]["job"] == "78"
+
+
+def test_a_copy_of_a_sweep_has_jobs_of_its_own(slurm, sweep):
+    a_driver(sweep).submit(cells(sweep, "a"))
+    copy = sweep.with_name("copy")
+    shutil.copytree(sweep, copy)
+    a_driver(copy).submit(cells(copy, "a"))
+    assert (entries(sweep)["a"]["job"], entries(copy)["a"]["job"]) == ("1", "2")
+    (sweep.parent / "link").symlink_to(sweep)
+    a_driver(sweep.parent / "link").submit(cells(sweep, "a"))
+    assert submissions(slurm) == 2, "another way to the same folder leads to the same jobs"
+
+
+@pytest.mark.parametrize("at_work", ["1", "2"])
+def test_of_two_jobs_of_a_run_the_one_at_work_is_watched(slurm, sweep, at_work, caplog):
+    a_driver(sweep).submit(cells(sweep, "a"))
+    slurm.set("1", "CANCELLED")
+    a_driver(sweep).submit(cells(sweep, "a"))
+    slurm.set("1", "PENDING")
+    slurm.set(at_work, "RUNNING")
+    third = a_driver(sweep)
+    third.submit(cells(sweep, "a"))
+    assert (third.jobs, submissions(slurm)) == ([at_work], 2)
+    assert entries(sweep)["a"]["job"] == at_work
+    (other,) = {"1", "2"} - {at_work}
+    assert f"a is queued twice; scancel {other}, which is not watched" in caplog.text
+
+
+def test_drivers_of_one_sweep_keep_each_others_notes(slurm, sweep, turns):
+    first, second = a_driver(sweep), a_driver(sweep)
+    first.submit(cells(sweep, "a", "b"))
+    second.submit(cells(sweep, "c"))
+    turns.append(lambda: (slurm.set("1_0", "FAILED"), finish(sweep, "b")))
+    turns += [lambda: None] * CONFIRMED
+    first.watch(cells(sweep, "a", "b"))
+    assert {run: (entry["job"], entry.get("ended")) for run, entry in entries(sweep).items()} == {
+        "a": ("1_0", "FAILED"), "b": ("1_1", None), "c": ("2", None)
+    }  # fmt: skip
+
+
+def test_the_end_of_a_job_is_not_that_of_the_job_after_it(slurm, sweep, turns):
+    first = a_driver(sweep)
+    first.submit(cells(sweep, "a"))
+    slurm.set("1", "FAILED")
+    a_driver(sweep).submit(cells(sweep, "a"))
+    turns += [lambda: None] * CONFIRMED
+    first.watch(cells(sweep, "a"))
+    assert entries(sweep)["a"]["job"] == "2"
+    assert "ended" not in entries(sweep)["a"]
+
+
+@pytest.mark.parametrize("reason", ["launch failed requeued held", "JobHeldUser", "JobHeldAdmin"])
+def test_a_held_job_is_named_with_what_to_do_and_not_waited_for(slurm, sweep, turns, caplog, reason):
+    grid = cells(sweep, "a", "b")
+    driver = a_driver(sweep)
+    driver.submit(grid)
+    slurm.set("1_0", "PENDING", reason)
+    slurm.set("1_1", "PENDING", "Resources")
+    turns += [lambda: None] * (2 * CONFIRMED) + [lambda: finish(sweep, "b")]
+    driver.watch(grid)
+    assert caplog.text.count(f"a: job 1_0 is held ({reason}); `scontrol release 1_0` lets it start") == 1
+    assert entries(sweep)["a"]["held"] == reason
+    assert "ended" not in entries(sweep)["a"], "it is still queued"
+
+    slurm.set("1_0", "RUNNING")
+    a_driver(sweep).submit(grid)
+    assert (submissions(slurm), "held" in entries(sweep)["a"]) == (1, False)
+
+
+def test_a_grid_larger_than_an_array_may_be_becomes_several(slurm, sweep):
+    names = [f"r{n:02}" for n in range(2 * fake_slurm.MAX_ARRAY_SIZE + 1)]
+    a_driver(sweep).submit(cells(sweep, *names))
+    jobs = [entries(sweep)[name]["job"] for name in names]
+    assert jobs == [*(f"{array}_{n}" for array in (1, 2) for n in range(fake_slurm.MAX_ARRAY_SIZE)), "3"]
 
 
 def test_runs_that_ask_for_different_machines_are_different_arrays(slurm, sweep):

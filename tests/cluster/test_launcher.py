@@ -29,7 +29,7 @@ def train(folder, *words, **environment):
 
 
 def call(folder, module, *words, **environment):
-    command = [sys.executable, "-m", f"mixlingual.{module}", "-m", *words]
+    command = [sys.executable, "-m", f"mixlingual.{module}", *words]
     return subprocess.run(
         command, cwd=folder, env=os.environ | environment, capture_output=True, text=True, timeout=300
     )

@@ -64,7 +64,7 @@ class GridLauncher(Launcher):
             except KeyboardInterrupt:
                 log.warning("interrupted: %s", queue.after_interrupt(driver.jobs))
                 sys.exit(130)
-        return [_returned(cell) for cell in cells]
+        return [self._returned(cell) for cell in cells]
 
     def _cell(self, overrides: Sequence[str], number: int) -> Cell:
         from mixlingual.cluster.queue import Cell
@@ -83,6 +83,16 @@ class GridLauncher(Launcher):
             config.hydra.job.num = number
             config.hydra.job.id = os.environ.get("SLURM_JOB_ID", str(number))
         return config
+
+    def _returned(self, cell: Cell) -> JobReturn:
+        """What a search is told of a run that is over, as by Hydra's own launcher: nothing of one without a result."""
+        from mixlingual.search import objective
+
+        config, folder = self._sweep_config(cell.overrides, cell.number), cell.result.parent
+        value = objective(folder, config.objective) if "objective" in config else None
+        ended = JobReturn(overrides=list(cell.overrides), working_dir=str(folder), status=JobStatus.COMPLETED)
+        ended.return_value = value
+        return ended
 
     def __call__(self, overrides: Sequence[str], number: int) -> None:
         """Runs one cell, in its job. An exception ends the process with status 3."""
@@ -137,10 +147,6 @@ def _detach(jobs: list[str], waiting: Sequence[Cell]) -> None:
         log.warning("%d runs wait for room: only a driver that stays can start them", len(waiting))
     log.info("%d jobs go on by themselves; the same command without --detach waits for them", len(jobs))
     sys.exit(1 if waiting else 0)
-
-
-def _returned(cell: Cell) -> JobReturn:
-    return JobReturn(overrides=list(cell.overrides), working_dir=str(cell.result.parent), status=JobStatus.COMPLETED)
 
 
 def _clear_leftovers() -> None:

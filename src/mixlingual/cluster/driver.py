@@ -6,25 +6,38 @@ submission, and takes up watching where it left off.
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import logging
 import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence, Set
-from contextlib import contextmanager
 from pathlib import Path
 
-from mixlingual.cluster.ledger import Ledger
-from mixlingual.cluster.queue import GONE, OVER, Cell, Job, Queue, is_whole, log_of, new_submission, run_of
+from mixlingual.cluster.ledger import Ledger, locked
+from mixlingual.cluster.queue import (
+    GONE,
+    HELD,
+    OVER,
+    Cell,
+    Job,
+    Queue,
+    after_release,
+    is_whole,
+    log_of,
+    new_submission,
+    run_of,
+)
 
 log = logging.getLogger(__name__)
 
 CONFIRMED = 3
-"""Answers in a row that say that a job is over, before it counts: a requeue passes through such states."""
+"""Answers in a row that say that a job is over or held, before it counts: a requeue passes through such states."""
 
 _CONFIRM_SECONDS = 2.0
+
+_AT_WORK = ("RUNNING", "COMPLETING")
+"""States of the one to watch of two jobs of one run."""
 
 
 class GridDriver:
@@ -40,7 +53,7 @@ class GridDriver:
         self._jobs: dict[str, str] = {}
         """Run name -> job, of the runs that are queued."""
         self._over: Counter[str] = Counter()
-        """Run name -> answers in a row that said its job is over."""
+        """Run name -> answers in a row that said its job is over or held."""
         self._silent = False
 
     @property
@@ -54,48 +67,52 @@ class GridDriver:
         Raises:
             MixlingualError: the queue refuses them.
         """
-        with self._alone():
+        with locked(self._sweep / ".submitit" / "lock"):  # a second driver of the sweep submits after this one
             self._attach({cell.run_name for cell in cells} - self._jobs.keys())
             missing = [cell for cell in cells if cell.run_name not in self._jobs and not self._is_done(cell)]
             room = self._queue.room(missing[0].options, len(self._jobs)) if missing else 0
-            for group in _alike(missing[:room]):
+            for group in _alike(missing[:room], self._queue.largest() if missing else 0):
                 self._submit_array(group)
         return missing[room:]
 
     def watch(self, cells: Sequence[Cell], waiting: Sequence[Cell] = ()) -> None:
-        """Returns when every job is done or over, and those that were `waiting` for room too."""
+        """Returns when every job is done, over or held, and those that were `waiting` for room too."""
         folders = {cell.run_name: cell for cell in cells}
         while self._jobs or waiting:
-            if finished := [run for run, state in self._news(folders) if self._leave(run, state)]:
-                log.info("%d runs ended, %d are queued, %d wait", len(finished), len(self._jobs), len(waiting))
+            if news := self._news(folders):
+                for run, job in news:
+                    self._leave(run, job)
+                log.info("%d runs ended, %d are queued, %d wait", len(news), len(self._jobs), len(waiting))
                 waiting = self.submit(waiting)
             elif self._jobs:
                 time.sleep(min(self._poll_s, _CONFIRM_SECONDS) if self._over else self._poll_s)
 
-    def _news(self, cells: dict[str, Cell]) -> list[tuple[str, str]]:
-        """The queued runs that have come to an end, with the state of their job or DONE."""
+    def _news(self, cells: dict[str, Cell]) -> list[tuple[str, Job | None]]:
+        """The queued runs of which nothing more comes: with None where they are done, else with their job."""
         listed = self._listed()
-        news = []
-        for run, job in self._jobs.items():
+        news: list[tuple[str, Job | None]] = []
+        for run, name in self._jobs.items():
             if self._is_done(cells[run]):
-                news.append((run, "DONE"))
+                news.append((run, None))
             elif listed is not None:
-                state = listed[job].state if job in listed else GONE
-                self._over[run] = self._over[run] + 1 if state in OVER else 0
+                job = listed.get(name, Job(GONE, self._sweep))
+                self._over[run] = self._over[run] + 1 if job.state in OVER or job.state == HELD else 0
                 if self._over[run] == CONFIRMED:
-                    news.append((run, state))
+                    news.append((run, job))
         self._over += Counter()
         return news
 
-    def _leave(self, run: str, state: str) -> bool:
-        job = self._jobs.pop(run)
+    def _leave(self, run: str, job: Job | None) -> None:
+        name = self._jobs.pop(run)
         del self._over[run]
-        if state == "DONE":
+        if job is None:
             log.info("%s is done", run)
+        elif job.state == HELD:
+            log.warning("%s: job %s is held (%s); %s", run, name, job.reason, after_release(name))
+            self._ledger.held(run, name, job.reason)
         else:
-            log.warning("%s: job %s ended %s without a result", run, job, state)
-            self._ledger.ended(run, state)
-        return True
+            log.warning("%s: job %s ended %s without a result", run, name, job.state)
+            self._ledger.ended(run, name, job.state)
 
     def _submit_array(self, cells: Sequence[Cell]) -> None:
         folder = new_submission(self._sweep, cells)
@@ -110,23 +127,25 @@ class GridDriver:
         while (listed := self._listed()) is None:
             time.sleep(self._poll_s)
         logs = {}
-        for job_id, job in self._own(listed):
-            if (run := run_of(job_id, job.folder)) not in runs:
+        for name, job in sorted(self._own(listed), key=lambda found: found[1].state in _AT_WORK):
+            if (run := run_of(name, job.folder)) not in runs:
                 continue
-            if is_whole(job_id, job.folder):
-                self._jobs[run], logs[run] = job_id, log_of(job_id, job.folder)
-                log.info("%s is queued already, as job %s (%s)", run, job_id, job.state)
-            else:
-                self._queue.cancel(job_id)
+            if not is_whole(name, job.folder):
+                self._queue.cancel(name)
+                continue
+            if run in logs:
+                log.warning("%s is queued twice; scancel %s, which is not watched", run, self._jobs[run])
+            self._jobs[run], logs[run] = name, log_of(name, job.folder)
+            log.info("%s is queued already, as job %s (%s)", run, name, job.state)
         if logs:
             self._ledger.submitted({run: self._jobs[run] for run in logs}, self._queue.name, logs)
 
     def _own(self, listed: dict[str, Job]) -> Iterator[tuple[str, Job]]:
-        """The listed jobs of this sweep that are not over; where the sweep was moved, by the submission's name."""
-        folder = self._sweep / ".submitit"
-        for job_id, job in listed.items():
-            if job.state not in OVER and job.folder.parent.name == folder.name and (folder / job.folder.name).is_dir():
-                yield job_id, Job(job.state, folder / job.folder.name)
+        """The listed jobs of this sweep, not of a copy, that are not over."""
+        for name, job in listed.items():
+            folder = self._sweep / ".submitit" / job.folder.name
+            if job.state not in OVER and folder.is_dir() and job.folder.is_dir() and folder.samefile(job.folder):
+                yield name, Job(job.state, folder, job.reason)
 
     def _listed(self) -> dict[str, Job] | None:
         listed = self._queue.jobs()
@@ -144,21 +163,13 @@ class GridDriver:
         except FileNotFoundError:
             return False
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Keeps a second driver of the sweep waiting until this one has submitted."""
-        folder = self._sweep / ".submitit"
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
 
-
-def _alike(cells: Sequence[Cell]) -> Iterator[list[Cell]]:
-    """Cells grouped by what they ask of the cluster: an array has one set of options."""
-    ordered = sorted(cells, key=lambda cell: repr(cell.options))
+def _alike(cells: Sequence[Cell], most: int) -> Iterator[list[Cell]]:
+    """Cells grouped by what they ask of the cluster, as an array has one set of options; at most so many together."""
+    ordered = sorted(cells, key=lambda cell: (repr(cell.options), cell.number))
     for _, group in itertools.groupby(ordered, key=lambda cell: repr(cell.options)):
-        yield sorted(group, key=lambda cell: cell.number)
+        alike = list(group)
+        yield from (alike[first : first + most] for first in range(0, len(alike), most))
 
 
 def _some(names: Sequence[str]) -> str:

@@ -21,6 +21,14 @@ _ENDED = ("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAI
 OVER = frozenset((*_ENDED, "TIMEOUT", GONE))
 """States that a job does not leave by itself; Slurm requeues some of them in the same breath."""
 
+HELD = "HELD"
+"""State of a job that waits for someone to release it."""
+
+
+def after_release(job: str) -> str:
+    """What to do about a job that is held."""
+    return f"`scontrol release {job}` lets it start, `scancel {job}` gives it up; then give the same command again"
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -40,15 +48,20 @@ class Job:
     """What a queue says about a job."""
 
     state: str
-    """A job state of Slurm."""
+    """A job state of Slurm, or HELD for one that waits until someone releases it."""
     folder: Path
     """Of its submission."""
+    reason: str = ""
+    """Why it is not running, in Slurm's words."""
 
 
 class Queue(Protocol):
     """Takes cells and says how their jobs stand."""
 
     name: str
+
+    def largest(self) -> int:
+        """Most cells that `submit` takes at once."""
 
     def room(self, options: ClusterConfig, queued: int) -> int:
         """How many more cells it takes when so many are queued."""

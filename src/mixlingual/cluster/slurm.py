@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import subprocess
@@ -14,14 +15,17 @@ import submitit
 from submitit.core.utils import FailedJobError, FailedSubmissionError
 
 from mixlingual.cluster import after_srun
-from mixlingual.cluster.queue import Cell, Job
+from mixlingual.cluster.queue import HELD, Cell, Job
 from mixlingual.config import ClusterConfig
 from mixlingual.records import MixlingualError
 
-_FIELDS = "%F|%K|%T|%o"
-"""Job or array id, place in the array or N/A, state, path of the script."""
+_FIELDS = "%F|%K|%T|%r|%o"
+"""Job or array id, place in the array or N/A, state, reason for waiting, path of the script."""
 
 _ANSWER_SECONDS = 60
+
+_MAX_ARRAY_SIZE = 1001
+"""Slurm's default."""
 
 _SAME_NAME = ("partition", "account", "qos", "constraint", "exclude", "comment", "signal_delay_s", "array_parallelism")
 _GENERAL = ("name", "nodes", "tasks_per_node", "cpus_per_task", "gpus_per_node", "mem_gb", "timeout_min")
@@ -40,6 +44,12 @@ class SlurmQueue:
                 f"hydra/launcher=submitit_slurm needs {', '.join(missing)}, not found on this machine's PATH; start it "
                 "on a login node of the cluster, or rehearse it here with hydra/launcher=submitit_local"
             )
+
+    def largest(self) -> int:
+        """As many as an array may have."""
+        shown = subprocess.run(("scontrol", "show", "config"), capture_output=True, text=True, check=False)
+        limit = re.search(r"^MaxArraySize\s*=\s*(\d+)", shown.stdout, re.MULTILINE)
+        return int(limit[1]) if limit else _MAX_ARRAY_SIZE
 
     def room(self, options: ClusterConfig, queued: int) -> int:
         """Slurm holds what does not start yet."""
@@ -68,8 +78,10 @@ class SlurmQueue:
             return None
         listed = {}
         for line in answer.stdout.splitlines():
-            number, place, state, script = line.split("|", 3)
-            listed[number if place == "N/A" else f"{number}_{place}"] = Job(state, Path(script).parent)
+            number, place, state, reason, script = line.split("|", 4)
+            held = state == "PENDING" and "held" in reason.lower()
+            name = number if place == "N/A" else f"{number}_{place}"
+            listed[name] = Job(HELD if held else state, Path(script).parent, reason)
         return listed
 
     def cancel(self, job: str) -> None:

@@ -6,6 +6,7 @@ left out of the tidy tables and blank in a grid.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -46,7 +47,7 @@ class Axes:
     sizes: dict[str, int | None]
     """Model -> weights without the embedding table, ascending; None where no run is finished yet, last."""
     points: tuple[Point, ...]
-    """The ratio axis, ascending, then other series by name."""
+    """The ratio axis, ascending, then other series by name, numbers in it as numbers."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +124,13 @@ def grid_axes(sweep: Sweep) -> Axes:
         run.point.model: int(run.result.parameters["non_embedding"]) for run in sweep.runs if run.point and run.result
     }
     models = sorted(dict.fromkeys(p.model for p in points), key=lambda model: weights.get(model, float("inf")))
-    places = sorted({Point(p.series, p.ratio) for p in points}, key=lambda p: (p.series != RATIO_SERIES, p))
+    places = sorted({Point(p.series, p.ratio) for p in points}, key=_place)
     return Axes({model: weights.get(model) for model in models}, tuple(places))
+
+
+def _place(point: Point) -> tuple[bool, list[tuple[float, str]], float]:
+    parts = re.split(r"(\d+(?:\.\d+)?)", point.series)
+    return point.series != RATIO_SERIES, [(float(part) if part[:1].isdigit() else -1.0, part) for part in parts], point.ratio
 
 
 def size_by_ratio(results: pd.DataFrame, axes: Axes, benchmark: str, setting: str, metric: str) -> Grid:

@@ -21,6 +21,7 @@ from mixlingual.reporting.latex import latex_tables
 from mixlingual.reporting.notes import benchmark_notes
 from mixlingual.reporting.page import Section, render_page
 from mixlingual.reporting.payload import known_benchmarks, payload
+from mixlingual.reporting.published import beside_published, published_tables
 from mixlingual.reporting.scores import question_table, write_question_table
 from mixlingual.reporting.tables import (
     all_tables,
@@ -75,6 +76,8 @@ def write_report(sweep_folder: Path, output: Path) -> ReportPaths:
         shown = all_tables(results, axes, name)
         tables[f"grid_{file_name(name)}.md"] = grid_markdown(shown, name)
         tables[f"grid_{file_name(name)}.tex"] = latex_tables(shown, name)
+    beside = {name: beside_published(sweep, results, name) for name in names}
+    tables |= {f"published_{file_name(name)}.csv": table for name, table in beside.items() if len(table)}
     drawn = {name: pictures(results, languages, axes, name) for name in names}
     figures = [
         file for part in drawn.values() for picture in part for file in write_picture(picture, output / "figures")
@@ -84,7 +87,7 @@ def write_report(sweep_folder: Path, output: Path) -> ReportPaths:
             name,
             _answer(estimates, results, axes, name),
             benchmark_notes(sweep, name),
-            headline_tables(results, axes, name),
+            [*headline_tables(results, axes, name), *published_tables(beside[name], name)],
             drawn[name],
             [f"grid_{file_name(name)}.{kind}" for kind in ("md", "tex")],
         )

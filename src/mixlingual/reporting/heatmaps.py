@@ -130,8 +130,10 @@ def _draw_cells(
             continue
         shade = float(scale(value))
         panel.add_patch(Rectangle((x, y), 1, 1, facecolor=_COLOURS(shade), edgecolor="white", linewidth=0.6))
-        ink = "black" if shade > 0.42 else "white"  # equal contrast on viridis
-        panel.text(x + 0.5, y + 0.5, form.format(value), ha="center", va="center", color=ink, fontsize=size)
+        if form:
+            ink = "black" if shade > 0.42 else "white"  # equal contrast on viridis
+            text = panel.text(x + 0.5, y + 0.5, form.format(value), ha="center", va="center", color=ink, fontsize=size)
+            text.set_in_layout(False)  # it lies inside of its panel, and measuring thousands takes seconds
     panel.set(xlim=(0, left_C[-1] + 1), ylim=(top_R[-1] + 1, 0))
     panel.tick_params(length=0)
     panel.spines[:].set_visible(False)

@@ -3,6 +3,7 @@
 import dataclasses
 import gzip
 import json
+from pathlib import Path
 
 import judged_folders
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
+import mixlingual.evaluate
 from mixlingual.config import EvaluateConfig, EvaluationConfig, ModelConfig, PostHocConfig, ScratchConfig
 from mixlingual.data.sources.atlas import atlas_benchmark, atlas_corpus
 from mixlingual.evaluate import evaluate
@@ -74,6 +76,18 @@ def test_judged_benchmarks_are_resumed_and_shared(checkpoint, tmp_path, monkeypa
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(MixlingualError, match=r"set evaluation\.embeddings=FOLDER"):
         evaluate(config_of(checkpoint, output, **options))
+
+
+def test_a_job_says_where_it_keeps_what_it_has_encoded(tmp_path, monkeypatch):
+    """For the script around it, which queues a crashed evaluation again as long as there is more each time."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(mixlingual.evaluate, "evaluate", lambda config: Path(config.output).write_text("{}"))
+    words = ["-m", "sweep_name=s", "run_name=a,b", "output='${run_name}.json'", "model.checkpoint=x"]
+    monkeypatch.setattr("sys.argv", ["evaluate", *words, "evaluation.embeddings='${run_name}/embeddings'"])
+    mixlingual.evaluate.main()
+    for run in "ab":
+        progress = json.loads((tmp_path / f"multirun/s/evaluation/{run}/progress.json").read_text())
+        assert (progress["phase"], progress["embeddings"]) == ("evaluating", str(tmp_path / run / "embeddings"))
 
 
 def test_embeddings_and_runs_of_others_get_the_same_table(checkpoint, tmp_path):

@@ -2,9 +2,11 @@
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 
+from mixlingual import prerequisites
 from mixlingual.config import DataConfig, EvaluationConfig, ModelConfig, TrainConfig, config_hash, to_plain
 from mixlingual.data.registry import load_corpus
 from mixlingual.evaluation.suite import load_benchmarks
@@ -52,6 +54,17 @@ def test_other_data_under_a_new_folder_are_refused(tmp_path):
         RunRecord(tmp_path / "run", there).is_done()
     with pytest.raises(MixlingualError, match=r"data\.root=.*nowhere"):
         RunRecord(tmp_path / "run", config_of(tmp_path / "nowhere")).is_done()
+
+
+def test_other_data_in_the_same_folder_are_refused(tmp_path):
+    config = config_of(corpus(tmp_path / "train"))
+    finish(tmp_path / "run", config)
+    assert RunRecord(tmp_path / "run", config).is_done()
+    shutil.rmtree(tmp_path / "train")
+    corpus(tmp_path / "train", answer="Bob")
+    prerequisites._fingerprints.cache_clear()  # another process
+    with pytest.raises(MixlingualError, match="was made from other data"):
+        RunRecord(tmp_path / "run", config).is_done()
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ from mixlingual import attempt as attempt_module
 from mixlingual.attempt import EXIT_LEASE_LOST, EXIT_SUPERSEDED, Attempt, code_commit, locked, read_attempts
 from mixlingual.cluster import after_srun
 from mixlingual.config import TrainConfig, config_hash, to_plain
+from mixlingual.data.registry import load_corpus
+from mixlingual.evaluation.suite import load_benchmarks
 from mixlingual.records import MixlingualError, RunResult
 from mixlingual.run_record import RunRecord
 
@@ -26,8 +28,10 @@ def status(folder):
 
 
 def finished(config):
+    data = {"train/atlas": load_corpus(config.data).fingerprint}
+    data |= {benchmark.name: benchmark.fingerprint for benchmark in load_benchmarks(config.evaluation)}
     return RunResult(
-        "sweep", "run", to_plain(config), config_hash(config), None, {}, {}, {}, {}, {}, {"toy": {}}, {"train": 1.0}
+        "sweep", "run", to_plain(config), config_hash(config), None, {}, data, {}, {}, {}, {"toy": {}}, {"train": 1.0}
     )
 
 

@@ -33,6 +33,7 @@ from mixlingual.records import Benchmark, JudgedBenchmark, MixlingualError
 from mixlingual.sweep import over_runs, spelled_out
 from mixlingual.training.device import check_precision, device_of
 from mixlingual.training.gather import global_rank
+from mixlingual.training.progress import write_progress
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,11 @@ register()
 def main(cfg: DictConfig) -> None:
     """Evaluates and writes the JSON file."""
     try:
-        evaluate(to_config(EvaluateConfig, cfg))
+        config = to_config(EvaluateConfig, cfg)
+        if HydraConfig.get().mode == RunMode.MULTIRUN and global_rank() == 0:
+            folder = Path(HydraConfig.get().runtime.output_dir)
+            write_progress(folder, "evaluating", 0, 0, embeddings=config.evaluation.embeddings)
+        evaluate(config)
     except (MixlingualError, OSError) as error:
         log.error(error)  # noqa: TRY400 - the message is for the user
         if os.environ.get("SUBMITIT_EXECUTOR") == "slurm":

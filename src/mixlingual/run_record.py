@@ -29,7 +29,7 @@ class RunRecord:
         self._config = config
 
     def is_done(self) -> bool:
-        """Whether the run finished earlier, with this very config.
+        """Whether the run finished earlier, with this very config, on the very data that its folders hold now.
 
         Raises:
             MixlingualError: the folder holds the result of another config, whose differences are listed, or of other
@@ -40,12 +40,11 @@ class RunRecord:
             return False
         try:
             finished = json.loads(path.read_text(encoding="utf-8"))
-            other_hash, other = finished["config_hash"], finished["config"]
+            other_hash, other, data = finished["config_hash"], finished["config"], finished["data"]
         except (ValueError, KeyError, TypeError) as error:
             raise MixlingualError(f"{path} is not a result of ours ({error}); move the folder away") from error
         if other_hash == config_hash(self._config):
-            if _folders_of_data(other) != _folders_of_data(to_plain(self._config)):
-                check_same_data(finished["data"], self._config)
+            check_same_data(data, self._config)
             return True
         changes = "\n".join(f"  {line}" for line in _differences(other, to_plain(self._config)))
         raise MixlingualError(
@@ -87,10 +86,6 @@ class RunRecord:
         attempt.check()
         write_json(self.folder / "result.json", dataclasses.asdict(result))
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
-
-
-def _folders_of_data(config: dict[str, Any]) -> tuple[str | None, str | None]:
-    return config["data"]["root"], config["evaluation"]["root"]
 
 
 def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:

@@ -14,6 +14,7 @@ import pytest
 
 from mixlingual import attempt
 from mixlingual.cluster import after_srun
+from mixlingual.training.progress import write_progress
 
 spec = importlib.util.spec_from_file_location("fake_slurm", Path(__file__).with_name("fake_slurm.py"))
 fake_slurm = importlib.util.module_from_spec(spec)
@@ -205,7 +206,7 @@ def test_encoded_passages_are_progress(slurm, submission, tmp_path):
     shards.mkdir(parents=True)
     run_folder = submission.parents[1] / "b"
     run_folder.mkdir()
-    (run_folder / "progress.json").write_text(json.dumps({"embeddings": str(tmp_path / "embeddings")}))
+    write_progress(run_folder, "evaluating", 40, 40, embeddings=str(tmp_path / "embeddings"))
     for number in range(3):
         (shards / f"{number:05d}.npy").touch()
         assert crash(submission)

@@ -13,11 +13,13 @@ import torch
 from training_fixture import STEPS, prepare, train, weights
 
 import mixlingual.train
+from mixlingual import attempt as attempt_module
 from mixlingual.records import MixlingualError
 from mixlingual.run_record import RunRecord
 from mixlingual.training import step as step_module
 from mixlingual.training.checkpoint import VerifiedCheckpointIO, last_good_checkpoint, newest_checkpoint
 from mixlingual.training.optimizer import RowAdamW
+from mixlingual.training.preemption import Signals
 
 HERE = [str(folder) for folder in Path(__file__).parents[:2]]
 AT = 8
@@ -179,6 +181,28 @@ def test_the_run_is_recorded_as_failed(tmp_path, monkeypatch):
     assert "the loss is not a finite number at step 9" in status["reason"]
     assert not (tmp_path / "result.json").exists()
     assert not RunRecord(tmp_path, config).is_done()
+
+
+class LeftError(Exception):
+    pass
+
+
+def test_a_superseded_attempt_leaves_no_word_of_its_divergence(tmp_path, monkeypatch):
+    break_loss(monkeypatch, math.nan)
+    monkeypatch.setattr(attempt_module, "_LEASE_SECONDS", math.inf)
+    monkeypatch.setattr(attempt_module, "leave", lambda code: (_ for _ in ()).throw(LeftError(code)))
+    original = step_module.ContrastiveStep.gradient
+
+    def superseded(self, batch, device):
+        if int(batch["step"]) == AT:
+            attempt_module.Attempt(tmp_path)
+        return original(self, batch, device)
+
+    monkeypatch.setattr(step_module.ContrastiveStep, "gradient", superseded)
+    encoder, data, _, config = prepare()
+    with pytest.raises(LeftError, match=str(attempt_module.EXIT_SUPERSEDED)):
+        train(tmp_path, encoder, data, config, Signals(attempt_module.Attempt(tmp_path)))
+    assert not (tmp_path / "diverged.json").exists()
 
 
 DEALT = """

@@ -5,6 +5,7 @@ Processes are forks of this one, told what befalls them at which step.
 
 import errno
 import json
+import math
 import os
 import random
 import resource
@@ -20,6 +21,7 @@ import pytest
 import torch
 from training_fixture import STEPS, prepare, train, weights
 
+import mixlingual.attempt
 import mixlingual.train
 from mixlingual.attempt import EXIT_FAILED, EXIT_PEER_LOST, EXIT_SUPERSEDED, read_attempts
 from mixlingual.records import MixlingualError
@@ -232,8 +234,13 @@ def snapshot(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "stderr"}
 
 
-def test_a_zombie_leaves_and_writes_nothing(tmp_path):
-    """It stands still, as on a machine that has lost its network, while the requeued job finishes the run."""
+@pytest.mark.parametrize("seconds", [1.0, math.inf], ids=["at the end of a step", "before a write"])
+def test_a_zombie_leaves_and_writes_nothing(tmp_path, monkeypatch, seconds):
+    """It stands still, as on a machine that has lost its network, while the requeued job finishes the run.
+
+    It notices at the end of a step, and, if it has looked just before, by its next point of curves.csv.
+    """
+    monkeypatch.setattr(mixlingual.attempt, "_LEASE_SECONDS", seconds)
     options = {"checkpoint_steps": 3}
     job = {"SLURM_JOB_ID": "12"}
     zombie = spawn(tmp_path / "run", events=[(7, 0, signal.SIGSTOP)], environment=job, **options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +30,14 @@ class CurveRecorder(Callback):
         tokens: kind -> tokens trained on, prefix and special tokens included, padding not.
     """
 
-    def __init__(self, path: Path, *, every: int) -> None:
-        """Args: path of the CSV file; steps between points."""
+    def __init__(self, path: Path, check: Callable[[], None], *, every: int) -> None:
+        """Args: path of the CSV file; called before each write, see `Signals.check`; steps between points."""
         self.losses: list[float] = []
         self.tokens = {"monolingual": 0, "crosslingual": 0}
         self._before = 0.0
         self._began = time.perf_counter()
         self._path = path
+        self._check = check
         self._every = every
         self._since: list[tuple[float, bool]] = []
         self._started = 0.0
@@ -48,6 +50,7 @@ class CurveRecorder(Callback):
         self._began = self._started = time.perf_counter()
         if not trainer.is_global_zero:
             return
+        self._check()
         points = []
         if trainer.global_step and self._path.exists():
             with self._path.open(newline="") as file:
@@ -105,6 +108,7 @@ class CurveRecorder(Callback):
             "pairs_per_second": len(self._since) / (now - self._started),
         }
         if trainer.is_global_zero:
+            self._check()
             with self._path.open("a", newline="") as file:
                 csv.writer(file).writerow([trainer.global_step, *("" if x is None else x for x in point.values())])
             if now - self._told >= _TELL_SECONDS:

@@ -104,11 +104,12 @@ def fit(
     check_processes(config.trainer)
     check_matryoshka(config.loss.matryoshka, encoder.dimension)
     checkpoints = folder / "checkpoints" / f"{config_hash(config)}-{data_fingerprint}"
-    recorder = CurveRecorder(folder / "curves.csv", every=config.trainer.log_every)
-    probe = _probe(config.trainer, data, folder)
+    recorder = CurveRecorder(folder / "curves.csv", signals.check, every=config.trainer.log_every)
+    probe = _probe(config.trainer, data, folder, signals)
     average = _average(config)
 
     def diverged(what: str, step: int) -> MixlingualError:
+        signals.check()
         return divergence(what, step, data.item_ids(step), checkpoints, folder)
 
     if global_rank() == 0:
@@ -140,8 +141,9 @@ def fit(
     )
 
 
-def _probe(options: TrainerConfig, data: HybridDataModule, folder: Path) -> GradientProbe | None:
-    return GradientProbe(folder / "probes.csv", data, every=options.probe_every) if options.probe_every else None
+def _probe(options: TrainerConfig, data: HybridDataModule, folder: Path, signals: Signals) -> GradientProbe | None:
+    every = options.probe_every
+    return GradientProbe(folder / "probes.csv", data, signals.check, every=every) if every else None
 
 
 def _average(config: TrainConfig) -> WeightAverage | None:
@@ -159,7 +161,7 @@ def _trainer(
     callbacks: list[Callback],
     checkpoint_io: CheckpointIO,
 ) -> Trainer:
-    _quiet_lightning()
+    _quiet_libraries()
     trainer = Trainer(
         accelerator=device_of(options.accelerator).type,
         devices=options.devices,
@@ -269,11 +271,15 @@ def divergence(what: str, step: int, item_ids: list[str], checkpoints: Path, fol
     )
 
 
-def _quiet_lightning() -> None:
-    """Drops notices that do not apply here: batches come tokenised, workers are chosen, curves have a writer."""
+def _quiet_libraries() -> None:
+    """Drops notices that do not apply here: batches come tokenised, workers are chosen, curves have a writer.
+
+    And transformers 5 has renamed a method whose old name works in all of its versions that we allow.
+    """
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*Trying to infer the `batch_size`.*")
     warnings.filterwarnings("ignore", message=".*The `srun` command is available on your system but is not used.*")
     warnings.filterwarnings("ignore", message=".*log_every_n_steps.*")
+    warnings.filterwarnings("ignore", message=".*gradient_checkpointing_(en|dis)able. is deprecated")

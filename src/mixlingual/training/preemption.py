@@ -75,6 +75,11 @@ class Signals:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
+    def check(self) -> None:
+        """To be called right before a write into the run's folder: `Attempt.check`, where this process has it."""
+        if self.attempt:
+            self.attempt.check()
+
     def take(self) -> Request:
         """The largest request that has come since the last call."""
         request = Request.NOTHING

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import csv
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +43,12 @@ class GradientProbe(Callback):
             over single pairs; `product` and `cosine` are those of the two kinds' gradients over both halves.
     """
 
-    def __init__(self, path: Path, data: HybridDataModule, *, every: int) -> None:
-        """Args: path of the CSV file; what draws the batches; steps between two probes."""
+    def __init__(self, path: Path, data: HybridDataModule, check: Callable[[], None], *, every: int) -> None:
+        """Args: path of the CSV file; what draws the batches; called before each write; steps between two probes."""
         self.points: list[Point] = []
         self._path = path
         self._data = data
+        self._check = check
         self._every = every
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
@@ -77,6 +79,7 @@ class GradientProbe(Callback):
         self.points = list(state_dict["points"])
 
     def _write(self) -> None:
+        self._check()
         with written_whole(self._path) as path, path.open("w", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()

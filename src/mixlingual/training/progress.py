@@ -19,6 +19,7 @@ def write_progress(
     steps: int,
     pairs_per_second: float | None = None,
     seconds_left: float | None = None,
+    embeddings: str | None = None,
 ) -> None:
     """Replaces the file whole.
 
@@ -29,6 +30,7 @@ def write_progress(
         steps: steps in all.
         pairs_per_second: query-passage pairs trained on lately; None where nothing is.
         seconds_left: of training, at that pace.
+        embeddings: `evaluation.embeddings`, where a crash of an evaluation leaves what it has encoded.
     """
     content = {
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -37,6 +39,7 @@ def write_progress(
         "steps": steps,
         "pairs_per_second": pairs_per_second,
         "seconds_left": seconds_left,
+        "embeddings": None if embeddings is None else str(Path(embeddings).absolute()),
     }
     with written_whole(folder / FILE) as path:
         path.write_text(json.dumps(content) + "\n", encoding="utf-8")

@@ -131,11 +131,9 @@ def installed(tmp_path_factory):
 def test_every_entry_point_runs_from_the_wheel(installed, tmp_path, arguments, expected):
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     where = [installed, "-c", "import mixlingual; print(mixlingual.__file__)"]
-    assert str(installed.parents[1]) in subprocess.run(where, cwd=tmp_path, capture_output=True, text=True).stdout
-    ran = subprocess.run(
-        [installed, "-m", f"mixlingual.{arguments[0]}", *arguments[1:]],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+    alone = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True}
+    assert str(installed.parents[1]) in subprocess.run(where, **alone).stdout
+    ran = subprocess.run([installed, "-m", f"mixlingual.{arguments[0]}", *arguments[1:]], **alone, timeout=300)
     assert ran.returncode == 0, ran.stderr
     assert expected in ran.stdout
 

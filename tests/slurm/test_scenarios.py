@@ -185,6 +185,21 @@ def test_a_cancelled_run_stays_cancelled_and_the_others_go_on(sweep, accounted, 
     assert_same(grid, undisturbed)
 
 
+def test_a_held_run_is_named_and_goes_on_once_it_is_released(sweep, cluster, undisturbed):
+    one = sweep(pace=0.3)
+    driver = one.start(*ONE)
+    one.wait_for_step(RUN, 7)
+    job = one.job(RUN)
+    cluster.call("scontrol", "requeuehold", job)
+    assert driver.wait() == 1
+    assert f"{RUN}: job {job} is held (" in one.log
+    cluster.call("scontrol", "release", job)
+    one.set_pace(0.0)
+    assert one.run(*ONE) == 0, one.log[-3000:]
+    assert (one.job(RUN), one.starts(RUN)) == (job, 2)
+    assert_same(one, undisturbed, [RUN])
+
+
 def test_a_killed_run_is_collected_with_and_without_accounting(sweep, accounted, undisturbed):
     grid = sweep(pace=0.2, cluster=accounted)
     driver = grid.start(*GRID)

@@ -414,7 +414,9 @@ class EvaluationConfig:
         choices=("exact", "ivf", "ivf_pq"),
     )
     probes: int = option(32, "Inverted lists that a query of an approximate search looks into.", low=1)
-    search_memory: int = option(1024, "MiB for the scores of a search over judged benchmarks.", low=1)
+    search_memory: int = option(
+        1024, "MiB that an exact search over judged benchmarks takes beside queries and results.", low=1
+    )
 
 
 @dataclass

@@ -73,7 +73,7 @@ def searching(monkeypatch):
     return module
 
 
-def test_search_runs_in_the_memory_it_is_given_and_agrees_with_the_peer(searching, capsys):
+def test_search_agrees_with_the_peer(searching, capsys):
     rows = searching.compare([3000], repeats=1, number=5, memory_mib=8, peer_gib=1.0)
     printed = capsys.readouterr().out
     assert [row.unit for row in rows] == ["scores/s", "MiB"]
@@ -84,6 +84,20 @@ def test_search_runs_in_the_memory_it_is_given_and_agrees_with_the_peer(searchin
     else:
         assert "100.00% of the queries have the same 100 results" in printed
         assert rows[0].ratio == pytest.approx(rows[0].ours / rows[0].peer)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_search_holds_no_more_than_its_setting_whatever_the_corpus(monkeypatch, tmp_path):
+    """In processes of their own. With arrays that come and go between blocks the larger one held 96 MiB."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    module = importlib.import_module("benchmarks.evaluation_search")
+    held = []
+    for size in (20_000, 80_000):
+        folder = tmp_path / str(size)
+        folder.mkdir()
+        module.write_shards(folder, size)
+        held.append(module.in_own_process("ours", folder, 300, 40).memory_mib)
+    assert 8 < min(held) <= max(held) <= 40, held
 
 
 def test_a_peer_that_would_hold_too_much_is_left_out(searching, monkeypatch, capsys):

@@ -6,7 +6,7 @@ import torch
 from embedding_fixture import by_text
 
 from mixlingual.evaluation import search as search_module
-from mixlingual.evaluation.search import search
+from mixlingual.evaluation.search import _block_sizes, search
 from mixlingual.evaluation.shards import encode_corpus
 from mixlingual.records import Candidate, Corpus
 
@@ -51,20 +51,32 @@ def test_search_equals_sorting_all_scores(tmp_path, monkeypatch, levels, block, 
     assert levels > 1 or len(np.unique(query_QD @ embedding_ND.T)) < 60, "the test needs ties"
 
 
-def test_queries_are_cut_to_the_memory(tmp_path, monkeypatch):
-    """1 MiB holds 16 queries by 8192 passages twice: 40 queries are three chunks with the same result as one."""
-    chunks = []
-    made_best = search_module._Best
+def test_queries_that_do_not_fit_are_searched_for_in_further_passes(tmp_path, monkeypatch):
+    """1 MiB holds 45 queries: 100 are three passes with the same result as one."""
+    passes = []
+    one_pass = search_module._one_pass
     monkeypatch.setattr(
-        search_module, "_Best", lambda query_BD, *rest: chunks.append(len(query_BD)) or made_best(query_BD, *rest)
+        search_module, "_one_pass", lambda query_BD, *rest: passes.append(len(query_BD)) or one_pass(query_BD, *rest)
     )
     rng = np.random.default_rng(0)
     shards, *_ = made(tmp_path, rng, 130, 8)
-    query_QD = rng.standard_normal((40, 4)).astype(np.float32)
+    query_QD = rng.standard_normal((100, 4)).astype(np.float32)
     small = search(query_QD, shards, 7, memory_mib=1, device=CPU)
-    assert chunks == [16, 16, 8]
+    assert passes == [45, 45, 10]
     large = search(query_QD, shards, 7, memory_mib=100, device=CPU)
+    assert passes[3:] == [100]
     np.testing.assert_array_equal(small.position_QK, large.position_QK)
+
+
+@pytest.mark.parametrize("memory_mib", [1, 2, 60, 1024])
+@pytest.mark.parametrize(("width", "k"), [(32, 10), (384, 100), (4096, 1000)])
+def test_blocks_fill_the_memory_and_do_not_exceed_it(memory_mib, width, k):
+    queries, passages = _block_sizes(width, k, memory_mib)
+    passage_bytes = 22 * width * passages
+    used = passage_bytes + queries * (5 * passages + 320 * k)
+    assert used <= memory_mib << 20 or queries == 1
+    assert passage_bytes <= memory_mib << 18 or passages == 1
+    assert used + 5 * passages + 320 * k > memory_mib << 20, "one query more would not fit"
 
 
 def test_a_corpus_smaller_than_k_is_ranked_whole(tmp_path):
@@ -74,27 +86,30 @@ def test_a_corpus_smaller_than_k_is_ranked_whole(tmp_path):
     assert sorted(hits.position_QK[0]) == list(range(6))
 
 
-def test_what_waits_is_sorted_in_before_it_outgrows_the_results(tmp_path, monkeypatch):
+@pytest.fixture
+def most_kept(monkeypatch):
+    """Numbers of the scores that are kept when they are sorted."""
+    kept = []
+    plain = search_module._Best._merge
+    monkeypatch.setattr(search_module._Best, "_merge", lambda self: kept.append(self._filled) or plain(self))
+    return kept
+
+
+def test_what_waits_is_sorted_in_before_it_outgrows_the_results(tmp_path, monkeypatch, most_kept):
     """Ever better passages, the worst order: no more waits than the results and one block."""
     monkeypatch.setattr(search_module, "_BLOCK_PASSAGES", 10)
-    longest = []
-    plain = search_module._Best.merge
-    monkeypatch.setattr(search_module._Best, "merge", lambda self: longest.append(self._waiting) or plain(self))
     corpus = Corpus("rising", "sw", lambda: (Candidate(f"d{n:04}", "sw", str(n)) for n in range(400)), "f")
     shards = encode_corpus(
         corpus, by_text(lambda texts: np.array([[int(t) / 512] for t in texts], np.float32)), tmp_path, "e"
     )
     hits = search(np.ones((3, 1), np.float32), shards, 5, memory_mib=1, device=CPU)
     np.testing.assert_array_equal(hits.position_QK, [[399, 398, 397, 396, 395]] * 3)
-    assert max(longest) <= 3 * 5 + 3 * 10
-    assert len(longest) > 10
+    assert max(most_kept) <= 4 * 3 * 5
+    assert len(most_kept) > 10
 
 
-def test_a_collapsed_encoder_takes_no_more_memory(tmp_path, monkeypatch):
-    """One query scores all passages alike, the others all but the last ones: no more waits than five lists each."""
-    waiting = []
-    plain = search_module._Best.merge
-    monkeypatch.setattr(search_module._Best, "merge", lambda self: waiting.append(self._waiting) or plain(self))
+def test_a_collapsed_encoder_takes_no_more_memory(tmp_path, most_kept):
+    """One query scores all passages alike, the others all but the last ones: no more is kept than four lists each."""
     embedding_ND = np.ones((400, 2), np.float32)
     embedding_ND[-5:, 1] = [2, 3, 5, 4, 6]
     ids = [f"d{name}" for name in np.random.default_rng(0).permutation(4000)[:400]]
@@ -105,4 +120,4 @@ def test_a_collapsed_encoder_takes_no_more_memory(tmp_path, monkeypatch):
     scores, positions = reference(query_QD, embedding_ND, ids, 3)
     np.testing.assert_array_equal(hits.score_QK, np.array(scores, np.float32))
     np.testing.assert_array_equal(hits.position_QK, positions)
-    assert 3 * 3 < max(waiting) <= 5 * 3 * 3
+    assert 2 * 3 * 3 < max(most_kept) <= 4 * 3 * 3

@@ -43,7 +43,7 @@ def approximate_search(
         k: results of a query; positions of missing ones are -1.
         kind: ivf, which holds all passages in fp32, or ivf_pq, which holds D / 8 bytes of each, at most 64.
         probes: inverted lists that a query looks into, of about 4 sqrt(N).
-        memory_mib: MiB for the scores of the exact search that recall is measured with.
+        memory_mib: MiB for the exact search that recall is measured with.
         device: where that runs; faiss takes every GPU that it finds.
 
     Returns:

@@ -1,6 +1,6 @@
 """Exact search over encoded shards of any number, merged block by block, in a given memory.
 
-Shape suffixes: Q queries, B queries of a chunk, N passages, C passages of a block, K best passages, D width.
+Shape suffixes: Q queries, B queries of a pass, N passages, C passages of a block, K best passages, D width.
 """
 
 from __future__ import annotations
@@ -17,8 +17,22 @@ from tqdm import tqdm
 from mixlingual.evaluation.shards import Shards
 
 _BLOCK_PASSAGES = 8192
-_CROWDED = 4
-"""Scores of a block that may wait at once, as a multiple of the results; at least 2, so that halves hold k."""
+"""Most passages of a block; more make no product faster."""
+
+_CROWDED = 2
+"""Scores of a block that may be kept at once, as a multiple of the results; at least 2, so that halves hold k."""
+
+_KEPT = 2 + _CROWDED
+"""Scores kept at most, as a multiple of the results: the best, as many that wait, and those of a block."""
+
+_VALUE_BYTES = 22
+"""Bytes of a value of a passage: as read, in fp32, and a correction's steps."""
+
+_SCORE_BYTES = 5
+"""Bytes of a score of a block: fp32, and whether it is kept."""
+
+_RESULT_BYTES = 80 * _KEPT
+"""Bytes for a result of a query: its kept scores, 16 each, and what sorting them takes."""
 
 
 @dataclass(frozen=True)
@@ -33,32 +47,43 @@ class Hits:
 def search(query_QD: NDArray[np.float32], shards: Shards, k: int, *, memory_mib: int, device: torch.device) -> Hits:
     """The k best passages of each query by fp32 inner product, ties by id descending, as trec_eval orders them.
 
-    Blocks are scored one after the other. Of a block only scores that reach a query's k-th best so far are kept, and
-    sorted in when as many have come together as there are results; scores of a block and what is kept take about
-    `memory_mib`, whatever the corpus.
+    Blocks of passages are scored one after the other. Of a block only scores that reach a query's k-th best so far are
+    kept, and sorted when as many have come together as there are results. All arrays beside the queries and the results
+    fit into `memory_mib`, whatever the corpus, down to one query and one passage at a time; queries that do not fit are
+    searched for in further passes over the corpus.
 
     Args:
         query_QD: [Q, D] embeddings.
         shards: the corpus or a part of it, in fp16: scores are exact for these values.
         k: results of a query.
-        memory_mib: MiB for scores.
-        device: where they are computed.
+        memory_mib: MiB to search in.
+        device: where scores are computed.
     """
     k = min(k, len(shards))
-    chunk = max(1, memory_mib * (1 << 20) // (2 * 4 * _BLOCK_PASSAGES))
-    parts = [
-        _Best(torch.from_numpy(query_QD[start : start + chunk]).to(device), shards, k)
-        for start in range(0, len(query_QD), chunk)
+    queries, passages = _block_sizes(shards.dimension, k, memory_mib)
+    found = [
+        _one_pass(torch.from_numpy(query_QD[start : start + queries]).to(device), shards, k, passages)
+        for start in range(0, len(query_QD), queries)
     ]
+    return Hits(*(np.concatenate(arrays) for arrays in zip(*((hits.score_QK, hits.position_QK) for hits in found))))
+
+
+def _block_sizes(width: int, k: int, memory_mib: int) -> tuple[int, int]:
+    """(queries of a pass, passages of a block) that fit into the memory, a quarter of it for passages at most."""
+    memory = memory_mib << 20
+    passages = min(_BLOCK_PASSAGES, max(1, memory // (4 * _VALUE_BYTES * width)))
+    left = memory - passages * _VALUE_BYTES * width
+    return max(1, left // (passages * _SCORE_BYTES + k * _RESULT_BYTES)), passages
+
+
+def _one_pass(query_BD: Tensor, shards: Shards, k: int, passages: int) -> Hits:
+    """The best of the whole corpus, read in blocks of so many passages."""
+    best = _Best(query_BD, shards, k, passages)
     with tqdm(total=len(shards), desc="search", unit="passage", disable=None) as progress:
-        for first, embedding_CD in shards.blocks(_BLOCK_PASSAGES):
-            passage_CD = torch.from_numpy(embedding_CD).to(device).float()
-            for part in parts:
-                part.add(first, passage_CD)
+        for first, embedding_CD in shards.blocks(passages):
+            best.add(first, torch.from_numpy(embedding_CD).to(query_BD.device).float())
             progress.update(len(embedding_CD))
-    for part in parts:
-        part.merge()
-    return Hits(*(np.concatenate(arrays) for arrays in zip(*((part.score_BK, part.position_BK) for part in parts))))
+    return best.hits()
 
 
 def merged(parts: Sequence[Hits], shards: Shards, k: int) -> Hits:
@@ -80,20 +105,35 @@ def merged(parts: Sequence[Hits], shards: Shards, k: int) -> Hits:
 
 
 class _Best:
-    """The best passages so far of a chunk of queries, and those still to be sorted in."""
+    """The best passages so far of the queries of a pass, and those still to be sorted in.
 
-    def __init__(self, query_BD: Tensor, shards: Shards, k: int) -> None:
+    Large arrays are made once and filled again: many that come and go between small ones that stay leave holes, and a
+    process that grows with the corpus.
+    """
+
+    def __init__(self, query_BD: Tensor, shards: Shards, k: int, passages: int) -> None:
         self._query_BD, self._shards, self._k = query_BD, shards, k
         rows = len(query_BD)
         self._worst_B1 = torch.full((rows, 1), -torch.inf, device=query_BD.device)
-        self._kept: list[tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]] = []
-        self._waiting = 0
-        self.score_BK = np.empty((rows, 0), np.float32)
-        self.position_BK = np.empty((rows, 0), np.int64)
+        self._scores = torch.empty(rows * passages, device=query_BD.device)
+        self._reaches = torch.empty(rows * passages, dtype=torch.bool, device=query_BD.device)
+        self._row = np.empty(_KEPT * rows * k, np.int32)
+        self._score = np.empty(_KEPT * rows * k, np.float32)
+        self._position = np.empty(_KEPT * rows * k, np.int64)
+        self._sorted = self._filled = 0
 
     def add(self, first: int, passage_CD: Tensor) -> None:
         """Score a block whose first passage is at position `first`."""
-        self._keep(first, self._query_BD @ passage_CD.T)
+        shape = len(self._query_BD), len(passage_CD)
+        score_BC = self._scores[: shape[0] * shape[1]].view(shape)
+        torch.mm(self._query_BD, passage_CD.T, out=score_BC)
+        self._keep(first, score_BC)
+
+    def hits(self) -> Hits:
+        """The best of all that were added, k or more."""
+        self._merge()
+        shape = len(self._query_BD), self._k
+        return Hits(*(kept[: self._filled].reshape(shape).copy() for kept in (self._score, self._position)))
 
     def _keep(self, first: int, score_BC: Tensor) -> None:
         """Let the scores wait that reach the k-th best; in halves where these are many, as when most are equal.
@@ -101,38 +141,43 @@ class _Best:
         A query never lacks k scores that reach `_worst_B1`: halves are wider than k, and each sets it anew.
         """
         worst_B1 = self._worst_B1
-        if self.score_BK.shape[1] < self._k <= score_BC.shape[1]:
+        if self._sorted == 0 and self._k <= score_BC.shape[1]:
             worst_B1 = torch.maximum(worst_B1, score_BC.topk(self._k).values[:, -1:])
-        reaches_BC = score_BC >= worst_B1
+        reaches_BC = self._reaches[: score_BC.numel()].view(score_BC.shape)
+        torch.ge(score_BC, worst_B1, out=reaches_BC)
         if torch.count_nonzero(reaches_BC) > _CROWDED * len(score_BC) * self._k:
             half = score_BC.shape[1] // 2
             self._keep(first, score_BC[:, :half])
             self._keep(first + half, score_BC[:, half:])
             return
-        self._worst_B1 = worst_B1
+        self._worst_B1.copy_(worst_B1)
         row, column = torch.nonzero(reaches_BC, as_tuple=True)
-        self._kept.append((row.cpu().numpy(), score_BC[row, column].cpu().numpy(), column.cpu().numpy() + first))
-        self._waiting += len(row)
-        if self._waiting > len(score_BC) * self._k:
-            self.merge()
+        new = slice(self._filled, self._filled + len(row))
+        self._row[new], self._score[new] = row.cpu().numpy(), score_BC[row, column].cpu().numpy()
+        self._position[new] = column.cpu().numpy() + first
+        self._filled = new.stop
+        if self._filled - self._sorted > len(score_BC) * self._k:
+            self._merge()
 
-    def merge(self) -> None:
+    def _merge(self) -> None:
         """Sort what waits into the best, and raise what a passage must reach."""
-        rows, held = self.score_BK.shape
-        old = np.repeat(np.arange(rows), held), self.score_BK.ravel(), self.position_BK.ravel()
-        row, score, position = (np.concatenate(arrays) for arrays in zip(old, *self._kept))
+        row, score, position = (kept[: self._filled] for kept in (self._row, self._score, self._position))
         order = np.lexsort((position, -score, row))
-        row, score, position = row[order], score[order], position[order]
+        for kept in (row, score, position):
+            kept[:] = kept[order]
         _untie(row, score, position, self._shards)
-        start_B = np.searchsorted(row, np.arange(rows))
-        kept = start_B[:, None] + np.arange(min(self._k, np.bincount(row, minlength=rows).min()))
-        self.score_BK, self.position_BK = score[kept], position[kept]
-        if self.score_BK.shape[1] == self._k:
-            self._worst_B1 = torch.from_numpy(self.score_BK[:, -1:]).to(self._query_BD.device)
-        self._kept, self._waiting = [], 0
+        place = np.arange(len(row)) - np.searchsorted(row, np.arange(len(self._query_BD)))[row]
+        last = place == self._k - 1
+        self._worst_B1[torch.from_numpy(row[last]).long(), 0] = torch.from_numpy(score[last]).to(self._worst_B1.device)
+        best = np.flatnonzero(place < self._k)
+        for kept in (row, score, position):
+            kept[: len(best)] = kept[best]
+        self._sorted = self._filled = len(best)
 
 
-def _untie(row: NDArray[np.int64], score: NDArray[np.float32], position: NDArray[np.int64], shards: Shards) -> None:
+def _untie(
+    row: NDArray[np.int32] | NDArray[np.int64], score: NDArray[np.float32], position: NDArray[np.int64], shards: Shards
+) -> None:
     """Order equal scores of a query by id, descending, in place."""
     tied = (row[1:] == row[:-1]) & (score[1:] == score[:-1])
     edges = np.flatnonzero(np.diff(np.concatenate([[False], tied, [False]]).astype(np.int8)))

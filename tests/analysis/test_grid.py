@@ -116,7 +116,7 @@ def test_variants_replace_the_series_they_split(tmp_path):
     wide["config"]["batching"]["batch_size"] = 128
     write_done(folder, wide)
     points = grid_axes(read_sweep(folder)).points
-    assert points == (Point("hybrid, batching.batch_size=128", 0.5), Point("hybrid, batching.batch_size=64", 0.5))
+    assert points == (Point("hybrid, batching.batch_size=64", 0.5), Point("hybrid, batching.batch_size=128", 0.5))
 
 
 def test_what_a_run_lacks_is_blank(folder):

@@ -64,7 +64,7 @@ def test_the_report_holds_all_its_files(report):
     }  # fmt: skip
     assert len(report.figures) == 2 * 4 * 2
     on_disk = {path for path in report.page.parent.rglob("*") if path.is_file()}
-    assert on_disk == {report.page, *report.tables, *report.figures}
+    assert on_disk == {report.page, report.questions, *report.tables, *report.figures}
 
 
 def test_the_summary_shows_findings_as_text(tmp_path, monkeypatch):

@@ -130,7 +130,8 @@ def grid_axes(sweep: Sweep) -> Axes:
 
 def _place(point: Point) -> tuple[bool, list[tuple[float, str]], float]:
     parts = re.split(r"(\d+(?:\.\d+)?)", point.series)
-    return point.series != RATIO_SERIES, [(float(part) if part[:1].isdigit() else -1.0, part) for part in parts], point.ratio
+    natural = [(float(part) if part[:1].isdigit() else -1.0, part) for part in parts]
+    return point.series != RATIO_SERIES, natural, point.ratio
 
 
 def size_by_ratio(results: pd.DataFrame, axes: Axes, benchmark: str, setting: str, metric: str) -> Grid:

@@ -7,10 +7,12 @@ from sweep_fixture import SIZES
 from mixlingual.analysis.collect import read_sweep
 from mixlingual.analysis.controls import pairs_of
 from mixlingual.analysis.estimates import analyse
+from mixlingual.analysis.grid import grid_axes, results_table, size_by_ratio
 from mixlingual.analysis.points import ZERO_SHOT
 from mixlingual.config import AnalysisConfig
 from mixlingual.reporting.estimate_tables import estimate_tables
 from mixlingual.reporting.findings import findings, headline
+from mixlingual.reporting.lines import ratio_lines
 
 QUICK = AnalysisConfig(draws=300, permutations=200)
 RATIOS = (0.0, 0.5, 1.0)
@@ -104,6 +106,18 @@ def test_the_table_has_every_size_and_their_mean(answer):
     table = estimate_tables(answer)["paired"]
     own = table[(table.kind == MIXED) & (table.setting == "mono")]
     assert list(own.model) == ["small", "base", "large", "mean of sizes"]
+
+
+def test_a_baseline_is_a_level_across_the_picture(folder):
+    sweep = read_sweep(folder)
+    results, axes = results_table(sweep), grid_axes(sweep)
+    grid = size_by_ratio(results, axes, "mlqa_r", "mono", "map")
+    panel = ratio_lines([grid], axes).axes[0]
+    levels = [line for line in panel.lines if line.get_linestyle() == ":" and list(line.get_xdata()) == [0, 1]]
+    assert [line.get_ydata()[0] for line in levels] == pytest.approx(
+        [grid.mean.loc[model, (ZERO_SHOT, 0.5)] for model in SIZES]
+    )
+    assert list(panel.get_xticks()) == list(RATIOS)
 
 
 def test_a_control_without_a_partner_is_named(tmp_path):

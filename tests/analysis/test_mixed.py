@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.special import expit
 from simulated import experiment, flat
 
-from mixlingual.analysis.mixed import fit_mixed
+from mixlingual.analysis.mixed import fit_mixed, ratio_test
 
 WEIGHTS = {"small": 10**7, "middle": 3 * 10**7, "large": 10**8}
 
@@ -25,7 +26,8 @@ def fitted(seed, truth=flat, **options):
 def test_an_interaction_is_found():
     found = fitted(0, bent, between_runs=0.005)
     assert found.freedom == 3
-    assert found.p < 1e-4
+    assert found.freedom_rest == 15 - 8
+    assert found.p < 0.01
     assert found.likelihood_ratio > 20
 
 
@@ -33,6 +35,22 @@ def test_without_an_interaction_p_is_spread_evenly():
     p = np.array([fitted(seed).p for seed in range(20)])
     assert np.mean(p < 0.05) <= 0.2
     assert 0.2 < np.median(p) < 0.8
+
+
+def test_what_questions_like_about_a_cell_is_no_interaction_however_many_seeds_have_it():
+    """Few questions, each with a liking for each cell that all of its runs share."""
+    p = np.array([fitted(seed, questions=30, question_and_cell=0.1).p for seed in range(20)])
+    assert np.mean(p < 0.05) <= 0.15
+    assert np.median(p) > 0.2
+
+
+def test_the_ratio_of_a_linear_model_gives_its_f_test():
+    rng = np.random.default_rng(0)
+    own, other = rng.normal(size=(2, 20, 3)), rng.normal(size=20)
+    design = np.column_stack([np.ones(20), own[0]])
+    full, alone = (np.linalg.lstsq(x, other, rcond=None)[1][0] for x in (design, design[:, :1]))
+    expected = stats.f.sf((alone - full) / 3 / (full / 16), 3, 16)
+    assert ratio_test(20 * np.log(alone / full), 20, 3, 16) == pytest.approx(expected)
 
 
 def test_the_effect_of_size_is_a_slope_on_its_logarithm():
@@ -45,7 +63,7 @@ def test_the_effect_of_size_is_a_slope_on_its_logarithm():
 def test_the_deviation_between_runs_is_recovered():
     found = fitted(2, between_runs=0.02, rest=0.01, seeds=6)
     assert found.deviations["run"] == pytest.approx(0.02 * 4, rel=0.3)  # the logit's slope at one half is 4
-    assert {"query", "query x ratio", "run", "rest"} == set(found.deviations)
+    assert {"query", "query x ratio", "cell", "run", "rest"} == set(found.deviations)
 
 
 def test_ranks_are_fitted_on_the_log_scale():

@@ -5,9 +5,11 @@ candidate languages in the cross-lingual setting, is
 
     y_rg = polynomial(ratio) + log10 N + log10 N * polynomial(ratio)        fixed
            + query language + its slope on the ratio        random, shared by all runs
-           + run + rest                                                     random
+           + cell + run + rest                                              random
 
-(Bates et al. 2015, doi 10.18637/jss.v067.i01). The interaction is tested by the likelihood
+(Bates et al. 2015, doi 10.18637/jss.v067.i01). The runs of a cell, a size at a ratio, share its questions, so that what
+these like about the cell is in all of them: without the cell's own term more seeds would make chance look sure. Where
+no cell has two runs, the term of the run stands for both. The interaction is tested by the likelihood
 ratio of the maximum-likelihood fits with and without the terms in which size and ratio meet.
 
 Shape suffixes: R runs, G query languages.
@@ -46,8 +48,10 @@ class MixedModel:
     """Twice the difference of log-likelihoods."""
     freedom: int
     """Terms of the interaction."""
+    freedom_rest: int
+    """Cells beyond the fixed effects."""
     p: float
-    """Of a chi-squared with that many degrees of freedom; NaN if a fit did not converge."""
+    """See `ratio_test`; NaN if a fit did not converge, or the fixed effects take up all cells."""
 
 
 def fit_mixed(
@@ -71,6 +75,8 @@ def fit_mixed(
     alone = f"y ~ size + {' + '.join(powers)}"
     full = _fit(f"{alone} + {' + '.join(f'size:{power}' for power in powers)}", table)
     ratio = 2 * (full.llf - _fit(alone, table).llf)
+    cells = table["cell"].nunique()
+    rest = cells - len(full.fe_params)
     converged = bool(full.converged) and np.isfinite(ratio)
     return MixedModel(
         _coefficients(full, level),
@@ -78,8 +84,24 @@ def fit_mixed(
         | {"rest": float(np.sqrt(full.scale))},
         float(ratio),
         len(powers),
-        float(stats.chi2.sf(max(0.0, ratio), len(powers))) if converged else float("nan"),
+        rest,
+        ratio_test(float(ratio), cells, len(powers), rest) if converged and rest > 0 else float("nan"),
     )
+
+
+def ratio_test(ratio: float, cells: int, terms: int, rest: int) -> float:
+    """The p of a likelihood ratio, as the F test that it amounts to in a linear model of cell means.
+
+    There ratio = n log(1 + terms F / rest) exactly. Chi-squared is its limit for many cells; with some thirty it calls
+    chance sure too often, since it takes the estimated variance between cells for the true one.
+
+    Args:
+        ratio: twice the difference of log-likelihoods.
+        cells: n, the independent units: runs of a cell share its questions.
+        terms: fixed effects that are tested.
+        rest: cells less all fixed effects, at least 1.
+    """
+    return float(stats.f.sf(np.expm1(max(0.0, ratio) / cells) * rest / terms, terms, rest))
 
 
 def _crossed(cell_R: Sequence[Cell], weights: Mapping[str, int]) -> bool:
@@ -92,18 +114,19 @@ def _crossed(cell_R: Sequence[Cell], weights: Mapping[str, int]) -> bool:
 
 
 def _table(scores: QuestionScores, cell_R: Sequence[Cell], weights: Mapping[str, int]) -> pd.DataFrame:
-    """One row for each run and query language: y, run, size (log10, centred), ratio (centred), query."""
+    """One row for each run and query language: y, run, cell, size (log10, centred), ratio (centred), query."""
     queries = [group.partition("-")[0] if scores.setting == "cross" else group for group in scores.groups]
     by_pair = pd.DataFrame(scores.sum_RCG.sum(axis=1) / scores.count_CG.sum(axis=0), columns=queries)
     mean_RG = by_pair.T.groupby(level=0, sort=False).mean().T
     rows_G = pd.Series(scores.count_CG.sum(axis=0), index=queries).groupby(level=0, sort=False).sum()
+    cells = {cell: number for number, cell in enumerate(dict.fromkeys(cell_R))}
     table = pd.DataFrame(
         [
-            (run, np.log10(weights[cell.model]), cell.ratio - 0.5, query)
+            (run, cells[cell], np.log10(weights[cell.model]), cell.ratio - 0.5, query)
             for run, cell in enumerate(cell_R)
             for query in mean_RG.columns
         ],
-        columns=["run", "size", "ratio", "query"],
+        columns=["run", "cell", "size", "ratio", "query"],
     )
     table["size"] -= table["size"].mean()
     table["y"] = _transformed(mean_RG.to_numpy(), rows_G.to_numpy()).ravel()
@@ -119,6 +142,8 @@ def _transformed(mean_RG: Any, rows_G: Any) -> Any:
 
 def _fit(formula: str, table: pd.DataFrame) -> Any:
     components = {"query": "0 + C(query)", "query x ratio": "0 + C(query):ratio", "run": "0 + C(run)"}
+    if table["run"].nunique() > table["cell"].nunique():
+        components["cell"] = "0 + C(cell)"
     with warnings.catch_warnings():
         for category in (ConvergenceWarning, SingularMatrixWarning, RuntimeWarning):  # variances of 0 are results
             warnings.simplefilter("ignore", category)

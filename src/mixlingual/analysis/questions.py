@@ -176,7 +176,7 @@ class _Gathered:
         self._cluster = cluster
         self._clusters = pd.Index(first[cluster].unique()).sort_values()
         self._groups = pd.Index(_group(first).unique())
-        self._count_CG = self._summed(first, np.ones(len(first)))
+        self._count_CG = self._summed(self._cells(first), np.ones(len(first)))
         self._sums: dict[str, NDArray[np.float32]] = {}
 
     def __len__(self) -> int:
@@ -189,10 +189,10 @@ class _Gathered:
 
     def add(self, run: str, rows: pd.DataFrame, column: str) -> bool:
         """Takes a run's rows; False if they are not those of the first."""
-        known = rows[self._cluster].isin(self._clusters).all() and _group(rows).isin(self._groups).all()
-        if not known or not np.array_equal(self._summed(rows, np.ones(len(rows))), self._count_CG):
+        cells = self._cells(rows)
+        if (cells < 0).any() or not np.array_equal(self._summed(cells, np.ones(len(rows))), self._count_CG):
             return False
-        self._sums[run] = self._summed(rows, rows[column].to_numpy(dtype=np.float64))
+        self._sums[run] = self._summed(cells, rows[column].to_numpy(dtype=np.float64))
         return True
 
     def scores(self, benchmark: str, setting: str, measure: str) -> QuestionScores:
@@ -209,10 +209,12 @@ class _Gathered:
             np.full(len(self._groups), 1 / len(self._groups)),
         )
 
-    def _summed(self, rows: pd.DataFrame, values: NDArray[np.float64]) -> NDArray[np.float32]:
-        cells = self._clusters.get_indexer(rows[self._cluster]) * len(self._groups) + self._groups.get_indexer(
-            _group(rows)
-        )
+    def _cells(self, rows: pd.DataFrame) -> NDArray[np.int64]:
+        """For each row the number of its cluster and group, below 0 where one is not known."""
+        cluster, group = self._clusters.get_indexer(rows[self._cluster]), self._groups.get_indexer(_group(rows))
+        return np.where((cluster < 0) | (group < 0), -1, cluster * len(self._groups) + group)
+
+    def _summed(self, cells: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[np.float32]:
         sums = np.bincount(cells, weights=values, minlength=len(self._clusters) * len(self._groups))
         return sums.reshape(len(self._clusters), len(self._groups)).astype(np.float32)
 

@@ -185,8 +185,8 @@ def _models(answer: Estimates, part: Measured) -> Iterator[str]:
         found = "differs" if part.mixed.p < 1 - answer.level else "does not separably differ"
         yield (
             f"{_name(part)}: in a mixed-effects model of all cells the response to the ratio {found} between sizes "
-            f"(likelihood ratio {part.mixed.likelihood_ratio:.1f} on {part.mixed.freedom} degrees of freedom, "
-            f"p {_p(part.mixed.p)})."
+            f"(likelihood ratio {part.mixed.likelihood_ratio:.1f}; as an F test on {part.mixed.freedom} and "
+            f"{part.mixed.freedom_rest} degrees of freedom, p {_p(part.mixed.p)}, not corrected for other measures)."
         )
     if part.law and part.law.left_out is not None and part.law.left_out_flat is not None:
         holds = "predicts" if part.law.left_out < part.law.left_out_flat else "does not predict"

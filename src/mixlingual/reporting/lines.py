@@ -1,4 +1,7 @@
-"""Line plots: a metric against the batch ratio, one line per size."""
+"""Line plots: a metric against the batch ratio, one line per size.
+
+Encoders before any training have no ratio: each is a level across the panel, and no axis of its own.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mixlingual.analysis.grid import Axes, Grid
-from mixlingual.analysis.points import RATIO_SERIES
+from mixlingual.analysis.points import RATIO_SERIES, ZERO_SHOT
 from mixlingual.reporting.labels import RATIO, SETTING_TITLES, label_width, size_label
 
 _MARKERS = "os^DvPX*"
@@ -32,7 +35,10 @@ class _Look(NamedTuple):
 
 
 def ratio_lines(grids: Sequence[Grid], axes: Axes) -> Figure:
-    """One panel per grid. Lines: means over seeds; markers: the seeds; bands: smallest to largest seed."""
+    """One panel per grid. Lines: means over seeds; markers: the seeds; bands: smallest to largest seed.
+
+    Dotted levels: before any training.
+    """
     figure = Figure(figsize=(2.4 * len(grids) + 0.6 + label_width(axes), 2.6))
     panels = figure.subplots(1, len(grids), squeeze=False)[0]
     for panel, grid in zip(panels, grids, strict=True):
@@ -44,6 +50,10 @@ def ratio_lines(grids: Sequence[Grid], axes: Axes) -> Figure:
 def _line_panel(panel: Panel, grid: Grid, axes: Axes) -> None:
     for look in _looks(axes):
         mean = grid.mean.loc[look.model, look.series].dropna()
+        if look.series.startswith(ZERO_SHOT):
+            for level in mean:
+                panel.axhline(level, color=look.colour, linestyle=":", linewidth=1)
+            continue
         low, high = (frame.loc[look.model, look.series].loc[mean.index] for frame in (grid.low, grid.high))
         seeds = grid.values[(grid.values.model == look.model) & (grid.values.series == look.series)]
         fill = look.colour if look.filled else "white"
@@ -53,7 +63,7 @@ def _line_panel(panel: Panel, grid: Grid, axes: Axes) -> None:
     panel.set_title(SETTING_TITLES[grid.setting] if grid.metric == "map" else grid.facts.label)
     panel.set_ylabel(f"{grid.facts.label}\n({grid.facts.direction})")
     panel.set_xlabel(RATIO)
-    panel.set_xticks(sorted({point.ratio for point in axes.points}))
+    panel.set_xticks(sorted({point.ratio for point in axes.points if not point.series.startswith(ZERO_SHOT)}))
     panel.xaxis.set_major_formatter("{x:g}")
     panel.grid(axis="y", color="#dddddd", linewidth=0.6)
     panel.set_axisbelow(True)
@@ -74,7 +84,13 @@ def _legend(axes: Axes) -> list[Line2D]:
     sizes = [look for look in looks if look.series == looks[0].series]
     kinds = [look for look in looks if look.model == looks[0].model]
     lines = [_sample(size_label(look.model, axes), look.colour, look.marker, "-") for look in sizes]
-    return lines + [_sample(k.series, "#555555", "o", k.dash, filled=k.filled) for k in kinds if len(kinds) > 1]
+    return lines + [_kind(look) for look in kinds if len(kinds) > 1]
+
+
+def _kind(look: _Look) -> Line2D:
+    if look.series.startswith(ZERO_SHOT):
+        return Line2D([], [], color="#555555", linestyle=":", linewidth=1, label=look.series)
+    return _sample(look.series, "#555555", "o", look.dash, filled=look.filled)
 
 
 def _sample(label: str, colour: str, marker: str, dash: _Dash, *, filled: bool = True) -> Line2D:

@@ -132,7 +132,7 @@ def test_an_offline_run_arrives_whole_by_the_command_that_it_names(server, tmp_p
     assert server.runs == {}
     (command,) = re.findall("Send it later with: (.*)", caplog.text)
     program, *words = shlex.split(command)
-    subprocess.run([sys.executable, "-m", program, *words], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-m", program, *words], cwd=tmp_path, check=True, capture_output=True)
     run = stored(server)
     assert (steps_of(run.history), run.exit_code) == ([0, 1, 2], 0)
     assert (run.summary["eval/atlas/mono/map"], run.summary["eval/pairs"]["nrows"]) == (0.5, 2)

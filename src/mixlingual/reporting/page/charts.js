@@ -119,10 +119,10 @@ const charts = (() => {
       ? (v) => d3.interpolatePuOr(0.5 + (0.42 * v) / most)
       : (v) => d3.interpolateViridis(range[1] > range[0] ? (v - range[0]) / (range[1] - range[0]) : 0.5);
     const place = { x: "candidate", y: "query" };
-    const left = letters(languages) + 10;
+    const left = letters(languages) + 15;
     const side = (width - left - 4) / languages.length;
     const upright = letters(languages) > side - 6;
-    const top = upright ? letters(languages) + 8 : 20;
+    const top = upright ? letters(languages) + 17 : 20;
     const text = (c) => `question ${c.query}, candidates ${c.candidate}\n${c.value.toFixed(decimals)}`;
     return plot({
       width, height: side * languages.length + top + 4, marginLeft: left, marginTop: top, marginRight: 4, marginBottom: 4,

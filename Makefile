@@ -40,6 +40,7 @@ browser-test: $(VENV)/browser  ## Test the report page in Chromium; leaves scree
 	@command -v chromium > /dev/null || apt-get install --yes --no-install-recommends chromium \
 	  || { echo 'No chromium: install it as root (Debian: apt install chromium)'; exit 1; }
 	MIXLINGUAL_SCREENSHOTS=build/screenshots $(BIN)/python -m pytest -q tests/browser
+
 simulation: $(VENV)/dev  ## Count coverage and false positives of the statistics in experiments with a known truth.
 	$(BIN)/python -m pytest -q -m slow tests/analysis
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from sweep_fixture import SIZES, write_sweep
 
+from mixlingual.analysis.collect import read_sweep
 from mixlingual.config import DashboardConfig
 
 wandb = pytest.importorskip("wandb")
@@ -56,6 +57,24 @@ def test_the_workspace_shows_each_benchmark_by_size_and_ratio(spec):
     assert {"grid/mlqa_r_map_grid", "grid/mlqa_r_rank_distance", "eval/mlqa_r/languages"} <= set(media)
 
 
+def test_lines_are_drawn_from_the_tables_of_the_grid(spec, sweep):
+    section = spec["workspace"]["spec"]["section"]
+    lines = [panel["config"] for panel in _panels(section) if panel["viewType"] == "Vega2"]
+    assert [line["panelDefId"] for line in lines] == ["wandb/lineseries/v0"] * 6
+    assert lines[0]["fieldSettings"] == {"step": "ratio", "lineKey": "size", "lineVal": "mean"}
+    keys = [value for line in lines for value in values(line, "value") if str(value).startswith("grid/")]
+    assert keys == [
+        f"grid/{name}/{setting}" for name in ("mlqa_r", "xquad_r") for setting in ("mono", "cross", "multi")
+    ]
+    rows = dashboard.grid_tables(read_sweep(sweep))["mlqa_r"]["mono"]
+    assert rows[:2] == [
+        ["small", 0.0, *map(pytest.approx, (0.47, 0.46, 0.48)), 2],
+        ["small", 0.25, *map(pytest.approx, (0.5, 0.49, 0.51)), 2],
+    ]
+    assert [row[0] for row in rows[::4]] == ["small", "base", "large"]
+    assert rows[-1][1:] == [1.0, *[pytest.approx(0.66)] * 3, 1]
+
+
 def _panels(section):
     return [panel for part in section["panelBankConfig"]["sections"] for panel in part["panels"]]
 
@@ -98,6 +117,7 @@ def test_both_are_sent_and_the_next_call_updates_them(sweep, tmp_path, monkeypat
     assert list(server.views) == list(first)
     assert (run.upsert["groupName"], run.upsert["jobType"]) == ("demo", "grid")
     assert run.summary["grid/mlqa_r_map_grid"]["_type"] == "image-file"
+    assert run.summary["grid/mlqa_r/cross"]["nrows"] == 12
     assert capsys.readouterr().out.count("workspace: http") == 2
 
 

@@ -5,6 +5,7 @@ python -m mixlingual.dashboard sweep_name=NAME [--dry-run FILE]
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import sys
@@ -16,12 +17,14 @@ import hydra
 from omegaconf import DictConfig
 
 from mixlingual.analysis.collect import Sweep, read_sweep
-from mixlingual.analysis.grid import benchmarks, grid_axes, languages_table, results_table
+from mixlingual.analysis.grid import SETTINGS, grid_axes, languages_table, results_table, size_by_ratio
+from mixlingual.analysis.points import RATIO_SERIES
 from mixlingual.config import CONF_DIR, DashboardConfig, flags_to_options, register, to_config
 from mixlingual.files import written_whole
 from mixlingual.records import MixlingualError
 from mixlingual.reporting.figures import Picture, pictures, write_picture
-from mixlingual.training.wandb_run import FINISH_SECONDS, INIT_SECONDS, run_id
+from mixlingual.reporting.payload import known_benchmarks
+from mixlingual.training.wandb_run import client_settings, run_id
 
 if TYPE_CHECKING:
     import wandb
@@ -58,7 +61,7 @@ def dashboard(config: DashboardConfig) -> None:
     from mixlingual.monitor.wandb_views import Shown, report, workspace
 
     sweep = read_sweep(Path(config.root) / config.sweep_name)
-    drawn = draw(sweep)
+    drawn, tables = draw(sweep), grid_tables(sweep)
     if not drawn:
         raise MixlingualError(
             f"no run of {sweep.folder} is evaluated yet; wait for the first result, or see mixlingual.status"
@@ -70,13 +73,17 @@ def dashboard(config: DashboardConfig) -> None:
         models=tuple(grid_axes(sweep).sizes),
         benchmarks=tuple(drawn),
         pictures={benchmark: tuple(f"grid/{p.name}" for p in of_it) for benchmark, of_it in drawn.items()},
+        grids={
+            benchmark: {setting: _key(benchmark, setting) for setting in tables.get(benchmark, {})}
+            for benchmark in drawn
+        },
     )
     if config.dry_run is not None:
         _write(Path(config.dry_run), specification(workspace(shown), report(shown)))
         log.info("nothing was sent; workspace and report are in %s", config.dry_run)
         return
     try:
-        log_pictures(shown, [picture for of_it in drawn.values() for picture in of_it])
+        log_grid(shown, [picture for of_it in drawn.values() for picture in of_it], tables, run_id(sweep.folder))
         urls = save(workspace(shown), report(shown), sweep.folder / SAVED)
     except Exception as error:
         raise MixlingualError(
@@ -89,12 +96,37 @@ def dashboard(config: DashboardConfig) -> None:
 def draw(sweep: Sweep) -> dict[str, list[Picture]]:
     """Benchmark -> the pictures of the whole grid that the report has too; empty before the first result."""
     results, languages, axes = results_table(sweep), languages_table(sweep), grid_axes(sweep)
-    return {name: pictures(results, languages, axes, name) for name in benchmarks(results)}
+    return {name: pictures(results, languages, axes, name) for name in known_benchmarks(results)}
 
 
-def log_pictures(shown: Shown, drawn: list[Picture]) -> None:
-    """Puts the pictures into one run of the sweep's group, the same at every call."""
+def grid_tables(sweep: Sweep) -> dict[str, dict[str, list[list[Any]]]]:
+    """Benchmark -> setting -> mAP by size and ratio as rows of `wandb_views.GRID_COLUMNS`, sizes ascending.
+
+    Points off the ratio axis, and cells without a finished run, are left out, and settings without any cell.
+    """
+    results, axes = results_table(sweep), grid_axes(sweep)
+    found: dict[str, dict[str, list[list[Any]]]] = {}
+    for benchmark, setting in itertools.product(known_benchmarks(results), SETTINGS):
+        grid = size_by_ratio(results, axes, benchmark, setting, "map")
+        rows = [
+            [size, point.ratio, *(float(part.loc[size, point]) for part in (grid.mean, grid.low, grid.high)), seeds]
+            for size, point in itertools.product(axes.sizes, axes.points)
+            if point.series == RATIO_SERIES and (seeds := int(grid.seeds.loc[size, point]))
+        ]
+        if rows:
+            found.setdefault(benchmark, {})[setting] = rows
+    return found
+
+
+def _key(benchmark: str, setting: str) -> str:
+    return f"grid/{benchmark}/{setting}"
+
+
+def log_grid(shown: Shown, drawn: list[Picture], tables: dict[str, dict[str, list[list[Any]]]], identity: str) -> None:
+    """Puts pictures and tables into a run of the sweep's group: that with the id `identity`, at every call."""
     import wandb
+
+    from mixlingual.monitor.wandb_views import GRID_COLUMNS
 
     with tempfile.TemporaryDirectory() as folder:
         run = wandb.init(
@@ -103,18 +135,19 @@ def log_pictures(shown: Shown, drawn: list[Picture]) -> None:
             group=shown.sweep_name,
             job_type="grid",
             name=f"{shown.sweep_name}: grid",
-            id=run_id(shown.sweep_name, "grid of the sweep"),
+            id=identity,
             resume="allow",
             dir=folder,
-            settings=wandb.Settings(
-                silent=True,
-                init_timeout=INIT_SECONDS,
-                finish_timeout=FINISH_SECONDS,
-                finish_timeout_raises=True,
-                x_disable_stats=True,
-            ),
+            settings=client_settings(),
         )
-        run.log({f"grid/{picture.name}": _image(picture, Path(folder)) for picture in drawn})
+        run.log(
+            {f"grid/{picture.name}": _image(picture, Path(folder)) for picture in drawn}
+            | {
+                _key(benchmark, setting): wandb.Table(columns=[*GRID_COLUMNS], data=rows)
+                for benchmark, of_it in tables.items()
+                for setting, rows in of_it.items()
+            }
+        )
         run.finish()
 
 

@@ -277,6 +277,22 @@ def test_nothing_is_wider_than_the_window(browser, folder, tmp_path, width):
     page.close()
 
 
+def test_labels_of_many_languages_are_whole(browser, tmp_path):
+    codes = [f"{letter}w" for letter in "abcdefghijklmnopqrst"]
+    content = result("small", 0.5, 0, languages={"x": codes})
+    report = write_page(write_done(tmp_path / "s", content).parent, tmp_path / "out")
+    page = browser.new_page(viewport={"width": 400, "height": 900})
+    page.goto(report.page.as_uri())
+    page.wait_for_selector("#matrices svg")
+    assert page.locator("#matrices svg text", has_text="tw").count() == 2
+    outside = page.locator("#matrices svg text").evaluate_all("""all => all.filter((text) => {
+      const [label, chart] = [text, text.closest("svg")].map((e) => e.getBoundingClientRect());
+      return label.left < chart.left || label.top < chart.top || label.right > chart.right + 1;
+    }).map((text) => text.textContent)""")
+    assert outside == []
+    page.close()
+
+
 @pytest.mark.parametrize("known", [[], ["mlqa_r", "xquad_r"]], ids=["alone", "beside others"])
 def test_a_benchmark_without_a_known_measure_is_named_and_left_out(browser, tmp_path, known):
     content = result("small", 0.5, 0)

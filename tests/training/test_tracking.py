@@ -116,7 +116,7 @@ def test_an_offline_run_records_names_config_curves_metrics_and_tables(tmp_path,
     (of_run,) = recorded(tmp_path)
     run = of_run.run
     assert (run.run_group, run.display_name, run.job_type) == ("size_x_ratio", "small_a0.25_s3", "train")
-    assert (run.run_id, run.project) == (run_id("size_x_ratio", "small_a0.25_s3"), "mixlingual")
+    assert (run.run_id, run.project) == (run_id(tmp_path), "mixlingual")
     assert list(run.tags) == ["small", "alpha=0.25", "seed=3", "atlas", "try", "x" * 64]
     del of_run.config["_wandb"]
     assert of_run.config == to_plain(config) | {"parameters": {"total": 7, "non_embedding": 5}}
@@ -184,10 +184,19 @@ def test_runs_of_one_process_each_end_their_own_and_a_failed_one_says_so(tmp_pat
     assert ([len(run.history) for run in (first, failed, resumed)]) == [0, 1, 1]
 
 
-def test_the_run_id_follows_from_the_names_alone():
-    assert run_id("sweep", "run") == run_id("sweep", "run")
-    assert len({run_id("sweep", "run"), run_id("sweep", "run2"), run_id("sweep2", "run")}) == 3
-    assert re.fullmatch("[0-9a-f]{12}", run_id("a sweep", "ü"))
+def id_on_record(folder):
+    """The W&B id of one more attempt at the run in the folder; sweep and run have the same names in all."""
+    Tracker.open(make_config(), folder, {}).close()
+    *_, newest = recorded(folder)
+    return newest.run.run_id
+
+
+def test_a_run_keeps_its_id_also_elsewhere_and_shares_it_with_no_other_sweep(tmp_path):
+    mine, theirs = id_on_record(tmp_path / "mine" / "run"), id_on_record(tmp_path / "theirs" / "run")
+    assert mine != theirs
+    (tmp_path / "mine").rename(tmp_path / "moved")
+    assert id_on_record(tmp_path / "moved" / "run") == mine
+    assert re.fullmatch("[0-9a-f]{12}", mine)
 
 
 def offline_reason(folder, caplog):

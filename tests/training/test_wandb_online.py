@@ -1,7 +1,12 @@
 """The real client of wandb against a server of ours, which is slow, refuses, or goes away in the middle of a run."""
 
 import dataclasses
+import json
 import logging
+import re
+import shlex
+import subprocess
+import sys
 import time
 
 import pytest
@@ -74,7 +79,9 @@ def wait_until(condition):
 
 
 def stored(server):
-    return server.runs[run_id("s", "r")]
+    """The one run that there is."""
+    (run,) = server.runs.values()
+    return run
 
 
 def steps_of(rows):
@@ -112,9 +119,25 @@ def test_a_run_arrives_whole_and_says_where(server, tmp_path, caplog):
     assert run.summary["eval/atlas/languages"]["_type"] == "image-file"
     assert run.summary["eval/bias"]["nrows"] == 2
     assert run.exit_code == 0
-    assert f"W&B: {server.url}/{ENTITY}/mixlingual/runs/{run_id('s', 'r')}. What does not get there:" in caplog.text
+    assert f"W&B: {server.url}/{ENTITY}/mixlingual/runs/{run_id(tmp_path)}. What does not get there:" in caplog.text
     assert FAKE_KEY not in caplog.text
     assert FAKE_KEY.encode() not in b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_an_offline_run_arrives_whole_by_the_command_that_it_names(server, tmp_path, caplog):
+    with caplog.at_level(logging.INFO), Tracker.open(make_config(mode="offline"), tmp_path, {}) as tracker:
+        log_points(tracker, range(3))
+        tracker.log_result(RESULT)
+    wandb.teardown()
+    assert server.runs == {}
+    (command,) = re.findall("Send it later with: (.*)", caplog.text)
+    program, *words = shlex.split(command)
+    subprocess.run([sys.executable, "-m", program, *words], cwd=tmp_path, check=True, capture_output=True)
+    run = stored(server)
+    assert (steps_of(run.history), run.exit_code) == ([0, 1, 2], 0)
+    assert (run.summary["eval/atlas/mono/map"], run.summary["eval/pairs"]["nrows"]) == (0.5, 2)
+    table = json.loads(run.files[run.summary["eval/pairs"]["path"]])
+    assert table["data"] == [["atlas", "ar", "de", 0.1], ["atlas", "de", "ar", 0.2]]
 
 
 def preempt(folder):
@@ -130,7 +153,7 @@ def test_a_requeued_run_goes_on_as_itself(server, tmp_path):
     assert stored(server).exit_code == 1
     with Tracker.open(make_config(), tmp_path, {}) as tracker:
         log_points(tracker, range(2, 6))  # from the checkpoint at step 2
-    assert list(server.runs) == [run_id("s", "r")]
+    assert list(server.runs) == [run_id(tmp_path)]
     rows = stored(server).history
     assert steps_of(rows) == [0, 1, 2, 3, 2, 3, 4, 5]
     assert [row["_step"] for row in rows] == list(range(len(rows)))

@@ -1,6 +1,7 @@
 """A W&B workspace and report of a sweep as code: which panels, over which runs, in which order.
 
-The runs are those of `mixlingual.training.tracking`; the pictures of the whole grid lie in one more run of the group.
+The runs are those of `mixlingual.training.tracking`; pictures and tables of the whole grid lie in one more run of the
+group. W&B draws lines from the tables by a preset of its own, and has none for heat maps: these are the pictures.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ _BIAS = {
     "bias/consistency/rbo": "overlap of the results of parallel questions (1 is the same)",
 }
 """Metric under eval/<benchmark>/ -> its words."""
+GRID_COLUMNS = ("size", "ratio", "mean", "lowest seed", "highest seed", "seeds")
 _WIDE = wr.Layout(w=24, h=10)
 _CURVES = ("train/loss", "train/loss_mono", "train/loss_cross", "train/gradient_norm", "train/pairs_per_second")
 _TABLES = ("eval/languages", "eval/pairs", "eval/bias")
@@ -38,6 +40,8 @@ class Shown:
     benchmarks: tuple[str, ...]
     pictures: dict[str, tuple[str, ...]]
     """Benchmark -> keys of the pictures of the whole grid."""
+    grids: dict[str, dict[str, str]]
+    """Benchmark -> setting -> key of the table of the whole grid: its mAP by size and ratio, in `GRID_COLUMNS`."""
 
     @property
     def columns(self) -> list[str]:
@@ -105,7 +109,16 @@ def _parts_of(shown: Shown, benchmark: str) -> Iterator[_Part]:
     ratio, prefix = wr.Config(RATIO), f"eval/{benchmark}"
     maps = [f"{prefix}/{setting}/map" for setting in SETTINGS]
     pictures = [wr.MediaBrowser(media_keys=[key], num_columns=1, layout=_WIDE) for key in shown.pictures[benchmark]]
-    yield _Part(f"{benchmark}: size x ratio", "Means over seeds, as the files say; made anew by each call.", pictures)
+    lines = [_lines(table, f"mAP, {SETTINGS[setting]}") for setting, table in shown.grids[benchmark].items()]
+    yield _Part(
+        f"{benchmark}: size x ratio",
+        "Means over seeds, as the files say; made anew by each call. Lines: a size each, over the ratio.",
+        [
+            *pictures,
+            *lines,
+            *(wr.WeavePanelSummaryTable(table_name=table) for table in shown.grids[benchmark].values()),
+        ],
+    )
     yield _Part(
         f"{benchmark}: mAP against the ratio",
         "Bars: means over seeds. Points: runs. Ratio 0 is all cross-lingual, 1 all monolingual.",
@@ -154,6 +167,16 @@ def _curves() -> _Part:
 
 def _points(x: wr.Config | wr.SummaryMetric, y: str, title: str, z: wr.Config | None = None) -> wr.ScatterPlot:
     return wr.ScatterPlot(title=title, x=x, y=wr.SummaryMetric(y), z=z)
+
+
+def _lines(table: str, title: str) -> wr.CustomChart:
+    """A line for each size from a table with `GRID_COLUMNS`, by the preset that wandb.plot.line_series uses."""
+    return wr.CustomChart(
+        query={"summaryTable": {"tableKey": table}},
+        chart_name="wandb/lineseries/v0",
+        chart_fields={"step": "ratio", "lineKey": "size", "lineVal": "mean"},
+        chart_strings={"title": title, "xname": "monolingual ratio"},
+    )
 
 
 def _bars(metric: str, title: str) -> wr.BarPlot:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import logging
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,6 +41,7 @@ from mixlingual.training.module import RetrieverModule
 from mixlingual.training.preemption import PreemptGuard, Signals
 from mixlingual.training.probes import GradientProbe
 from mixlingual.training.sharding import sharding_strategy, whole_weights
+from mixlingual.training.terminal import terminal_bars
 
 log = logging.getLogger(__name__)
 
@@ -169,13 +169,13 @@ def _trainer(
         strategy=_strategy(options),
         max_steps=steps,
         logger=logger or False,
-        callbacks=callbacks,
+        callbacks=[*callbacks, *terminal_bars()],
         plugins=[checkpoint_io, *_environment()],
         default_root_dir=folder,
         use_distributed_sampler=False,
         enable_checkpointing=False,
         enable_model_summary=False,
-        enable_progress_bar=sys.stderr.isatty() and global_rank() == 0,
+        enable_progress_bar=False,
     )
     # Lightning's own would leave with exit code 0 at a SIGTERM, and nothing turns them off
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]

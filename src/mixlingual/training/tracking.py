@@ -49,7 +49,7 @@ class Tracker:
 
     @classmethod
     def open(cls, config: TrainConfig, folder: Path, parameters: dict[str, int]) -> Tracker:
-        """Start the W&B run of `config`, or resume it: its id follows from the names of sweep and run.
+        """Start the W&B run of `config`, or resume the one that the folder names.
 
         Args:
             config: its `tracking` says whether and where to show the run.

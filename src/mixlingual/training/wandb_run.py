@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import queue
+import secrets
 import shlex
 import socket
 import threading
@@ -14,9 +14,10 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from mixlingual.config import TrainConfig, to_plain
+from mixlingual.files import written_whole
 
 if TYPE_CHECKING:
-    from wandb import Run
+    from wandb import Run, Settings
 
 log = logging.getLogger(__name__)
 _client_log = log.getChild("client")
@@ -28,6 +29,8 @@ PROBE_SECONDS, INIT_SECONDS, FINISH_SECONDS = 3.0, 10.0, 60.0
 """Longest waits for a TCP connection, for the start of an online run, and for its last uploads."""
 _FLUSH_SECONDS = 1.0
 """Between writes of the run's file. The client's 15 would lose a killed run's last points, and a short one's all."""
+ID_FILE = "wandb_id"
+"""In a folder that one W&B run shows, that of a cell or of a sweep: the id of that run."""
 _TAG_CHARACTERS = 64
 """W&B refuses longer tags."""
 
@@ -66,36 +69,49 @@ def sync_command(run: Run) -> str:
     return f"wandb sync {shlex.quote(run.settings.sync_dir)}"
 
 
-def run_id(sweep_name: str, run_name: str) -> str:
-    """The W&B id of a run: the same for each attempt, so that an interrupted run is resumed."""
-    return hashlib.sha256(f"{sweep_name}/{run_name}".encode()).hexdigest()[:12]
+def run_id(folder: Path) -> str:
+    """The id of the W&B run that shows a folder: drawn once and kept there, so that every later call goes on with it.
+
+    It moves with the folder, and no other sweep of the same name in the same project has it.
+    """
+    path = folder / ID_FILE
+    if not path.exists():
+        with written_whole(path) as temporary:
+            temporary.write_text(secrets.token_hex(6) + "\n", encoding="ascii")
+    return path.read_text(encoding="ascii").strip()
+
+
+def client_settings() -> Settings:
+    """How the client of every run waits and what it prints: nothing."""
+    import wandb
+
+    return wandb.Settings(
+        silent=True,
+        init_timeout=INIT_SECONDS,
+        finish_timeout=FINISH_SECONDS,
+        finish_timeout_raises=True,
+        x_transaction_log_flush_interval=_FLUSH_SECONDS,
+    )
 
 
 def _init(config: TrainConfig, folder: Path, parameters: dict[str, int], mode: Literal["online", "offline"]) -> Run:
     import wandb
 
     _say_through_our_log()
-    folder.mkdir(parents=True, exist_ok=True)
     run = wandb.init(
         mode=mode,
         entity=config.tracking.entity,
         project=config.tracking.project,
         group=config.sweep_name,
         name=config.run_name,
-        id=run_id(config.sweep_name, config.run_name),
+        id=run_id(folder),
         resume="allow",
         reinit="create_new",
         job_type="train",
         tags=_tags(config),
         config={**to_plain(config), "parameters": parameters},
         dir=folder.resolve(),
-        settings=wandb.Settings(
-            silent=True,
-            init_timeout=INIT_SECONDS,
-            finish_timeout=FINISH_SECONDS,
-            finish_timeout_raises=True,
-            x_transaction_log_flush_interval=_FLUSH_SECONDS,
-        ),
+        settings=client_settings(),
     )
     run.define_metric(STEP)
     run.define_metric("*", step_metric=STEP, step_sync=True)

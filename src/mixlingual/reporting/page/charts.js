@@ -119,16 +119,16 @@ const charts = (() => {
       ? (v) => d3.interpolatePuOr(0.5 + (0.42 * v) / most)
       : (v) => d3.interpolateViridis(range[1] > range[0] ? (v - range[0]) / (range[1] - range[0]) : 0.5);
     const place = { x: "candidate", y: "query" };
-    const left = letters(languages) + 10;
+    const left = letters(languages, 9) + 15;
     const side = (width - left - 4) / languages.length;
     const upright = letters(languages) > side - 6;
-    const top = upright ? letters(languages) + 8 : 20;
+    const top = upright ? letters(languages, 9) + 17 : 20;
     const text = (c) => `question ${c.query}, candidates ${c.candidate}\n${c.value.toFixed(decimals)}`;
     return plot({
       width, height: side * languages.length + top + 4, marginLeft: left, marginTop: top, marginRight: 4, marginBottom: 4,
       ariaLabel: title,
-      x: { domain: languages, axis: "top", label: null, tickSize: 0, padding: 0.03, tickRotate: upright ? -90 : 0 },
-      y: { domain: languages, label: null, tickSize: 0, padding: 0.03 },
+      x: { domain: languages, round: false, axis: "top", label: null, tickSize: 0, padding: 0.03, tickRotate: upright ? -90 : 0 },
+      y: { domain: languages, round: false, label: null, tickSize: 0, padding: 0.03 },
       marks: [
         Plot.cell(cells, { ...place, fill: (c) => shade(c.value) }),
         side < 22 ? null : Plot.text(cells, { ...place, text: (c) => c.value.toFixed(decimals > 2 ? 2 : decimals).replace(/^(-?)0\./, "$1."), fill: (c) => ink(shade(c.value)), fontSize: side < 30 ? 9 : 11 }),

@@ -174,6 +174,33 @@ def test_answers_count_as_whole_words_within_a_depth():
     ].tolist() == [1, 0, 0, 0]
 
 
+def test_the_corpus_of_answers_is_read_once_for_all_languages():
+    """Every language finds its own answers; what the search stores is a reading of its own."""
+    readings = []
+    texts = [f"passage {n} tells of nine{n}lives" if n % 2 else f"passage {n} word{n}" for n in range(40)]
+
+    def read():
+        readings.append(1)
+        return (Candidate(f"d{n}", "en", text) for n, text in enumerate(texts))
+
+    def by_number(strings, side, label):
+        numbers = [int(text.split()[1]) if side == "passage" else 1 for text in strings]
+        return np.array([[float(number)] for number in numbers], np.float32)
+
+    corpus, answers = Corpus("c", "en", read, "f"), {"de": ("word38", "word18"), "fi": ("word18",), "sw": ("word19",)}
+    tasks = tuple(
+        JudgedTask((Query("q", code, "1", "q"), Query("r", code, "1", "r")), code, corpus, {}, {"q": held, "r": ("",)})
+        for code, held in answers.items()
+    )
+    benchmark = JudgedBenchmark("mkqa", tasks, ("answer_recall@20", "answer_recall@100"), "f")
+    table = score_judged(benchmark, source(by_number), "e", CONFIG, CPU)[AS_IS].per_query
+    assert len(readings) == 2, "once to encode, once to look for the answers of all languages"
+    rows = table.set_index(["query_language", "query"])
+    assert rows.loc[[(code, "q") for code in answers], "answer_recall@20"].tolist() == [1, 0, 0]
+    assert rows.loc[[(code, "q") for code in answers], "answer_recall@100"].tolist() == [1, 1, 0]
+    assert not rows.xs("r", level="query")[["answer_recall@20", "answer_recall@100"]].to_numpy().any()
+
+
 def test_words_are_decomposed_and_lower_case():
     assert tokens("Zürich, (U.S.)  x2") == " zu\u0308rich , ( u . s . ) x2 "
     assert tokens("คำถาม") == " คำถาม "

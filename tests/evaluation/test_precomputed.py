@@ -57,6 +57,13 @@ def test_ids_end_at_line_feeds_only(folder):
             np.array([[1, 2], [3, 4]]),
             r"toy.queries.npy: got int64 of shape \[2, 2\]; expected a row",
         ),
+        ("toy.queries.npy", np.ones((2, 0)), r"toy.queries.npy: got float64 of shape \[2, 0\]"),
+        (
+            "toy.queries.npy",
+            np.array([[np.nan, 0], [1, 0]]),
+            r"toy.queries.npy: 1 embeddings hold NaN or infinity in fp32, first that of en/q",
+        ),
+        ("toy.queries.npy", np.array([[1, 0], [1e300, 0]]), r"toy.queries.npy: 1 embeddings .* first that of de/q"),
         ("toy.queries.npy", np.array([1.0, 2.0]), r"toy.queries.npy: got float64 of shape \[2\]; expected a row"),
         ("toy.queries.npy", np.array([{}, []], dtype=object), r"toy.queries.npy and toy.queries.txt are needed"),
         ("toy.queries.npy", None, r"toy.queries.npy and toy.queries.txt are needed \(.*No such file"),
@@ -77,9 +84,9 @@ def test_embeddings_of_two_widths_or_with_nan_are_refused_when_scored(folder):
     np.save(folder / "toy.queries.npy", np.ones((2, 3), np.float32))
     with pytest.raises(DataError, match=r"toy: got candidate embeddings of shape \[3, 2\]; .* \(3\)"):
         score_benchmark(BENCHMARK, *read_embeddings(BENCHMARK, folder))
-    np.save(folder / "toy.queries.npy", np.array([[np.nan, 0], [1, 0]], np.float32))
+    bad_QD = np.array([[1, 0], [np.nan, 0]], np.float32)
     with pytest.raises(DataError, match=r"toy: 1 of 2 query embeddings hold NaN or infinity, first that of q \(en\)"):
-        score_benchmark(BENCHMARK, *read_embeddings(BENCHMARK, folder))
+        score_benchmark(BENCHMARK, bad_QD, np.ones((3, 2), np.float32))
 
 
 WIDTH, PASSAGES = 4, 30

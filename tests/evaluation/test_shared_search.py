@@ -19,6 +19,7 @@ from mixlingual.evaluation.post_hoc import Correction, Map
 from mixlingual.evaluation.search import search
 from mixlingual.evaluation.shards import Shards, encode_corpus, open_shards
 from mixlingual.evaluation.shared_search import Meeting, Order
+from mixlingual.evaluation.suite import score_foreign
 from mixlingual.records import Candidate, Corpus, JudgedBenchmark, JudgedTask, MixlingualError, Query
 
 CPU = torch.device("cpu")
@@ -57,36 +58,81 @@ def scored(folder, part, parts, **options):
     return score_judged(made(), source(embed), "e", config, CPU, Share(part, parts), corrections, "label")
 
 
+def scored_foreign(folder, part, parts):
+    """Scores of the embeddings of `written`, shared by so many processes."""
+    judged.encode_corpus = partial(encode_corpus, shard_passages=40)
+    config = EvaluationConfig(embeddings=str(folder / "kept"), wait_minutes=1.0)
+    return score_foreign([made()], config, folder / "theirs", Share(part, parts)).benchmarks
+
+
+def written(folder):
+    """The embeddings of `made`, as another program would write them."""
+    benchmark = made()
+    (folder / "made").mkdir(parents=True)
+    asked = [(f"{task.language}/{query.id}", query.text) for task in benchmark.tasks for query in task.queries]
+    files = {"made.queries": asked}
+    files |= {task.corpus.name: [(passage.id, passage.text) for passage in task.corpus] for task in benchmark.tasks}
+    for name, rows in files.items():
+        np.save(folder / f"{name}.npy", embed([text for _, text in rows]))
+        (folder / f"{name}.txt").write_text("".join(f"{identity}\n" for identity, _ in rows))
+
+
 PROCESS = """
 import json, sys
 from pathlib import Path
 sys.path[:0] = {folders!r}
 from mixlingual.evaluation import shards
 shards._POLL_SECONDS = 0.01
-from test_shared_search import scored
-found = scored(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), wait_minutes=1.0)
-print(json.dumps({{name: scores.metrics for name, scores in found.items()}}))
+import test_shared_search
+folder, part, parts, how, options = sys.argv[1:]
+found = getattr(test_shared_search, how)(Path(folder), int(part), int(parts), **json.loads(options))
+print(json.dumps({{name: getattr(scores, "metrics", scores) for name, scores in found.items()}}))
 """
 SCRIPT = PROCESS.format(folders=[str(folder) for folder in Path(__file__).parents[:2]])
 
 
-def in_processes(folder, parts):
+def in_processes(folder, parts, how="scored", **options):
     """The output of each of so many processes, the first started last."""
+    arguments = [how, json.dumps(options)]
     running = {
         part: subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, str(folder), str(part), str(parts)], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", SCRIPT, str(folder), str(part), str(parts), *arguments],
+            stdout=subprocess.PIPE,
+            text=True,
         )
         for part in reversed(range(parts))
     }
-    outputs = [running[part].communicate(timeout=120)[0] for part in range(parts)]
+    outputs = [running[part].communicate(timeout=300)[0] for part in range(parts)]
     assert [process.returncode for process in running.values()] == [0] * parts
     return [json.loads(output) for output in outputs]
+
+
+def test_two_processes_share_the_embeddings_of_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(judged, "encode_corpus", None)
+    for side in ("one", "two"):
+        written(tmp_path / side / "theirs")
+    one = scored_foreign(tmp_path / "one", 0, 1)
+    first, second = in_processes(tmp_path / "two", 2, "scored_foreign")
+    assert (first, second) == (json.loads(json.dumps(one)), {})
+    assert 0 < one["made"]["mono"]["ndcg@10"] < 1
+    assert len(list((tmp_path / "two").rglob("*-of-2.npz"))) == 4, "each searched its shards of both corpora"
+
+
+def test_an_approximate_search_is_the_first_process_s_alone(tmp_path, monkeypatch):
+    """The others encode their shards, and end."""
+    pytest.importorskip("faiss", reason="needs faiss")
+    monkeypatch.setattr(judged, "encode_corpus", None)
+    one = {how: scores.metrics for how, scores in scored(tmp_path / "one", 0, 1, search="ivf", probes=2).items()}
+    first, second = in_processes(tmp_path / "two", 2, search="ivf", probes=2, wait_minutes=1.0)
+    assert (first, second) == (json.loads(json.dumps(one)), {})
+    assert 0.2 < one[AS_IS]["search_recall@100"] < 1
+    assert not list((tmp_path / "two").rglob("*.npz"))
 
 
 def test_two_processes_find_what_one_finds_bit_for_bit(tmp_path, monkeypatch):
     monkeypatch.setattr(judged, "encode_corpus", None)
     one = {name: scores.metrics for name, scores in scored(tmp_path / "one", 0, 1).items()}
-    first, second = in_processes(tmp_path / "two", 2)
+    first, second = in_processes(tmp_path / "two", 2, wait_minutes=1.0)
     assert second == {}, "the first scores"
     assert first == json.loads(json.dumps(one))
     assert set(one) == {AS_IS, "shift", "lir"}

@@ -20,7 +20,7 @@ from mixlingual.config import EvaluationConfig
 from mixlingual.evaluation.approximate import approximate_search
 from mixlingual.evaluation.encode import CutTexts, Embed, Embedded
 from mixlingual.evaluation.judged_metrics import DEPTH
-from mixlingual.evaluation.judged_scores import Lists, export_task, judged_scores, task_rows
+from mixlingual.evaluation.judged_scores import Lists, export_task, first_answers, judged_scores, task_rows
 from mixlingual.evaluation.post_hoc import Correction
 from mixlingual.evaluation.protocol import BenchmarkScores
 from mixlingual.evaluation.search import Hits, search
@@ -114,16 +114,21 @@ def score_judged(
         for name, group in groupby(sorted(benchmark.tasks, key=lambda t: t.corpus.name), lambda t: t.corpus.name):
             tasks = list(group)
             orders = _orders(tasks, source, corrections or {}, cut) if share.part == 0 else None
-            for how, (hits, recall) in engine.find(tasks, orders, root / name, label).items():
-                shards = open_shards(root / name)
+            found = engine.find(tasks, orders, root / name, label)
+            if share.part > 0:
+                continue
+            shards = open_shards(root / name)
+            cut.add("passage", len(shards), shards.cut())
+            listed = [
+                (how, task, one) for how in found for task, one in zip(tasks, _lists(tasks, shards, found[how][0]))
+            ]
+            first = first_answers([task for _, task, _ in listed], [one for *_, one in listed])
+            for (how, task, one), first_Q in zip(listed, first):
+                rows.setdefault(how, []).append(task_rows(benchmark, task, one, first_Q))
+                if config.runs is not None and how == AS_IS:
+                    export_task(Path(config.runs, benchmark.name), task, one)
+            for how, (_, recall) in found.items():
                 recalls.setdefault(how, []).append(recall)
-                for task, lists in zip(tasks, _lists(tasks, shards, hits)):
-                    rows.setdefault(how, []).append(task_rows(benchmark, task, lists))
-                    if config.runs is not None and how == AS_IS:
-                        export_task(Path(config.runs, benchmark.name), task, lists)
-            if share.part == 0:
-                shards = open_shards(root / name)
-                cut.add("passage", len(shards), shards.cut())
     about = {"search": config.search, **cut.shares(benchmark.name)}
     return {
         how: judged_scores(benchmark, rows[how], {**about, "search_recall@100": float(np.mean(recalls[how]))})

@@ -6,7 +6,6 @@ qrels name: it scores 0. Shape suffixes: Q queries, K passages of a list.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,12 +64,39 @@ def score_runs(benchmark: JudgedBenchmark, folder: Path) -> BenchmarkScores:
     return judged_scores(benchmark, rows, {"search": "runs of another system"})
 
 
-def task_rows(benchmark: JudgedBenchmark, task: JudgedTask, lists: Lists) -> pd.DataFrame:
-    """The per-query rows of a task from what a search found."""
+def task_rows(
+    benchmark: JudgedBenchmark, task: JudgedTask, lists: Lists, first_answer_Q: NDArray[np.float64]
+) -> pd.DataFrame:
+    """The per-query rows of a task from what a search found; `first_answer_Q` is from `first_answers`."""
     if task.answers:
-        return _rows(benchmark, task, _answered(task, lists))
+        return _rows(benchmark, task, _answered(task, first_answer_Q))
     ranked = dict(zip((query.id for query in task.queries), lists.ids))
     return _rows(benchmark, task, _judged(task, ranked, benchmark.measures))
+
+
+def first_answers(tasks: Sequence[JudgedTask], lists: Sequence[Lists]) -> list[NDArray[np.float64]]:
+    """[Q] for each task, of all its queries the rank of the first passage that holds an answer, infinity if none does.
+
+    The corpus, which all tasks share, is read once for all of them, and not at all where none looks for answers. One
+    passage is held at a time.
+
+    Args:
+        tasks: one may come several times, with other lists.
+        lists: of each task, all of one length.
+    """
+    answers = [[tokens(answer) for answer in task.answers.get(q.id, ())] for task in tasks for q in task.queries]
+    first_Q = np.full(len(answers), np.inf)
+    if any(answers):
+        position_L = np.concatenate([one.positions for one in lists]).ravel()
+        order_L = np.argsort(position_L, kind="stable")
+        depth, position_L = lists[0].positions.shape[1], position_L[order_L]
+        for position, passage in enumerate(tasks[0].corpus):
+            low, high = np.searchsorted(position_L, (position, position + 1)).tolist()
+            text = tokens(passage.text) if low < high else ""
+            for query, place in (divmod(n, depth) for n in order_L[low:high].tolist()):
+                if place + 1 < first_Q[query] and holds_any(text, answers[query]):
+                    first_Q[query] = place + 1
+    return np.split(first_Q, np.cumsum([len(task.queries) for task in tasks])[:-1])
 
 
 def _rows(benchmark: JudgedBenchmark, task: JudgedTask, values: dict[str, dict[str, float]]) -> pd.DataFrame:
@@ -110,20 +136,15 @@ def _name(task: JudgedTask) -> str:
     return f"{task.language}-{task.corpus.language}"
 
 
-def _answered(task: JudgedTask, lists: Lists) -> dict[str, dict[str, float]]:
-    """1 where one of the first passages holds an answer, else 0; the passages found are read once more for it.
+def _answered(task: JudgedTask, first_answer_Q: NDArray[np.float64]) -> dict[str, dict[str, float]]:
+    """1 where one of the first passages holds an answer, else 0.
 
     Source: recall of RocketQA (Qu et al. 2021) and DPR, as BGE-M3 reports MKQA.
     """
-    wanted = set(lists.positions.ravel().tolist())
-    texts = {p: tokens(passage.text) for p, passage in enumerate(task.corpus) if p in wanted}
-    values = {}
-    for query, position_K in zip(task.queries, lists.positions.tolist()):
-        answers = [tokens(answer) for answer in task.answers[query.id]]
-        holds = (rank for rank, p in enumerate(position_K, start=1) if p >= 0 and holds_any(texts[p], answers))
-        first = next(holds, math.inf)
-        values[query.id] = {name: float(first <= depth) for name, depth in ANSWER_DEPTHS.items()}
-    return values
+    return {
+        query.id: {name: float(first <= depth) for name, depth in ANSWER_DEPTHS.items()}
+        for query, first in zip(task.queries, first_answer_Q.tolist())
+    }
 
 
 def _sections(table: pd.DataFrame, measures: Sequence[str]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def read_embeddings(benchmark: Benchmark, folder: Path) -> tuple[NDArray[np.floa
     unique. Ids that the benchmark does not have are left out.
 
     Raises:
-        DataError: a file is missing or malformed, an id is missing or comes twice.
+        DataError: a file is missing or malformed, an id is missing or comes twice, or a number is not finite in fp32.
     """
     query_ids = [f"{query.language}/{query.id}" for query in benchmark.queries]
     candidate_ids = [candidate.id for candidate in benchmark.candidates]
@@ -52,7 +52,10 @@ def _ordered(path: Path, wanted: Sequence[str]) -> NDArray[np.float32]:
             f"{ids_path} lacks {len(missing)} of {len(wanted)} ids, the first is {missing[0]!r}; it holds {ids[:1]}. "
             "Add their embeddings, or restrict evaluation.languages"
         )
-    return np.asarray(embedding_ND[[row[identity] for identity in wanted]], dtype=np.float32)
+    with np.errstate(over="ignore"):
+        found_ND = np.asarray(embedding_ND[[row[identity] for identity in wanted]], dtype=np.float32)
+    _check_finite(found_ND, wanted, path)
+    return found_ND
 
 
 class JudgedEmbeddings:
@@ -72,7 +75,6 @@ class JudgedEmbeddings:
         self._query_ND = _ordered(folder / f"{benchmark.name}.queries.npy", list(ids))
         self._row = {identity: row for row, identity in enumerate(ids)}
         self._paths = [folder / f"{name}.npy" for name in dict.fromkeys(task.corpus.name for task in benchmark.tasks)]
-        _check_finite(self._query_ND, list(ids), folder / f"{benchmark.name}.queries.npy")
 
     def encoding(self) -> str:
         """Names the embeddings of passages by the names, sizes and times of their files."""
@@ -125,7 +127,7 @@ def _array(path: Path) -> NDArray[np.floating[Any]]:
         embedding_ND = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise _needed(path, error) from error
-    if embedding_ND.ndim != 2 or embedding_ND.dtype.kind != "f":
+    if embedding_ND.ndim != 2 or embedding_ND.shape[1] == 0 or embedding_ND.dtype.kind != "f":
         raise _unfit(path, embedding_ND, None)
     return np.asanyarray(embedding_ND)
 
@@ -155,4 +157,4 @@ def _unfit(path: Path, embedding_ND: NDArray[Any], ids: int | None) -> DataError
 def _check_finite(embedding_ND: NDArray[np.float32], ids: Sequence[str], path: Path) -> None:
     bad = np.flatnonzero(~np.isfinite(embedding_ND).all(axis=1))
     if bad.size:
-        raise DataError(f"{path}: {bad.size} embeddings hold NaN or infinity, first that of {ids[bad[0]]}")
+        raise DataError(f"{path}: {bad.size} embeddings hold NaN or infinity in fp32, first that of {ids[bad[0]]}")

@@ -133,7 +133,11 @@ class _Best:
         """The best of all that were added, k or more."""
         self._merge()
         shape = len(self._query_BD), self._k
-        return Hits(*(kept[: self._filled].reshape(shape).copy() for kept in (self._score, self._position)))
+        score_BK, position_BK = (
+            self._score[: self._filled].reshape(shape),
+            self._position[: self._filled].reshape(shape),
+        )
+        return Hits(score_BK.copy(), position_BK.copy())
 
     def _keep(self, first: int, score_BC: Tensor) -> None:
         """Let the scores wait that reach the k-th best; in halves where these are many, as when most are equal.
@@ -161,18 +165,17 @@ class _Best:
 
     def _merge(self) -> None:
         """Sort what waits into the best, and raise what a passage must reach."""
-        row, score, position = (kept[: self._filled] for kept in (self._row, self._score, self._position))
+        row, score, position = self._row[: self._filled], self._score[: self._filled], self._position[: self._filled]
         order = np.lexsort((position, -score, row))
-        for kept in (row, score, position):
-            kept[:] = kept[order]
+        row[:], score[:], position[:] = row[order], score[order], position[order]
         _untie(row, score, position, self._shards)
         place = np.arange(len(row)) - np.searchsorted(row, np.arange(len(self._query_BD)))[row]
         last = place == self._k - 1
         self._worst_B1[torch.from_numpy(row[last]).long(), 0] = torch.from_numpy(score[last]).to(self._worst_B1.device)
         best = np.flatnonzero(place < self._k)
+        self._sorted = self._filled = len(best)
         for kept in (row, score, position):
             kept[: len(best)] = kept[best]
-        self._sorted = self._filled = len(best)
 
 
 def _untie(

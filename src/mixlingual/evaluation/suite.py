@@ -207,9 +207,11 @@ def export_lists(folder: Path, benchmark: Benchmark, scores: BenchmarkScores) ->
 
 
 def score_foreign(
-    benchmarks: Sequence[Benchmark | JudgedBenchmark], config: EvaluationConfig, folder: Path
+    benchmarks: Sequence[Benchmark | JudgedBenchmark], config: EvaluationConfig, folder: Path, share: Share = WHOLE
 ) -> SuiteScores:
     """Score what others made: embeddings, or TREC runs of judged benchmarks.
+
+    Of several processes each searches its `share` of the embeddings of large corpora, and the first scores everything.
 
     Raises:
         DataError: the folder holds neither for a benchmark, or a file of `precomputed` or `judged_scores.score_runs` is
@@ -220,26 +222,36 @@ def score_foreign(
     for benchmark in benchmarks:
         start = time.perf_counter()
         if isinstance(benchmark, JudgedBenchmark):
-            found[benchmark.name] = _foreign_judged(benchmark, config, folder)
+            scores = _foreign_judged(benchmark, config, folder, share)
         else:
-            found[benchmark.name] = _scored(benchmark, *read_embeddings(benchmark, folder), config, "")
-            if config.runs is not None:
-                export_lists(Path(config.runs), benchmark, found[benchmark.name])
-        timings[f"evaluate/{benchmark.name}"] = time.perf_counter() - start
+            scores = _foreign_parallel(benchmark, config, folder) if share.part == 0 else None
+        if scores is not None:
+            found[benchmark.name] = scores
+            timings[f"evaluate/{benchmark.name}"] = time.perf_counter() - start
     return suite_scores(benchmarks, found, timings, {})
 
 
-def _foreign_judged(benchmark: JudgedBenchmark, config: EvaluationConfig, folder: Path) -> BenchmarkScores:
+def _foreign_parallel(benchmark: Benchmark, config: EvaluationConfig, folder: Path) -> BenchmarkScores:
+    scores = _scored(benchmark, *read_embeddings(benchmark, folder), config, "")
+    if config.runs is not None:
+        export_lists(Path(config.runs), benchmark, scores)
+    return scores
+
+
+def _foreign_judged(
+    benchmark: JudgedBenchmark, config: EvaluationConfig, folder: Path, share: Share
+) -> BenchmarkScores | None:
+    """Nothing in all processes but the first."""
     if (folder / f"{benchmark.name}.queries.npy").is_file():
         source = JudgedEmbeddings(benchmark, folder)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        return score_judged(benchmark, source, source.encoding(), config, device)[AS_IS]
+        return score_judged(benchmark, source, source.encoding(), config, device, share).get(AS_IS)
     if not any((folder / benchmark.name).glob("*.trec*")):
         raise DataError(
             f"{folder} has neither the embeddings of {benchmark.name}, which start with {benchmark.name}.queries.npy, "
             f"nor its runs, {benchmark.name}/*.trec or *.trec.gz"
         )
-    return score_runs(benchmark, folder)
+    return score_runs(benchmark, folder) if share.part == 0 else None
 
 
 def _scored(

@@ -128,7 +128,9 @@ def test_equal_ranks_equal_the_definition():
 def test_one_result_of_each_language_gives_a_constant(languages, constant):
     rank_QS = random_ranks(np.random.default_rng(3), 20, 500, languages)
     column_QS = np.broadcast_to(np.arange(languages), rank_QS.shape)
-    np.testing.assert_allclose(equal_ranks(rank_QS, column_QS, languages).p_Q, constant, atol=5e-5)
+    test = equal_ranks(rank_QS, column_QS, languages)
+    np.testing.assert_allclose(test.p_Q, constant, atol=5e-5)
+    assert test.untested_Q.all(), "and that is said"
 
 
 def test_p_of_random_lists_is_about_uniform():

@@ -75,19 +75,25 @@ class EqualRanks:
     """PEER's test of each query at one relevance level."""
 
     p_Q: Scores
-    """p-value of equal ranks over languages; 1 where there is nothing to test."""
+    """p-value of equal ranks over languages; 1 with fewer than two languages."""
     untested_Q: NDArray[np.bool_]
-    """True where fewer than two languages are ranked: p is 1 and looks fair, whatever kept the others out."""
+    """True where p says nothing of the ranking: fewer than two languages, where it is 1 and looks fair, whatever kept
+    the others out, or one result of each, where it is a constant."""
 
 
 def equal_ranks(rank_QS: Ranks, language_QS: NDArray[np.int64], languages: int) -> EqualRanks:
     """The Kruskal-Wallis test over the languages of the results of one relevance level, for each query.
 
-    PEER (Yang et al. 2024, arXiv:2405.00978) is the weighted mean of these p-values over levels. In [0, 1], higher is
-    fairer; for languages without influence p is about uniform, with mean 1/2. H is (n - 1) SS_between / SS_total of
-    the retrieval ranks as they are. With one result of each language, as the relevant ones of a parallel benchmark,
-    SS_between = SS_total whatever the ranking, so that p is a constant (0.4405 for 11 languages): there `concordance`
-    is the test.
+    PEER (Yang et al. 2024, arXiv:2405.00978) is the weighted mean of these p-values over levels, weights adding to 1,
+    then the mean over queries. In [0, 1], higher is fairer; for languages without influence p is about uniform, with
+    mean 1/2. H is (n - 1) SS_between / SS_total of the n ranks in the whole list as they are, not ranked anew within
+    the level, and p the upper tail of chi-squared with as many degrees of freedom as languages listed less one.
+
+    The variant reported here has all weight on the level of results that are not relevant, of the first 100 of the
+    pool of all languages; those further down are left out, as in PEER, which adds only missing relevant ones, at a tied
+    last rank. The level of relevant ones is left out since it is degenerate on parallel benchmarks: with one result of
+    each language SS_between = SS_total, so that H = G - 1 for G languages and p is a constant whatever the ranking
+    (0.4405 for 11). Such queries are `untested_Q`; `concordance` is the test for them.
 
     Args:
         rank_QS: [Q, S] distinct ranks of the results of the level, 0 where a slot is empty.
@@ -105,7 +111,7 @@ def equal_ranks(rank_QS: Ranks, language_QS: NDArray[np.int64], languages: int) 
     between_Q = (sum_QM**2 / np.maximum(count_QM, 1)).sum(axis=1)
     within_total_Q = (deviation_QS**2).sum(axis=1)
     groups_Q = (count_QM > 0).sum(axis=1)
-    untested_Q = groups_Q < 2
-    h_Q = (total_Q - 1) * between_Q / np.where(untested_Q, 1.0, within_total_Q)
-    p_Q = np.where(untested_Q, 1.0, chi2.sf(h_Q, np.maximum(groups_Q - 1, 1)))
-    return EqualRanks(p_Q, untested_Q)
+    several_Q = groups_Q >= 2
+    h_Q = (total_Q - 1) * between_Q / np.where(several_Q, within_total_Q, 1.0)
+    p_Q = np.where(several_Q, chi2.sf(h_Q, np.maximum(groups_Q - 1, 1)), 1.0)
+    return EqualRanks(p_Q, ~several_Q | (total_Q == groups_Q))

@@ -78,14 +78,16 @@ def evaluate(config: EvaluateConfig) -> None:
     output = Path(config.output)
     check_writable(output.parent)
     benchmarks = load_benchmarks(config.evaluation)
+    share = Share(global_rank(), world_size())
+    if share.parts > 1 and config.score_runs is None and config.evaluation.embeddings is None:
+        raise MixlingualError("several processes share encoded passages in a folder; set evaluation.embeddings=FOLDER")
     foreign = config.precomputed or config.score_runs
     if foreign is not None:
-        scores, about = score_foreign(benchmarks, config.evaluation, Path(foreign)), {"source": foreign}
+        scores, about = score_foreign(benchmarks, config.evaluation, Path(foreign), share), {"source": foreign}
     else:
-        encoded = _encode(config, benchmarks)
-        if encoded is None:
-            return
-        scores, about = encoded
+        scores, about = _encode(config, benchmarks, share)
+    if share.part > 0:
+        return
     content = {
         **about,
         "evaluation": to_plain(config.evaluation),
@@ -107,21 +109,16 @@ def evaluate(config: EvaluateConfig) -> None:
 
 
 def _encode(
-    config: EvaluateConfig, benchmarks: Sequence[Benchmark | JudgedBenchmark]
-) -> tuple[SuiteScores, dict[str, Any]] | None:
-    """Scores of the configured encoder and what it is; None in all but the first of several processes."""
+    config: EvaluateConfig, benchmarks: Sequence[Benchmark | JudgedBenchmark], share: Share
+) -> tuple[SuiteScores, dict[str, Any]]:
+    """Scores of the configured encoder, none in all but the first of several processes, and what it is."""
     device = device_of(config.accelerator)
     check_precision(config.evaluation, device)
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0"))))
-    share = Share(global_rank(), world_size())
-    if share.parts > 1 and config.evaluation.embeddings is None:
-        raise MixlingualError("several processes share encoded passages in a folder; set evaluation.embeddings=FOLDER")
     model = as_saved(as_published(config.model))
     encoder, tokenizer = load_encoder(model, None, seed=0)
     scores = evaluate_encoder(encoder, tokenizer, benchmarks, config.evaluation, device, config.post_hoc, share)
-    if share.part > 0:
-        return None
     return scores, {"model": to_plain(model), "parameters": parameter_counts(encoder)}
 
 

@@ -10,6 +10,7 @@ from mixlingual.cluster.reasons import why_not_done
 from mixlingual.config import AnalysisConfig, TrainConfig
 from mixlingual.sweep import over_runs, record_grid, spelled_out
 
+AGAIN = "the same command goes on"
 KILLED = ": killed, as where memory is short"
 JOB = {"job": "12_3", "launcher": "slurm", "log": "/logs/12_3_0_log.err"}
 
@@ -39,6 +40,11 @@ def failed(job, reason="ValueError: bad"):
             {"ended": "FAILED"}, {"state": "started", "job": "12_3"},
             {"job": "12_3", "status": 137, "step": 40, "crashes": 3, "requeued": False},
             f"job 12_3 crashed 3 times without getting beyond step 40 (exit status 137{KILLED}); log: {JOB['log']}",
+        ),
+        (
+            {"ended": "FAILED"}, {"state": "started", "job": "12_3"},
+            {"job": "12_3", "status": 1, "step": 40, "crashes": 1, "requeued": False},
+            f"job 12_3 crashed at step 40 and was not queued again (exit status 1); {AGAIN}; log: {JOB['log']}",
         ),
         (
             {"ended": "NODE_FAIL"}, None, {"job": "12_3", "status": 1, "step": 0, "crashes": 1, "requeued": True},

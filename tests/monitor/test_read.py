@@ -165,6 +165,8 @@ QUEUED = {"job": "12_1", "launcher": "slurm", "submitted": at(30)}
         ({"ended": "OUT_OF_MEMORY"}, {"job": "12_1"}, None, "killed", "job 12_1 ended OUT_OF_MEMORY"),
         ({"ended": "FAILED"}, {"state": "failed", "job": "12_1"}, {}, "failed", ""),
         ({}, None, {"12_1": "PENDING"}, "queued", ""),
+        ({}, None, {"12_1": "PENDING (JobHeldUser)"}, "failed", "job 12_1 is held; let it go: scontrol release 12_1"),
+        ({}, None, {"12_1": "PENDING (launch failed requeued held)"}, "failed", "job 12_1 is held"),
         ({}, None, {}, "killed", "job 12_1 is not in the queue any more"),
         ({}, None, None, "queued", ""),
         ({}, {"state": "failed", "job": "10_1", "minutes": 60}, {"12_1": "PENDING"}, "queued", ""),

@@ -54,7 +54,7 @@ METRICS = {
     "rank_distance": Metric(
         "rank distance", f"ranks; {_LESS}", 1, _LOWER,
         "Worst minus best rank of the translations of the answer, in the pool of all languages; mean over questions.",
-        "k - 1 for k languages", lambda k: k - 1,
+        "k - 1 for k languages with an answer", lambda k: k - 1,
     ),
     "rank_distance_normalized": Metric(
         "normalised rank distance", f"0 to 1; {_LESS}", 4, _LOWER,
@@ -71,7 +71,7 @@ METRICS = {
     "rank_distance_median": Metric(
         "median rank distance", f"ranks; {_LESS}", 1, _LOWER,
         "Rank distance of the middle question, which single far-off translations do not drive.",
-        "k - 1 for k languages", lambda k: k - 1,
+        "k - 1 for k languages with an answer", lambda k: k - 1,
     ),
     "max_rank": Metric(
         "rank of the last translation", f"ranks; {_LESS}", 1, _LOWER,

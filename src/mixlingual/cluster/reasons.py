@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from mixlingual.cluster.after_srun import MOST_CRASHES
 from mixlingual.cluster.queue import after_release
 from mixlingual.files import read_object
 
@@ -33,5 +34,7 @@ def end_of_job(job: dict[str, Any], crash: dict[str, Any]) -> str:
         how = f"exit status {crash['status']}" + (
             ": killed, as where memory is short" if crash["status"] == 137 else ""
         )
+        if crash["crashes"] < MOST_CRASHES:
+            return f"{name} crashed at step {crash['step']} and was not queued again ({how}); the same command goes on"
         return f"{name} crashed {crash['crashes']} times without getting beyond step {crash['step']} ({how})"
     return f"{name} ended {job.get('ended', 'unseen')} without a result"

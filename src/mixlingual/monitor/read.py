@@ -107,6 +107,8 @@ def _read_state(folder: Path, planned: dict[str, Any], submitted: dict[str, Any]
         return RunState(**facts, state="planned")
     if lost := _lost(job, submitted, status, moment):
         return RunState(**facts, state="killed", reason=lost)
+    if slurm and slurm.startswith("PENDING") and "held" in slurm.lower():
+        return RunState(**facts, state="failed", reason=f"job {job} is held; let it go: scontrol release {job}")
     if waits_anew or not status:
         return RunState(**facts, state="queued")
     if str(progress.get("time") or "") < str(status.get("started") or ""):

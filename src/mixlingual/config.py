@@ -781,10 +781,12 @@ def register() -> None:
             OmegaConf.set_struct(OmegaConf.select(node, path), False)
         store.store(name=f"{name}_schema", node=node)
     from hydra_plugins.mixlingual_launcher.launcher import LocalGridLauncher, SlurmGridLauncher
+    from hydra_plugins.mixlingual_launcher.parallel import ParallelLauncher
 
     plugins = (
         Plugins.instance()
     )  # finds the others now: launchers of these names in another package do not replace ours
+    plugins.register(ParallelLauncher)
     for name, launcher in (("submitit_slurm", SlurmGridLauncher), ("submitit_local", LocalGridLauncher)):
         plugins.register(launcher)  # Hydra's own search does not see what is installed for development
         store.store(group="hydra/launcher", name=name, node=_launcher(launcher.__name__))

@@ -17,6 +17,9 @@ import os, signal, time
 from pathlib import Path
 import hydra
 from omegaconf import DictConfig
+from mixlingual.config import register
+
+register()
 
 @hydra.main(version_base="1.3", config_path=None)
 def main(cfg: DictConfig) -> None:

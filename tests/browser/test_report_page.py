@@ -205,7 +205,7 @@ def test_bias_shows_every_measure_there_is_with_its_level(opened):
     names = page.locator("#bias-charts h4").all_text_contents()
     measured = ("rank_distance", "rank_distance_normalized", "rank_distance_median", "lift@10.diagonal_preference")
     assert names == [METRICS[name].label for name in (*measured, "concordance.w")]
-    assert "Without bias: k - 1 for k languages." in page.locator("#bias-charts").text_content()
+    assert "Without bias: k - 1 for k languages with an answer." in page.locator("#bias-charts").text_content()
     page.locator("#bias > details > summary").click()
     captions = page.locator("#bias-table caption").all_text_contents()
     assert "without bias: 0.01)" in captions[-1]

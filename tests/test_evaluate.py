@@ -52,7 +52,11 @@ def test_parallel_benchmarks_with_corrections(checkpoint, tmp_path):
     assert (result["model"]["query_prefix"], result["model"]["max_passage_length"]) == ("q: ", 50), "as it was saved"
     assert 0 < atlas["multi"]["map"] < 1
     assert atlas["bias"]["geometry"]["language_probe"] > 0.5
-    assert list(result["post_hoc"]) == ["centering", "lir", "shift"]
+    assert list(result["post_hoc"]) == result["corrections"]["methods"] == ["centering", "lir", "shift"]
+    for correction, metrics in result["post_hoc"].items():
+        own = pd.read_parquet(tmp_path / f"out_{correction}.parquet")
+        by_language = own[own.setting == "multi"].groupby("query_language").ap.mean()
+        assert by_language.mean() == pytest.approx(metrics["atlas"]["multi"]["map"])
     table = pd.read_parquet(output.with_suffix(".parquet"))
     assert table[table.setting == "multi"]["rank_distance"].mean() == pytest.approx(
         atlas["multi"]["micro"]["rank_distance"]

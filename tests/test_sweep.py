@@ -91,7 +91,8 @@ def test_a_sweep_stands_for_its_finished_runs(tmp_path, monkeypatch):
         for file in files:
             (tmp_path / "multirun/grid" / name / file).mkdir(parents=True)
     words = ["-m", "sweep_name=grid", "evaluation.benchmarks=[miracl]"]
-    added = over_runs(words)[len(words) :]
+    added = [word for word in over_runs(words) if word not in words]
+    assert over_runs([*words, "--cfg", "job"]) == [*over_runs(words), "--cfg", "job"], "Hydra takes no later overrides"
     assert added[0] == "run_name=a,b"
     assert "model.checkpoint='multirun/${sweep_name}/${run_name}/model'" in added
     assert len(added) == 4

@@ -67,8 +67,9 @@ def evaluate(config: EvaluateConfig) -> None:
 
     The file holds `model` (the options used) and `parameters`, or the `source` of embeddings or runs; `evaluation` and
     `evaluation_hash` (its options, and what tells it from other evaluations); `benchmarks`
-    (benchmark -> setting -> metrics), `post_hoc` (correction -> benchmark -> setting -> metrics) and `timings` in
-    seconds. The scores of each query are in a Parquet file of the same name.
+    (benchmark -> setting -> metrics), `corrections` (the post-hoc options), `post_hoc` (correction -> benchmark ->
+    setting -> metrics) and `timings` in seconds. The scores of each query are in a Parquet file of the same name, those
+    with a correction in NAME_CORRECTION.parquet.
 
     Raises:
         MixlingualError: the checkpoint or a benchmark cannot be read, or embeddings are not finite.
@@ -93,11 +94,14 @@ def evaluate(config: EvaluateConfig) -> None:
         "evaluation": to_plain(config.evaluation),
         "evaluation_hash": evaluation_hash(config),
         "benchmarks": scores.benchmarks,
-        "post_hoc": scores.corrected,
+        "corrections": to_plain(config.post_hoc),
+        "post_hoc": {name: part.benchmarks for name, part in scores.corrected.items()},
         "timings": scores.timings,
     }
-    with written_whole(output.with_suffix(".parquet")) as path:
-        scores.per_query.to_parquet(path, index=False, compression="zstd")
+    for name, part in {"": scores, **scores.corrected}.items():
+        target = output.with_name(f"{output.stem}_{name}.parquet") if name else output.with_suffix(".parquet")
+        with written_whole(target) as path:
+            part.per_query.to_parquet(path, index=False, compression="zstd")
     with written_whole(output) as path:
         path.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
     for name, settings in scores.benchmarks.items():

@@ -235,7 +235,8 @@ def over_runs(words: Sequence[str]) -> list[str]:
     added = [f"run_name={','.join(runs)}", f"model.checkpoint='{folder}/model'", "model.name='${run_name}'"]
     if "output" not in given:
         added.append(f"output='{folder}/evaluation_${{joined:${{evaluation.benchmarks}}}}.json'")
-    return [*words, *added]
+    place = list(words).index(f"sweep_name={given['sweep_name']}")  # Hydra wants all overrides side by side
+    return [*words[:place], *added, *words[place:]]
 
 
 def spelled_out(words: Sequence[str]) -> list[str]:

@@ -155,8 +155,8 @@ def test_corrections_are_scored_beside_the_encoder(loads, monkeypatch):
         OneHotEncoder(), tokenizer, load_benchmarks(config), config, CPU, PostHocConfig(methods=["centering", "lir"])
     )
     assert list(scores.corrected) == ["centering", "lir"]
-    assert scores.corrected["centering"]["atlas"].keys() == scores.benchmarks["atlas"].keys()
-    assert scores.corrected["lir"] != scores.benchmarks
+    assert scores.corrected["centering"].benchmarks["atlas"].keys() == scores.benchmarks["atlas"].keys()
+    assert scores.corrected["lir"].benchmarks != scores.benchmarks
     assert tokenizer.seen.count(("query", 4)) == 1, "the benchmark is encoded once"
 
 
@@ -234,5 +234,6 @@ def test_corrections_of_judged_benchmarks_equal_those_of_vectors(monkeypatch, po
     for n, row in enumerate(query_QD @ passage_ND.T):
         rank = sorted(range(32), key=lambda m: -row[m]).index(n + 3) + 1
         expected.append(1 / np.log2(1 + rank) if rank <= 10 else 0)
-    assert scores.corrected[post_hoc[0]]["miracl"]["cross"]["ndcg@10"] == pytest.approx(np.mean(expected), abs=1e-6)
-    assert scores.corrected[post_hoc[0]]["miracl"]["cross"] != scores.benchmarks["miracl"]["cross"]
+    corrected = scores.corrected[post_hoc[0]].benchmarks["miracl"]["cross"]
+    assert corrected["ndcg@10"] == pytest.approx(np.mean(expected), abs=1e-6)
+    assert corrected != scores.benchmarks["miracl"]["cross"]

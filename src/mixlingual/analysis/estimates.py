@@ -9,6 +9,7 @@ from pathlib import Path
 from mixlingual.analysis.collect import Sweep
 from mixlingual.analysis.contrasts import Estimate, Gain, Interaction, Options, adjusted
 from mixlingual.analysis.controls import PairedEffect, paired_effects, pairs_of
+from mixlingual.analysis.debiasing import Debiasing, debiasing
 from mixlingual.analysis.language_gains import LanguageGains, Traits, language_gains, traits_of
 from mixlingual.analysis.measures import larger_is_better
 from mixlingual.analysis.mixed import MixedModel, fit_mixed
@@ -70,6 +71,8 @@ class Estimates:
     """(benchmark, weight of mono) -> size -> curve of the utility."""
     paired: tuple[PairedEffect, ...] = ()
     """What controls change against the ratio axis, and what the ratio axis changes against baselines."""
+    debiasing: tuple[Debiasing, ...] = ()
+    """What corrections after training give, beside what mixing gives."""
     differences: dict[str, dict[str, tuple[str, str]]] = field(default_factory=dict)
     """Kind of controls -> option -> (its value there, on the ratio axis)."""
     reference: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -94,6 +97,7 @@ def analyse(sweep: Sweep, config: AnalysisConfig) -> Estimates:
     measured = _adjusted(
         [_measured(part, axis.cells_of(part), sizes, axis.weights, config, traits[part.benchmark]) for part in scores]
     )
+    corrected, without = debiasing(sweep, axis, config, PRIMARY)
     answer = Estimates(
         sizes,
         axis.weights,
@@ -101,9 +105,10 @@ def analyse(sweep: Sweep, config: AnalysisConfig) -> Estimates:
         config.level,
         measured,
         paired=tuple(paired_effects(every, pairs, config.draws, axis.weights, options_of(config))),
+        debiasing=tuple(corrected),
         differences=pairs.differences,
         reference=sweep.reference,
-        left_out=left_out | pairs.unmatched,
+        left_out=left_out | pairs.unmatched | without,
     )
     for mono, cross in _both(scores):
         answer.utilities.update(_utilities(mono, cross, axis, config))

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -48,8 +48,8 @@ class SuiteScores:
     timings: dict[str, float]
     """evaluate/<benchmark> -> seconds to encode and score it."""
     fingerprints: dict[str, str]
-    corrected: dict[str, dict[str, dict[str, Any]]]
-    """Post-hoc correction -> benchmark -> metrics."""
+    corrected: dict[str, SuiteScores] = field(default_factory=dict)
+    """Post-hoc correction -> the scores with it."""
 
 
 def load_benchmarks(config: EvaluationConfig) -> list[Benchmark | JudgedBenchmark]:
@@ -88,8 +88,7 @@ def evaluate_encoder(
     """
     encoder.to(device).float()
     embed = partial(_embed, encoder, tokenizer, config, device)
-    found: dict[str, BenchmarkScores] = {}
-    corrected: dict[str, dict[str, dict[str, Any]]] = {}
+    found: dict[str, dict[str, BenchmarkScores]] = {}
     timings = {}
     with _eval_mode(encoder):
         corrections = _corrections(benchmarks, post_hoc, embed, normalize=encoder.normalize) if share.part == 0 else {}
@@ -101,21 +100,18 @@ def evaluate_encoder(
                 scores = score_judged(benchmark, Encoded(embed), encoding, config, device, share, corrections, label)
             else:
                 scores = _parallel(benchmark, tokenizer, embed, config, corrections) if share.part == 0 else {}
-            for name, one in scores.items():
-                if name == AS_IS:
-                    found[benchmark.name] = one
-                else:
-                    corrected.setdefault(name, {})[benchmark.name] = one.metrics
+            for how, one in scores.items():
+                found.setdefault(how, {})[benchmark.name] = one
             if scores:
                 timings[f"evaluate/{benchmark.name}"] = time.perf_counter() - start
-    return suite_scores(benchmarks, found, timings, corrected)
+    every = {how: suite_scores(benchmarks, scores, timings) for how, scores in found.items()}
+    return replace(every.pop(AS_IS, suite_scores(benchmarks, {}, timings)), corrected=every)
 
 
 def suite_scores(
     benchmarks: Sequence[Benchmark | JudgedBenchmark],
     found: dict[str, BenchmarkScores],
     timings: dict[str, float],
-    corrected: dict[str, dict[str, dict[str, Any]]],
 ) -> SuiteScores:
     """One record of the scores of all benchmarks."""
     tables = [score.per_query for score in found.values()]
@@ -124,7 +120,6 @@ def suite_scores(
         per_query=pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(PER_QUERY_COLUMNS)),
         timings=timings,
         fingerprints={benchmark.name: benchmark.fingerprint for benchmark in benchmarks},
-        corrected=corrected,
     )
 
 
@@ -228,7 +223,7 @@ def score_foreign(
         if scores is not None:
             found[benchmark.name] = scores
             timings[f"evaluate/{benchmark.name}"] = time.perf_counter() - start
-    return suite_scores(benchmarks, found, timings, {})
+    return suite_scores(benchmarks, found, timings)
 
 
 def _foreign_parallel(benchmark: Benchmark, config: EvaluationConfig, folder: Path) -> BenchmarkScores:

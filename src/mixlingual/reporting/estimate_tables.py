@@ -9,6 +9,7 @@ import pandas as pd
 
 from mixlingual.analysis.contrasts import Estimate
 from mixlingual.analysis.controls import PairedEffect
+from mixlingual.analysis.debiasing import Debiasing
 from mixlingual.analysis.estimates import Estimates, Measured
 from mixlingual.analysis.response import Curve
 
@@ -19,6 +20,7 @@ def estimate_tables(answer: Estimates) -> dict[str, pd.DataFrame]:
     contrasts: the primary contrast of every measure. contrasts_fixed: the same against one pure ratio. gains: of every
     size, the mixed ratio less the better pure one. paired: what controls change against the ratio axis, and the ratio
     axis against baselines, of each size and over all; p of a size is not corrected for the number of tests.
+    debiasing: what correcting a pure ratio after training gains, beside what the mixed ratio gains over it.
     best_ratios: of every size, also of utilities of both settings. slopes: of the best ratio on log10 of the weights.
     fronts: cells by both settings. mixed_model, components, power_laws, languages, language_covariates: as the modules
     of `analysis` say.
@@ -40,6 +42,7 @@ def estimate_tables(answer: Estimates) -> dict[str, pd.DataFrame]:
             for model, gain in part.gains.items()
         ],
         "paired": [row for effect in answer.paired for row in _paired(effect)],
+        "debiasing": [_debiased(found) for found in answer.debiasing],
         "best_ratios": list(_best_ratios(answer)),
         "slopes": [_place(part) | vars(part.slope) for part in answer.measured if part.slope],
         "fronts": list(_fronts(answer)),
@@ -64,6 +67,24 @@ def _paired(effect: PairedEffect) -> Iterator[dict[str, Any]]:
     place = {"benchmark": effect.benchmark, "setting": effect.setting, "metric": effect.measure}
     for model, found in {**effect.sizes, "mean of sizes": effect.overall}.items():
         yield place | {"kind": effect.kind, "ratio": effect.ratio, "model": model} | _estimate(found)
+
+
+def _debiased(found: Debiasing) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "benchmark": found.benchmark,
+        "setting": found.setting,
+        "metric": found.measure,
+        "evaluation": found.evaluation,
+        "correction": found.correction,
+        "model": found.model,
+        "pure": found.pure,
+        "over_runs": found.over_runs,
+    }
+    for name in ("mixing", "correcting", "remaining", "share"):
+        interval = getattr(found, name)
+        if interval is not None:
+            row |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    return row
 
 
 def _best_ratios(answer: Estimates) -> Iterator[dict[str, Any]]:

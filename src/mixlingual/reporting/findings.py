@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from mixlingual.analysis.contrasts import Estimate, Interaction, corrected_level
 from mixlingual.analysis.controls import PairedEffect
+from mixlingual.analysis.debiasing import Debiasing
 from mixlingual.analysis.estimates import Estimates, Measured
 from mixlingual.analysis.measures import METRICS, larger_is_better
 from mixlingual.analysis.points import ZERO_SHOT
@@ -56,6 +57,7 @@ def findings(answer: Estimates) -> list[str]:
         *primary_findings(answer),
         *_axis(answer),
         *_paired(answer),
+        *_debiased(answer),
         *(sentence for part in answer.measured for sentence in _best_ratios(answer, part)),
         *(sentence for part in answer.measured for sentence in _models(answer, part)),
         *(sentence for part in answer.measured for sentence in _scatter(part)),
@@ -98,6 +100,41 @@ def _paired(answer: Estimates) -> Iterator[str]:
                 f"{name}: an encoder trained at ratio {effect.ratio:g} {_verdict(effect, answer.level)} than before "
                 f"any training, by {found}; {_sureness(effect.overall, 'comparisons with baselines')}."
             )
+
+
+def _debiased(answer: Estimates) -> Iterator[str]:
+    """What corrections explain, wherever there is a gain to explain."""
+    places: dict[tuple[str, ...], list[Debiasing]] = {}
+    for found in answer.debiasing:
+        if found.share and found.mixing.value > 0:
+            place = (found.benchmark, found.setting, found.measure, found.evaluation, found.model, f"{found.pure:g}")
+            places.setdefault(place, []).append(found)
+    for same in places.values():
+        first = same[0]
+        name = f"{first.benchmark}, {SETTING_TITLES[first.setting]}, {METRICS[first.measure].label}, {first.model}"
+        yield (
+            f"{name}: ratio {answer.ratio:g} is better than ratio {first.pure:g} by {_ends(first, first.mixing)}. "
+            f"Correcting ratio {first.pure:g} after training: {'; '.join(map(_correction, same))}."
+        )
+    if answer.debiasing and not places:
+        yield (
+            f"Ratio {answer.ratio:g} is nowhere separably better than a pure ratio of the same size, so that there is "
+            "no gain for corrections after training to explain; what they change is in statistics_debiasing.csv."
+        )
+
+
+def _correction(found: Debiasing) -> str:
+    assert found.share is not None
+    share = f"{found.share.value:.0%} ({found.share.low:.0%} to {found.share.high:.0%})"
+    return (
+        f"{found.correction} gains it {_ends(found, found.correcting)}, {share} of that, and leaves "
+        f"{_ends(found, found.remaining)} between the two when both are so corrected"
+    )
+
+
+def _ends(found: Debiasing, interval: Interval) -> str:
+    value, low, high = (_number(found, end, sign=True) for end in (interval.value, interval.low, interval.high))
+    return f"{value} ({low} to {high})"
 
 
 def _changes(answer: Estimates, effect: PairedEffect) -> str:
@@ -229,7 +266,7 @@ def _interval(interval: Interval, decimals: int, *, sign: bool = False) -> str:
     return f"{interval.value:{form}} ({interval.low:{form}} to {interval.high:{form}})"
 
 
-def _number(part: Measured | PairedEffect, value: float, *, sign: bool = False) -> str:
+def _number(part: Measured | PairedEffect | Debiasing, value: float, *, sign: bool = False) -> str:
     return f"{value:{'+' if sign else ''}.{METRICS[part.measure].decimals}f}"
 
 

@@ -1,8 +1,10 @@
 """Controls beside the ratio axis: found, paired by size, ratio and seed, and estimated where the truth is known."""
 
+import json
+
 import pytest
 from scored_sweep import write_scored_sweep, write_variant
-from sweep_fixture import SIZES
+from sweep_fixture import SIZES, write_done
 
 from mixlingual.analysis.collect import read_sweep
 from mixlingual.analysis.controls import pairs_of
@@ -118,6 +120,22 @@ def test_a_baseline_is_a_level_across_the_picture(folder):
         [grid.mean.loc[model, (ZERO_SHOT, 0.5)] for model in SIZES]
     )
     assert list(panel.get_xticks()) == list(RATIOS)
+
+
+def test_a_far_off_baseline_does_not_flatten_the_lines(tmp_path):
+    folder = write_scored_sweep(tmp_path, seeds=1, ratios=RATIOS)
+    limits = []
+    for _ in range(2):
+        results, axes = results_table(read_sweep(folder)), grid_axes(read_sweep(folder))
+        panel = ratio_lines([size_by_ratio(results, axes, "mlqa_r", "mono", "map")], axes).axes[0]
+        limits.append(panel.get_ylim())
+        content = json.loads((folder / "small_r0_s0" / "result.json").read_text())
+        content["training"]["steps"] = 0
+        content["benchmarks"]["mlqa_r"]["mono"]["map"] = -50.0
+        content["run_name"] = "untrained"
+        write_done(folder, content)
+    assert limits[0] == limits[1]
+    assert not any(line.get_linestyle() == ":" for line in panel.lines)
 
 
 def test_a_control_without_a_partner_is_named(tmp_path):

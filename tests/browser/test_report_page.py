@@ -114,6 +114,26 @@ def test_it_loads_from_disk_without_a_message_or_a_request(opened):
     assert failed == []
 
 
+def test_a_baseline_is_a_dotted_level_and_in_words(browser, tmp_path):
+    """One in the range of the lines, one far below them, which would flatten them."""
+    folder = write_sweep(tmp_path)
+    for model, level in (("small", 0.45), ("base", 0.001)):
+        content = result(model, 0.5, 0)
+        content["training"]["steps"] = 0
+        content["run_name"] = f"{model}_zero_shot"
+        content["benchmarks"]["mlqa_r"]["multi"]["map"] = level
+        write_done(folder, content)
+    write_page(folder, folder / "report")
+    page = browser.new_page(viewport={"width": 1400, "height": 900})
+    page.goto((folder / "report" / "index.html").as_uri())
+    page.wait_for_selector("#lines svg")
+    page.select_option("#setting", "multi")
+    assert page.locator("#lines svg g[aria-label=rule] line").count() == 1
+    note = page.locator("#lines .note").text_content()
+    assert "before any training (small (21M) 0.4500; base (85M) 0.0010)" in note
+    page.close()
+
+
 def test_the_policy_of_the_page_stops_other_scripts_and_requests(opened):
     page, failed = opened
     page.evaluate("""() => {

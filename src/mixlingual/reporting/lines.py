@@ -37,7 +37,7 @@ class _Look(NamedTuple):
 def ratio_lines(grids: Sequence[Grid], axes: Axes) -> Figure:
     """One panel per grid. Lines: means over seeds; markers: the seeds; bands: smallest to largest seed.
 
-    Dotted levels: before any training.
+    Dotted levels: before any training, where within the range of the lines; one far off would flatten them.
     """
     figure = Figure(figsize=(2.4 * len(grids) + 0.6 + label_width(axes), 2.6))
     panels = figure.subplots(1, len(grids), squeeze=False)[0]
@@ -48,11 +48,11 @@ def ratio_lines(grids: Sequence[Grid], axes: Axes) -> Figure:
 
 
 def _line_panel(panel: Panel, grid: Grid, axes: Axes) -> None:
+    levels = []
     for look in _looks(axes):
         mean = grid.mean.loc[look.model, look.series].dropna()
         if look.series.startswith(ZERO_SHOT):
-            for level in mean:
-                panel.axhline(level, color=look.colour, linestyle=":", linewidth=1)
+            levels += [(level, look.colour) for level in mean]
             continue
         low, high = (frame.loc[look.model, look.series].loc[mean.index] for frame in (grid.low, grid.high))
         seeds = grid.values[(grid.values.model == look.model) & (grid.values.series == look.series)]
@@ -60,6 +60,10 @@ def _line_panel(panel: Panel, grid: Grid, axes: Axes) -> None:
         panel.fill_between(mean.index, low, high, color=look.colour, alpha=0.18, linewidth=0)
         panel.plot(mean.index, mean, look.dash, color=look.colour)
         panel.plot(seeds.ratio, seeds.value, look.marker, color=look.colour, mfc=fill, markersize=4, alpha=0.8)
+    low, high = panel.get_ylim()
+    for level, colour in levels:
+        if low <= level <= high:
+            panel.axhline(level, color=colour, linestyle=":", linewidth=1)
     panel.set_title(SETTING_TITLES[grid.setting] if grid.metric == "map" else grid.facts.label)
     panel.set_ylabel(f"{grid.facts.label}\n({grid.facts.direction})")
     panel.set_xlabel(RATIO)
@@ -89,7 +93,7 @@ def _legend(axes: Axes) -> list[Line2D]:
 
 def _kind(look: _Look) -> Line2D:
     if look.series.startswith(ZERO_SHOT):
-        return Line2D([], [], color="#555555", linestyle=":", linewidth=1, label=look.series)
+        return Line2D([], [], color="#555555", linestyle=":", linewidth=1, label=f"{look.series}, where in range")
     return _sample(look.series, "#555555", "o", look.dash, filled=look.filled)
 
 

@@ -12,7 +12,7 @@ from mixlingual.analysis.collect import Run, Sweep
 from mixlingual.analysis.curves import thinned_curve
 from mixlingual.analysis.grid import SETTINGS, Axes, Point, benchmarks
 from mixlingual.analysis.measures import BIAS, METRICS, language_bias, setting_of_bias
-from mixlingual.analysis.points import RATIO_SERIES, is_number
+from mixlingual.analysis.points import RATIO_SERIES, ZERO_SHOT, is_number
 from mixlingual.analysis.scripts import script_of
 from mixlingual.reporting.labels import SETTING_TITLES, size_label
 from mixlingual.reporting.languages import in_script_order
@@ -42,7 +42,7 @@ def payload(sweep: Sweep, results: pd.DataFrame, languages: pd.DataFrame, axes: 
     runs = sweep.in_state("done")
     return {
         "models": [{"name": model, "label": size_label(model, axes)} for model in axes.sizes],
-        "points": [{"series": p.series, "ratio": p.ratio, "label": p.label} for p in axes.points],
+        "points": [_point(point) for point in axes.points],
         "ratio_series": RATIO_SERIES,
         "runs": [_place(run, axes) for run in runs],
         "settings": SETTING_TITLES,
@@ -65,6 +65,11 @@ def as_json(document: dict[str, Any]) -> str:
     """The document as JSON that is safe inside a script element: no <, > or &, ASCII only."""
     text = json.dumps(document, allow_nan=False, separators=(",", ":"))
     return text.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
+
+
+def _point(point: Point) -> dict[str, Any]:
+    baseline = point.series.startswith(ZERO_SHOT)
+    return {"series": point.series, "ratio": point.ratio, "label": point.label, "baseline": baseline}
 
 
 def _place(run: Run, axes: Axes) -> dict[str, Any]:

@@ -62,8 +62,10 @@ const charts = (() => {
     });
   }
 
-  // One line per size over the ratio, its band from the smallest to the largest seed, and the seeds.
-  function lines({ cells, models, facts, reference, width, height, title, small = false }) {
+  // One line per size over the ratio, its band from the smallest to the largest seed, and the seeds. Baselines have no
+  // ratio: each is a dotted level, where that lies within the range of the lines.
+  function lines({ cells: every, models, facts, reference, width, height, title, small = false }) {
+    const [levels, cells] = [true, false].map((baseline) => every.filter((c) => c.point.baseline === baseline));
     const series = [...new Set(cells.map((c) => c.point.series))];
     const seeds = cells.flatMap((cell) => cell.seeds.map(({ value }) => ({ ...cell, value })));
     const stroke = (c) => sizeColour(models.indexOf(c.model), models.length);
@@ -79,6 +81,7 @@ const charts = (() => {
       y: { label: small ? null : `${facts.label} (${facts.direction})`, domain, ticks: count, grid: true },
       marks: [
         reference === undefined ? null : Plot.ruleY([reference], { stroke: "#1b1f24", strokeDasharray: "5 4" }),
+        Plot.ruleY(levels.filter((c) => c.mean >= domain[0] && c.mean <= domain[1]), { y: "mean", stroke, strokeWidth: 1.4, strokeDasharray: "1.5 3" }),
         Plot.areaY(cells, { x, y1: "low", y2: "high", z, fill: stroke, fillOpacity: 0.16 }),
         ...series.map((name, i) =>
           Plot.line(cells.filter((c) => c.point.series === name), { x, y: "mean", z, stroke, strokeWidth: 1.8, strokeDasharray: DASHES[i % DASHES.length] })),

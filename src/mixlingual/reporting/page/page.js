@@ -91,11 +91,17 @@
     });
     show("lines", {
       title: `${title} against the ratio`, makeTable, legend: sizeLegend(),
-      caption: `Line: mean over seeds (${seedsInWords(cells)}); marks: the seeds; band: smallest to largest seed, which is no confidence interval.`,
+      caption: `Line: mean over seeds (${seedsInWords(cells)}); marks: the seeds; band: smallest to largest seed, which is no confidence interval.${beforeTraining(cells, facts)}`,
       draw: (width) => charts.lines({ cells, models, facts, reference: language === ALL ? data.benchmarks[benchmark].references[metric] : undefined, width, height: Math.max(300, 44 * models.length + 60), title }),
     });
     showTradeoff(benchmark, metric, language, where);
     showBest(benchmark, metric, language, where);
+  }
+
+  // Baselines in words: their levels are drawn only within the range of the lines.
+  function beforeTraining(cells, facts) {
+    const levels = cells.filter((c) => c.point.baseline);
+    return levels.length ? ` Dotted, where in range: before any training (${levels.map((c) => `${c.model.label} ${c.mean.toFixed(facts.decimals)}`).join("; ")}).` : "";
   }
 
   // The best ratio of each size in every setting that has the measure.
@@ -116,7 +122,7 @@
     const facts = data.metrics[metric];
     const [mono, cross] = ["mono", "cross"].map((setting) => cellsOf(scoresOf(setting, metric)[language], facts));
     const other = d3.index(cross, (c) => c.model, (c) => c.point);
-    const places = mono.map((c) => ({ ...c, x: c.mean, y: other.get(c.model)?.get(c.point)?.mean })).filter((c) => c.y !== undefined);
+    const places = mono.map((c) => ({ ...c, x: c.mean, y: other.get(c.model)?.get(c.point)?.mean })).filter((c) => c.y !== undefined && !c.point.baseline);
     const title = `${facts.label} on ${benchmark}${where}: inside a language against across languages`;
     return show("tradeoff", {
       title, legend: sizeLegend(),

@@ -1,5 +1,7 @@
 """The answer of a sweep whose truth is known."""
 
+from dataclasses import replace
+
 import pytest
 from scored_sweep import LANGUAGES, RATIOS, write_scored_sweep
 
@@ -132,3 +134,12 @@ def test_a_size_without_a_repeated_seed_makes_the_contrast_one_of_these_runs(tmp
     found = analyse(read_sweep(without(folder, *(f"large_r{ratio:g}_s1" for ratio in (0.0, 0.5, 1.0)))), QUICK)
     assert not part(found, "mono").interaction.over_runs
     assert part(found, "mono").gains["small"].over_runs
+
+
+def test_paragraphs_in_place_of_questions_give_what_their_own_analysis_gives(tmp_path):
+    sweep = read_sweep(write_scored_sweep(tmp_path))
+    by_paragraph = analyse(sweep, replace(QUICK, cluster="paragraph"))
+    assert by_paragraph.by_paragraph == {}
+    assert analyse(sweep, QUICK).by_paragraph == {
+        (part.benchmark, part.setting, part.measure): part.interaction for part in by_paragraph.measured
+    }

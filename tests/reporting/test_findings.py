@@ -1,5 +1,7 @@
 """Sentences and tables of answers whose truth is known."""
 
+from dataclasses import replace
+
 import pytest
 from scored_sweep import write_scored_sweep
 
@@ -44,6 +46,19 @@ def test_every_size_has_its_best_ratio_with_regret(answer):
     assert all("Ratio 0.5 is worse than that by" in sentence for sentence in sentences)
 
 
+def test_paragraphs_in_place_of_questions_are_said_to_change_nothing_or_what(answer):
+    (text,) = [sentence for sentence in findings(answer) if "With paragraphs resampled" in sentence]
+    assert "no verdict on a primary contrast changes" in text
+    ratios = [
+        answer.by_paragraph[x.benchmark, x.setting, x.measure].error / x.interaction.error for x in answer.measured
+    ]
+    assert f"at most {max(ratios):.2f} times" in text
+    place = ("mlqa_r", "multi", "map")
+    doubtful = replace(answer.by_paragraph[place], p=0.2)
+    changed = replace(answer, by_paragraph=answer.by_paragraph | {place: doubtful})
+    assert any("the verdict on mlqa_r, multilingual, mAP (p = 0.200) changes" in each for each in findings(changed))
+
+
 def test_without_repeated_seeds_the_answer_is_about_these_runs(tmp_path):
     text = headline(analysed(tmp_path, seeds=1), "mlqa_r")
     assert "no seed is repeated" in text
@@ -59,8 +74,8 @@ def test_without_the_cells_there_is_no_answer_yet(tmp_path):
 def test_tables_hold_what_the_sentences_say(answer):
     tables = estimate_tables(answer)
     assert list(tables) == [
-        "contrasts", "contrasts_fixed", "gains", "best_ratios", "slopes", "fronts", "mixed_model", "components",
-        "power_laws", "languages", "language_covariates",
+        "contrasts", "contrasts_fixed", "contrasts_by_paragraph", "gains", "best_ratios", "slopes", "fronts",
+        "mixed_model", "components", "power_laws", "languages", "language_covariates",
     ]  # fmt: skip
     assert len(tables["contrasts"]) == 4
     assert len(tables["gains"]) == 4 * 3

@@ -65,6 +65,8 @@ class Estimates:
     ratio: float
     level: float
     measured: tuple[Measured, ...]
+    by_paragraph: dict[tuple[str, str, str], Estimate] = field(default_factory=dict)
+    """(benchmark, setting, measure) -> primary contrast with paragraphs resampled in place of questions."""
     fronts: dict[str, list[Front]] = field(default_factory=dict)
     """Benchmark -> front of each size."""
     utilities: dict[tuple[str, float], dict[str, Curve]] = field(default_factory=dict)
@@ -104,6 +106,7 @@ def analyse(sweep: Sweep, config: AnalysisConfig) -> Estimates:
         config.ratio,
         config.level,
         measured,
+        by_paragraph=_by_paragraph(sweep, axis, config),
         paired=tuple(paired_effects(every, pairs, config.draws, axis.weights, options_of(config))),
         debiasing=tuple(corrected),
         differences=pairs.differences,
@@ -202,6 +205,24 @@ def _adjusted(measured: Sequence[Measured]) -> tuple[Measured, ...]:
     estimates = adjusted([part.interaction for part in tested if part.interaction])
     holm = {id(part): estimate for part, estimate in zip(tested, estimates, strict=True)}
     return tuple(replace(part, interaction=holm.get(id(part))) for part in measured)
+
+
+def _by_paragraph(sweep: Sweep, axis: RatioAxis, config: AnalysisConfig) -> dict[tuple[str, str, str], Estimate]:
+    """The primary contrasts once more: questions of a paragraph share its sentences, so they may rise together.
+
+    Empty where paragraphs are what is resampled anyway.
+    """
+    sizes = axis.sizes(config)
+    if sizes is None or config.cluster == "paragraph":
+        return {}
+    found = {}
+    for scores in read_question_scores(_files(sweep, list(axis.cells)), ["map", "rank_distance"], "paragraph")[0]:
+        if (scores.setting, scores.measure) in PRIMARY:
+            draws = draw_cells(scores, axis.cells_of(scores), config.draws, config.seed)
+            contrast = Interaction(*sizes, config.ratio, larger_is_better(scores.measure))
+            if estimate := contrast.estimate(draws, options_of(config)):
+                found[scores.benchmark, scores.setting, scores.measure] = estimate
+    return dict(zip(found, adjusted(list(found.values())), strict=True))
 
 
 def _both(scores: Sequence[QuestionScores]) -> Iterator[tuple[QuestionScores, QuestionScores]]:

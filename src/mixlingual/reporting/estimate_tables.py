@@ -17,7 +17,8 @@ from mixlingual.analysis.response import Curve
 def estimate_tables(answer: Estimates) -> dict[str, pd.DataFrame]:
     """Name of a table -> its rows; tables without rows are left out.
 
-    contrasts: the primary contrast of every measure. contrasts_fixed: the same against one pure ratio. gains: of every
+    contrasts: the primary contrast of every measure. contrasts_fixed: the same against one pure ratio.
+    contrasts_by_paragraph: the same with paragraphs resampled in place of questions. gains: of every
     size, the mixed ratio less the better pure one. paired: what controls change against the ratio axis, and the ratio
     axis against baselines, of each size and over all; p of a size is not corrected for the number of tests.
     debiasing: what correcting a pure ratio after training gains, beside what the mixed ratio gains over it.
@@ -35,6 +36,10 @@ def estimate_tables(answer: Estimates) -> dict[str, pd.DataFrame]:
             _place(part) | {"against": pure, "choice_changes": part.switched} | _estimate(found)
             for part in answer.measured
             for pure, found in part.against.items()
+        ],
+        "contrasts_by_paragraph": [
+            {"benchmark": benchmark, "setting": setting, "metric": measure} | _estimate(found)
+            for (benchmark, setting, measure), found in answer.by_paragraph.items()
         ],
         "gains": [
             _place(part) | {"model": model} | _estimate(gain)

@@ -55,6 +55,7 @@ def findings(answer: Estimates) -> list[str]:
     return [
         *warning,
         *primary_findings(answer),
+        *_sensitivity(answer),
         *_axis(answer),
         *_paired(answer),
         *_debiased(answer),
@@ -69,6 +70,28 @@ def _left_out(answer: Estimates) -> Iterator[str]:
     if answer.left_out:
         run, reason = next(iter(answer.left_out.items()))
         yield f"Runs that are not, or not all, in the statistics: {len(answer.left_out)}. {run}: {reason}."
+
+
+def _sensitivity(answer: Estimates) -> Iterator[str]:
+    """Whether the verdicts hold with paragraphs in place of questions."""
+    both = [
+        (part, part.interaction, other)
+        for part in answer.measured
+        if part.interaction and (other := answer.by_paragraph.get((part.benchmark, part.setting, part.measure)))
+    ]
+    if not both:
+        return
+    wider = max(other.error / found.error for _, found, other in both if found.error)
+    changed = [
+        f"{_name(part)} (p {_p(other.p if other.over_runs else other.p_questions)})"
+        for part, found, other in both
+        if _separable(found, answer.level) != _separable(other, answer.level)
+    ]
+    verdict = f"the verdict on {'; '.join(changed)} changes" if changed else "no verdict on a primary contrast changes"
+    yield (
+        f"Questions of one paragraph share its sentences. With paragraphs resampled in their place {verdict}; standard "
+        f"errors are at most {wider:.2f} times as large."
+    )
 
 
 def _axis(answer: Estimates) -> Iterator[str]:

@@ -86,6 +86,24 @@ def test_sizes_that_share_too_few_ratios_have_no_model():
         assert fit_mixed(part, [cells[n] for n in runs], WEIGHTS, 0.95) is None
 
 
+def test_ratios_that_a_size_lacks_are_left_out():
+    """Three ratios of all sizes hold a parabola, and two more of one size change nothing."""
+    scores, cells = experiment(0, bent, between_questions=0.05, question_and_cell=0.0)
+    common = [cell.ratio in (0.0, 0.5, 1.0) for cell in cells]
+    some = [kept or cell.model == "small" for kept, cell in zip(common, cells, strict=True)]
+
+    def fitted_on(chosen):
+        runs = [run for run, kept in zip(scores.runs, chosen, strict=True) if kept]
+        return fit_mixed(
+            scores.of_runs(runs), [c for c, kept in zip(cells, chosen, strict=True) if kept], WEIGHTS, 0.95
+        )
+
+    found = fitted_on(some)
+    assert found.freedom == 2
+    assert found.likelihood_ratio == fitted_on(common).likelihood_ratio
+    assert found.p == fitted_on(common).p
+
+
 def test_scores_that_are_all_alike_have_no_model():
     scores, cells = experiment(0)
     assert fit_mixed(replace(scores, sum_RCG=np.zeros_like(scores.sum_RCG)), cells, WEIGHTS, 0.95) is None

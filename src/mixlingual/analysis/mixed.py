@@ -57,7 +57,9 @@ class MixedModel:
 def fit_mixed(
     scores: QuestionScores, cell_R: Sequence[Cell], weights: Mapping[str, int], level: float
 ) -> MixedModel | None:
-    """The model of one measure; None below two sizes, three ratios or two languages.
+    """The model of one measure; None below two sizes, two languages, or three ratios that all sizes have.
+
+    Where two sizes have no more ratios in common than the polynomial has terms, only those of all sizes are in.
 
     Args:
         scores: one measure.
@@ -65,11 +67,16 @@ def fit_mixed(
         weights: size -> number of weights without the embedding table.
         level: of the intervals of coefficients.
     """
-    ratios, sizes = {cell.ratio for cell in cell_R}, {weights[cell.model] for cell in cell_R}
-    table = _table(scores, cell_R, weights)
-    if len(sizes) < 2 or len(ratios) < 3 or table["query"].nunique() < 2:
+    common = _common_ratios(cell_R)
+    if len(common) <= min(DEGREE, len({cell.ratio for cell in cell_R}) - 1):
+        kept = [run for run, cell in zip(scores.runs, cell_R, strict=True) if cell.ratio in common]
+        cell_R = [cell for cell in cell_R if cell.ratio in common]
+        scores = scores.of_runs(kept)
+    if len({weights[cell.model] for cell in cell_R}) < 2 or len(common) < 3:
         return None
-    if table["y"].std() < 1e-12 or not _crossed(cell_R, weights):
+    ratios = {cell.ratio for cell in cell_R}
+    table = _table(scores, cell_R, weights)
+    if table["query"].nunique() < 2 or table["y"].std() < 1e-12:
         return None
     powers = [f"I(ratio ** {n})" for n in range(1, min(DEGREE, len(ratios) - 1) + 1)]
     alone = f"y ~ size + {' + '.join(powers)}"
@@ -104,13 +111,12 @@ def ratio_test(ratio: float, cells: int, terms: int, rest: int) -> float:
     return float(stats.f.sf(np.expm1(max(0.0, ratio) / cells) * rest / terms, terms, rest))
 
 
-def _crossed(cell_R: Sequence[Cell], weights: Mapping[str, int]) -> bool:
-    """Whether two sizes have three ratios or more in common: what an interaction is seen in."""
-    ratios: dict[int, set[float]] = {}
+def _common_ratios(cell_R: Sequence[Cell]) -> set[float]:
+    """The ratios that all sizes have: what an interaction is seen in."""
+    ratios: dict[str, set[float]] = {}
     for cell in cell_R:
-        ratios.setdefault(weights[cell.model], set()).add(cell.ratio)
-    common = set.intersection(*ratios.values())
-    return len(common) > min(DEGREE, len({cell.ratio for cell in cell_R}) - 1)
+        ratios.setdefault(cell.model, set()).add(cell.ratio)
+    return set.intersection(*ratios.values()) if ratios else set()
 
 
 def _table(scores: QuestionScores, cell_R: Sequence[Cell], weights: Mapping[str, int]) -> pd.DataFrame:

@@ -25,9 +25,10 @@ def commands():
 
 
 def checked(module, overrides):
+    overrides = [word for word in overrides if word != "-m"]
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         if module in ("train", "preflight"):
-            return compose_runs([word for word in overrides if word != "-m"])
+            return compose_runs(overrides)
         schema = SCHEMAS[module]
         return [to_config(schema, compose(module, overrides=flags_to_options(overrides, schema)))]
 

@@ -10,6 +10,7 @@ from mixlingual.analysis.estimates import Estimates, analyse
 from mixlingual.config import AnalysisConfig
 from mixlingual.reporting.estimate_tables import estimate_tables
 from mixlingual.reporting.findings import findings, headline, interaction_sentence
+from mixlingual.reporting.write import write_report
 
 QUICK = AnalysisConfig(draws=300, permutations=200)
 
@@ -100,3 +101,15 @@ def test_a_choice_in_doubt_is_said_and_the_contrast_given_without_it(answer):
 
 def test_empty_answers_have_no_tables():
     assert estimate_tables(Estimates(None, {}, 0.5, 0.95, ())) == {}
+
+
+def test_a_report_leaves_no_statistics_of_an_earlier_one(tmp_path):
+    folder = write_scored_sweep(tmp_path, seeds=1, ratios=(0.0, 1.0))
+    stale = tmp_path / "report" / "statistics_contrasts.csv"
+    stale.parent.mkdir()
+    stale.write_text("benchmark\n")
+    (stale.parent / "notes.csv").write_text("mine\n")
+    write_report(folder, stale.parent)
+    assert not stale.exists()
+    assert (stale.parent / "notes.csv").exists()
+    assert (stale.parent / "statistics_components.csv").exists()

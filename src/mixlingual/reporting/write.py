@@ -93,6 +93,9 @@ def write_report(sweep_folder: Path, output: Path) -> ReportPaths:
         )
         for name in names
     ]
+    for earlier in output.glob("statistics_*.csv"):  # of a report that had rows for it
+        if earlier.name not in tables:
+            earlier.unlink()
     paths = ReportPaths(
         output / "index.html",
         output / "summary.md",

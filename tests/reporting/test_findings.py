@@ -104,12 +104,12 @@ def test_empty_answers_have_no_tables():
 
 
 def test_a_report_leaves_no_statistics_of_an_earlier_one(tmp_path):
-    folder = write_scored_sweep(tmp_path, seeds=1, ratios=(0.0, 1.0))
-    stale = tmp_path / "report" / "statistics_contrasts.csv"
+    folder = write_scored_sweep(tmp_path, seeds=1)
+    stale = tmp_path / "report" / "statistics_paired.csv"
     stale.parent.mkdir()
     stale.write_text("benchmark\n")
     (stale.parent / "notes.csv").write_text("mine\n")
     write_report(folder, stale.parent)
     assert not stale.exists()
     assert (stale.parent / "notes.csv").exists()
-    assert (stale.parent / "statistics_components.csv").exists()
+    assert (stale.parent / "statistics_contrasts.csv").exists()

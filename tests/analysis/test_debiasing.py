@@ -135,6 +135,7 @@ def test_evaluations_of_other_names_or_options_are_kept_apart(tmp_path):
             write_evaluation(run, {"centering": 0.01}, name="other")
     (folder / "large_r0_s0" / "plain.json").write_text("{}")
     (folder / "large_r0_s0" / "torn.json").write_text("{")
+    (folder / "large_r0_s0" / "foreign.json").write_text('{"corrections": [1]}')
     answer = analyse(read_sweep(folder), QUICK)
     kinds = {(each.evaluation, each.correction, each.pure) for each in answer.debiasing}
     assert kinds == {("evaluation_mlqa_r", "lir", 1.0), ("other", "centering", 0.0), ("other", "centering", 1.0)}

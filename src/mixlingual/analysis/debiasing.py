@@ -34,6 +34,7 @@ from mixlingual.config import AnalysisConfig
 MIXING_V = np.array([-1.0, 0.0, 1.0, 0.0])
 CORRECTING_V = np.array([-1.0, 1.0, 0.0, 0.0])
 REMAINING_V = np.array([0.0, -1.0, 0.0, 1.0])
+"""Weights of the four cells in `Debiasing.mixing`, `.correcting` and `.remaining`."""
 
 
 @dataclass(frozen=True)
@@ -109,11 +110,11 @@ def _evaluations(sweep: Sweep, axis: RatioAxis) -> list[_Files]:
     for run in axis.cells:
         for path in sorted((sweep.folder / run).glob("*.json")):
             try:
-                content = json.loads(path.read_text(encoding="utf-8"))
-                options = content["corrections"]
+                options = json.loads(path.read_text(encoding="utf-8"))["corrections"]
+                methods = options["methods"]
             except (OSError, ValueError, KeyError, TypeError):
                 continue
-            if options["methods"]:
+            if methods:
                 label = json.dumps(options, sort_keys=True)
                 found.setdefault((path.stem, label), {})[run] = path.with_suffix(".parquet")
     return [_Files(stem, tuple(json.loads(label)["methods"]), plain) for (stem, label), plain in found.items()]

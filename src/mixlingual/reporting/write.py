@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,9 +94,7 @@ def write_report(sweep_folder: Path, output: Path) -> ReportPaths:
         )
         for name in names
     ]
-    for earlier in output.glob("statistics_*.csv"):  # of a report that had rows for it
-        if earlier.name not in tables:
-            earlier.unlink()
+    _remove_earlier(output, tables)
     paths = ReportPaths(
         output / "index.html",
         output / "summary.md",
@@ -112,6 +111,13 @@ def write_report(sweep_folder: Path, output: Path) -> ReportPaths:
             encoding="utf-8",
         )
     return paths
+
+
+def _remove_earlier(output: Path, tables: Collection[str]) -> None:
+    """Deletes statistics of an earlier report that this one has no rows for, lest they be taken for its own."""
+    for path in output.glob("statistics_*.csv"):
+        if path.name not in tables:
+            path.unlink()
 
 
 def _answer(estimates: Estimates, results: pd.DataFrame, axes: Axes, benchmark: str) -> Answer:

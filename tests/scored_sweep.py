@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from sweep_fixture import SIZES, result, write_done, write_json
+
+from mixlingual.evaluation.groups import aggregate
+from mixlingual.evaluation.language_bias.profile import QUERY_COLUMNS
 
 RATIOS = (0.0, 0.25, 0.5, 0.75, 1.0)
 LANGUAGES = ("ar", "de", "en", "es")
@@ -47,6 +51,14 @@ def queries(model: str, ratio: float, seed: int, answer: Callable[[str, float, s
     return pd.concat(parts, ignore_index=True)
 
 
+def write_scores(folder: Path, content: dict[str, Any], table: pd.DataFrame) -> Path:
+    """A finished run with these scores by question, and with their means in its result."""
+    content["benchmarks"]["mlqa_r"] |= aggregate(table.reindex(columns=list(dict.fromkeys((*table, *QUERY_COLUMNS)))))
+    run = write_done(folder, content)
+    table.to_parquet(run / "queries.parquet")
+    return run
+
+
 def write_scored_sweep(
     root: Path,
     seeds: int = 3,
@@ -58,8 +70,7 @@ def write_scored_sweep(
     plan = []
     for model, ratio, seed in product(SIZES, ratios, range(seeds)):
         content = result(model, ratio, seed, languages={"mlqa_r": list(LANGUAGES)})
-        run = write_done(folder, content)
-        queries(model, ratio, seed, answer).to_parquet(run / "queries.parquet")
+        run = write_scores(folder, content, queries(model, ratio, seed, answer))
         plan.append(
             {"run_name": run.name, "model": model, "monolingual_ratio": ratio, "seed": seed, "batching": "hybrid"}
         )
@@ -86,9 +97,7 @@ def write_variant(
     content["config"]["batching"] |= options
     content["training"]["steps"] = steps
     content["run_name"] = f"{model}_{batching}_{steps}_r{ratio:g}_s{seed}_{'_'.join(map(str, options.values()))}"
-    run = write_done(folder, content)
     table = queries(model, ratio, seed)
     own = np.random.default_rng((1, seed, list(SIZES).index(model)))
     table["ap"] = np.clip(table.ap + shift + own.normal(0, 0.001) + own.normal(0, 0.005, len(table)), 0, 1)
-    table.to_parquet(run / "queries.parquet")
-    return run.name
+    return write_scores(folder, content, table).name

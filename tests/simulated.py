@@ -6,7 +6,9 @@ from collections.abc import Callable
 from itertools import product
 
 import numpy as np
+import pandas as pd
 
+from mixlingual.analysis.mixed import LanguageMeans
 from mixlingual.analysis.questions import QuestionScores
 from mixlingual.analysis.resample import Cell
 
@@ -52,6 +54,7 @@ def experiment(
             "map",
             tuple(f"{n}" for n in range(len(places))),
             tuple(f"{n}" for n in range(questions)),
+            tuple(f"{n}" for n in range(questions)),
             tuple("abcdefghijk"[:languages]),
             np.array(scores, dtype=np.float32),
             np.ones((questions, languages), dtype=np.float32),
@@ -59,3 +62,10 @@ def experiment(
         ),
         places,
     )
+
+
+def means(scores: QuestionScores) -> LanguageMeans:
+    """The means by run and language of monolingual scores."""
+    rows_G = pd.Series(scores.count_CG.sum(axis=0), index=scores.groups)
+    mean_RG = pd.DataFrame(scores.sum_RCG.sum(axis=1), index=scores.runs, columns=scores.groups)
+    return LanguageMeans(mean_RG / rows_G, rows_G)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 from scipy.special import expit
-from simulated import experiment, flat
+from simulated import experiment, flat, means
 
 from mixlingual.analysis.mixed import fit_mixed, ratio_test
 
@@ -20,7 +20,7 @@ def bent(model, ratio):
 
 def fitted(seed, truth=flat, **options):
     scores, cells = experiment(seed, truth, **({"between_questions": 0.05, "question_and_cell": 0.0} | options))
-    return fit_mixed(scores, cells, WEIGHTS, 0.95)
+    return fit_mixed(means(scores), cells, WEIGHTS, 0.95)
 
 
 def test_an_interaction_is_found():
@@ -68,14 +68,14 @@ def test_the_deviation_between_runs_is_recovered():
 
 def test_ranks_are_fitted_on_the_log_scale():
     scores, cells = experiment(3, lambda model, ratio: 200.0 * (1 + ratio), rest=1.0)
-    found = fit_mixed(scores, cells, WEIGHTS, 0.95)
+    found = fit_mixed(means(scores), cells, WEIGHTS, 0.95)
     first = found.coefficients.set_index("term").loc["ratio ** 1"]
     assert first.value == pytest.approx(1 / 1.5, rel=0.1)  # slope of log(1 + ratio) at one half
 
 
 def test_one_size_has_no_interaction():
     scores, cells = experiment(0)
-    assert fit_mixed(scores, cells, dict.fromkeys(WEIGHTS, 10**7), 0.95) is None
+    assert fit_mixed(means(scores), cells, dict.fromkeys(WEIGHTS, 10**7), 0.95) is None
 
 
 def test_sizes_that_share_too_few_ratios_have_no_model():
@@ -83,7 +83,7 @@ def test_sizes_that_share_too_few_ratios_have_no_model():
     for kept in ((0.0,), (0.0, 0.5)):
         runs = [n for n, cell in enumerate(cells) if cell.model == "small" or cell.ratio in kept]
         part = replace(scores, runs=tuple(scores.runs[n] for n in runs), sum_RCG=scores.sum_RCG[runs])
-        assert fit_mixed(part, [cells[n] for n in runs], WEIGHTS, 0.95) is None
+        assert fit_mixed(means(part), [cells[n] for n in runs], WEIGHTS, 0.95) is None
 
 
 def test_ratios_that_a_size_lacks_are_left_out():
@@ -95,7 +95,7 @@ def test_ratios_that_a_size_lacks_are_left_out():
     def fitted_on(chosen):
         runs = [run for run, kept in zip(scores.runs, chosen, strict=True) if kept]
         return fit_mixed(
-            scores.of_runs(runs), [c for c, kept in zip(cells, chosen, strict=True) if kept], WEIGHTS, 0.95
+            means(scores.of_runs(runs)), [c for c, kept in zip(cells, chosen, strict=True) if kept], WEIGHTS, 0.95
         )
 
     found = fitted_on(some)
@@ -106,4 +106,4 @@ def test_ratios_that_a_size_lacks_are_left_out():
 
 def test_scores_that_are_all_alike_have_no_model():
     scores, cells = experiment(0)
-    assert fit_mixed(replace(scores, sum_RCG=np.zeros_like(scores.sum_RCG)), cells, WEIGHTS, 0.95) is None
+    assert fit_mixed(means(replace(scores, sum_RCG=np.zeros_like(scores.sum_RCG))), cells, WEIGHTS, 0.95) is None

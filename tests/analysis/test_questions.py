@@ -82,9 +82,16 @@ def test_parts_sum_to_the_macro_mean(tmp_path):
 
 
 def test_paragraphs_gather_their_questions(tmp_path):
-    scores, _ = read_question_scores(write(tmp_path, run=table(values(3))), ["map"], cluster="paragraph")
-    assert scores[0].clusters == ("p", "r")
-    assert scores[0].count_CG.tolist() == [[2, 2], [1, 0]]
+    rows = table(values(3))
+    (scores, *_), _ = read_question_scores(write(tmp_path, run=rows, other=table(values(4))), ["map"])
+    assert (scores.clusters, scores.paragraphs) == (("1", "2", "3"), ("p", "p", "r"))
+    found = scores.clustered("paragraph")
+    assert (found.clusters, found.paragraphs) == (("p", "r"), ("p", "r"))
+    assert found.count_CG.tolist() == [[2, 2], [1, 0]]
+    sums = rows[rows.setting == "mono"].groupby(["paragraph", "query_language"])["ap"].sum()
+    assert found.sum_RCG[0] == pytest.approx(sums.unstack(fill_value=0).to_numpy(), abs=1e-6)
+    assert found.macros() == pytest.approx(scores.macros(), abs=1e-6)
+    assert scores.clustered("query") is scores
 
 
 def test_runs_with_other_questions_or_broken_files_are_named(tmp_path):

@@ -92,11 +92,11 @@ def debiasing(
         for correction in files.corrections:
             wanted = files.plain | {_corrected(run): files.of(run, correction) for run in files.plain}
             names = list(dict.fromkeys(measure for _, measure in measures))
-            parts, problems = read_question_scores(wanted, names, config.cluster)
+            parts, problems = read_question_scores(wanted, names)
             left_out |= {f"{run} with {correction}": reason for run, reason in problems.items()}
             for part in parts:
                 if (part.setting, part.measure) in measures:
-                    found += _of_measure(part, axis, config, files.evaluation, correction)
+                    found += _of_measure(part.clustered(config.cluster), axis, config, files.evaluation, correction)
     return found, left_out
 
 

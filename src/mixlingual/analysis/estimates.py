@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -10,12 +10,13 @@ from mixlingual.analysis.collect import Sweep
 from mixlingual.analysis.contrasts import Estimate, Gain, Interaction, Options, adjusted
 from mixlingual.analysis.controls import PairedEffect, paired_effects, pairs_of
 from mixlingual.analysis.debiasing import Debiasing, debiasing
+from mixlingual.analysis.grid import languages_table
 from mixlingual.analysis.language_gains import LanguageGains, Traits, language_gains, traits_of
 from mixlingual.analysis.measures import larger_is_better
-from mixlingual.analysis.mixed import MixedModel, fit_mixed
+from mixlingual.analysis.mixed import LanguageMeans, MixedModel, fit_mixed, language_means
 from mixlingual.analysis.questions import QuestionScores, read_question_scores, utility
 from mixlingual.analysis.ratio_axis import RatioAxis
-from mixlingual.analysis.resample import Cell, CellDraws, draw_cells
+from mixlingual.analysis.resample import CellDraws, draw_cells
 from mixlingual.analysis.response import Curve, Interval, fit_curve, slope_on_size
 from mixlingual.analysis.scaling import PowerLaw, fit_power_law
 from mixlingual.analysis.tradeoff import Front, fronts
@@ -92,12 +93,17 @@ def analyse(sweep: Sweep, config: AnalysisConfig) -> Estimates:
     """
     axis, pairs = RatioAxis.of(sweep), pairs_of(sweep)
     files = _files(sweep, [*axis.cells, *pairs.runs])
-    every, left_out = read_question_scores(files, ["map", "rank_distance"], config.cluster)
-    every = [part for part in every if (part.setting, part.measure) in PRIMARY]
+    by_question, left_out = read_question_scores(files, ["map", "rank_distance"])
+    by_question = [part for part in by_question if (part.setting, part.measure) in PRIMARY]
+    every = [part.clustered(config.cluster) for part in by_question]
     scores, sizes = axis.scores(every), axis.sizes(config)
+    languages = languages_table(sweep)
     traits = {benchmark: traits_of(sweep, benchmark) for benchmark in {part.benchmark for part in scores}}
     measured = _adjusted(
-        [_measured(part, axis.cells_of(part), sizes, axis.weights, config, traits[part.benchmark]) for part in scores]
+        [
+            _measured(part, language_means(languages, part), axis, sizes, config, traits[part.benchmark])
+            for part in scores
+        ]
     )
     corrected, without = debiasing(sweep, axis, config, PRIMARY)
     answer = Estimates(
@@ -106,7 +112,7 @@ def analyse(sweep: Sweep, config: AnalysisConfig) -> Estimates:
         config.ratio,
         config.level,
         measured,
-        by_paragraph=_by_paragraph(sweep, axis, config),
+        by_paragraph=_by_paragraph(axis.scores(by_question), axis, config),
         paired=tuple(paired_effects(every, pairs, config.draws, axis.weights, options_of(config))),
         debiasing=tuple(corrected),
         differences=pairs.differences,
@@ -151,7 +157,8 @@ def primary_draws(sweep: Sweep, config: AnalysisConfig) -> list[PrimaryDraws]:
     sizes = axis.sizes(config)
     if sizes is None:
         return []
-    scores, _ = read_question_scores(_files(sweep, list(axis.cells)), ["map"], config.cluster)
+    by_question, _ = read_question_scores(_files(sweep, list(axis.cells)), ["map"])
+    scores = [part.clustered(config.cluster) for part in by_question]
     contrast = Interaction(*sizes, config.ratio, larger_is_better=True)
     return [
         PrimaryDraws(
@@ -163,12 +170,13 @@ def primary_draws(sweep: Sweep, config: AnalysisConfig) -> list[PrimaryDraws]:
 
 def _measured(
     scores: QuestionScores,
-    cell_R: Sequence[Cell],
+    means: LanguageMeans,
+    axis: RatioAxis,
     sizes: tuple[str, str] | None,
-    weights: Mapping[str, int],
     config: AnalysisConfig,
     traits: Traits,
 ) -> Measured:
+    cell_R, weights = axis.cells_of(scores), axis.weights
     draws = draw_cells(scores, cell_R, config.draws, config.seed)
     better = larger_is_better(scores.measure)
     options = options_of(config)
@@ -192,7 +200,7 @@ def _measured(
         gains,
         curves,
         slope_on_size(curves, weights, config.level),
-        fit_mixed(scores, cell_R, weights, config.level),
+        fit_mixed(means, cell_R, weights, config.level),
         components(scores, cell_R),
         fit_power_law(draws, weights) if scores.measure == "map" else None,
         dict(language_gains(scores, cell_R, models, config, traits)),
@@ -207,21 +215,19 @@ def _adjusted(measured: Sequence[Measured]) -> tuple[Measured, ...]:
     return tuple(replace(part, interaction=holm.get(id(part))) for part in measured)
 
 
-def _by_paragraph(sweep: Sweep, axis: RatioAxis, config: AnalysisConfig) -> dict[tuple[str, str, str], Estimate]:
-    """The primary contrasts once more: questions of a paragraph share its sentences, so they may rise together.
-
-    Empty where paragraphs are what is resampled anyway.
-    """
+def _by_paragraph(
+    by_question: Sequence[QuestionScores], axis: RatioAxis, config: AnalysisConfig
+) -> dict[tuple[str, str, str], Estimate]:
+    """The primary contrasts once more with paragraphs resampled; empty where that is what is resampled anyway."""
     sizes = axis.sizes(config)
     if sizes is None or config.cluster == "paragraph":
         return {}
     found = {}
-    for scores in read_question_scores(_files(sweep, list(axis.cells)), ["map", "rank_distance"], "paragraph")[0]:
-        if (scores.setting, scores.measure) in PRIMARY:
-            draws = draw_cells(scores, axis.cells_of(scores), config.draws, config.seed)
-            contrast = Interaction(*sizes, config.ratio, larger_is_better(scores.measure))
-            if estimate := contrast.estimate(draws, options_of(config)):
-                found[scores.benchmark, scores.setting, scores.measure] = estimate
+    for scores in by_question:
+        draws = draw_cells(scores.by_paragraph(), axis.cells_of(scores), config.draws, config.seed)
+        contrast = Interaction(*sizes, config.ratio, larger_is_better(scores.measure))
+        if estimate := contrast.estimate(draws, options_of(config)):
+            found[scores.benchmark, scores.setting, scores.measure] = estimate
     return dict(zip(found, adjusted(list(found.values())), strict=True))
 
 

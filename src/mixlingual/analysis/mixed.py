@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -54,28 +54,60 @@ class MixedModel:
     """See `ratio_test`; NaN if a fit did not converge, or the fixed effects take up all cells."""
 
 
+@dataclass(frozen=True)
+class LanguageMeans:
+    """One measure of one benchmark and setting by run and query language."""
+
+    mean_RG: pd.DataFrame
+    """Labelled by run and language: means over questions, then over the candidate languages where there are several."""
+    rows_G: pd.Series[float]
+    """Number of scores behind the means of a language."""
+
+
+def language_means(languages: pd.DataFrame, scores: QuestionScores) -> LanguageMeans:
+    """The means of the runs of `scores`, in their order, in the languages that all of them have.
+
+    Args:
+        languages: `languages_table` of the sweep.
+        scores: names benchmark, setting, measure and runs.
+    """
+    own = languages[(languages.benchmark == scores.benchmark) & (languages.setting == scores.setting)]
+    by_language = own.groupby(["metric", "run", "query_language"], sort=False)["value"]
+    mean, rows = by_language.mean(), by_language.sum()
+    rows_G = _of_metric(rows, "queries").max()
+    mean_RG = _of_metric(mean, scores.measure).reindex(index=list(scores.runs), columns=list(rows_G.index))
+    mean_RG = mean_RG.dropna(axis="columns")
+    return LanguageMeans(mean_RG, rows_G[mean_RG.columns])
+
+
+def _of_metric(values: pd.Series[float], metric: str) -> pd.DataFrame:
+    return values[values.index.get_level_values("metric") == metric].droplevel("metric").unstack("query_language")
+
+
 def fit_mixed(
-    scores: QuestionScores, cell_R: Sequence[Cell], weights: Mapping[str, int], level: float
+    means: LanguageMeans, cell_R: Sequence[Cell], weights: Mapping[str, int], level: float
 ) -> MixedModel | None:
     """The model of one measure; None below two sizes, two languages, or three ratios that all sizes have.
 
     Where two sizes have no more ratios in common than the polynomial has terms, only those of all sizes are in.
 
     Args:
-        scores: one measure.
+        means: one measure.
         cell_R: where each run lies.
         weights: size -> number of weights without the embedding table.
         level: of the intervals of coefficients.
     """
     common = _common_ratios(cell_R)
     if len(common) <= min(DEGREE, len({cell.ratio for cell in cell_R}) - 1):
-        kept = [run for run, cell in zip(scores.runs, cell_R, strict=True) if cell.ratio in common]
+        kept = [cell.ratio in common for cell in cell_R]
         cell_R = [cell for cell in cell_R if cell.ratio in common]
-        scores = scores.of_runs(kept)
+        means = replace(means, mean_RG=means.mean_RG[kept])
     if len({weights[cell.model] for cell in cell_R}) < 2 or len(common) < 3:
         return None
     ratios = {cell.ratio for cell in cell_R}
-    table = _table(scores, cell_R, weights)
+    if not means.mean_RG.size:
+        return None
+    table = _table(means, cell_R, weights)
     if table["query"].nunique() < 2 or table["y"].std() < 1e-12:
         return None
     powers = [f"I(ratio ** {n})" for n in range(1, min(DEGREE, len(ratios) - 1) + 1)]
@@ -119,23 +151,19 @@ def _common_ratios(cell_R: Sequence[Cell]) -> set[float]:
     return set.intersection(*ratios.values()) if ratios else set()
 
 
-def _table(scores: QuestionScores, cell_R: Sequence[Cell], weights: Mapping[str, int]) -> pd.DataFrame:
+def _table(means: LanguageMeans, cell_R: Sequence[Cell], weights: Mapping[str, int]) -> pd.DataFrame:
     """One row for each run and query language: y, run, cell, size (log10, centred), ratio (centred), query."""
-    queries = [group.partition("-")[0] if scores.setting == "cross" else group for group in scores.groups]
-    by_pair = pd.DataFrame(scores.sum_RCG.sum(axis=1) / scores.count_CG.sum(axis=0), columns=queries)
-    mean_RG = by_pair.T.groupby(level=0, sort=False).mean().T
-    rows_G = pd.Series(scores.count_CG.sum(axis=0), index=queries).groupby(level=0, sort=False).sum()
     cells = {cell: number for number, cell in enumerate(dict.fromkeys(cell_R))}
     table = pd.DataFrame(
         [
             (run, cells[cell], np.log10(weights[cell.model]), cell.ratio - 0.5, query)
             for run, cell in enumerate(cell_R)
-            for query in mean_RG.columns
+            for query in means.mean_RG.columns
         ],
         columns=["run", "cell", "size", "ratio", "query"],
     )
     table["size"] -= table["size"].mean()
-    table["y"] = _transformed(mean_RG.to_numpy(), rows_G.to_numpy()).ravel()
+    table["y"] = _transformed(means.mean_RG.to_numpy(), means.rows_G.to_numpy()).ravel()
     return table.assign(one=1)
 
 

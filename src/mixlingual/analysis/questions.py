@@ -40,6 +40,8 @@ class QuestionScores:
     """R names."""
     clusters: tuple[str, ...]
     """C ids, sorted."""
+    paragraphs: tuple[str, ...]
+    """C paragraphs that the clusters belong to."""
     groups: tuple[str, ...]
     """G names, as `en`, or `en-de` where questions and candidates differ in language."""
     sum_RCG: NDArray[np.float32]
@@ -63,6 +65,20 @@ class QuestionScores:
     def of_runs(self, runs: Sequence[str]) -> QuestionScores:
         """The scores of some runs."""
         return replace(self, runs=tuple(runs), sum_RCG=self.sum_RCG[[self.runs.index(run) for run in runs]])
+
+    def by_paragraph(self) -> QuestionScores:
+        """With paragraphs as the clusters: questions of a paragraph share its sentences, so they may rise together."""
+        names, place_C = np.unique(np.array(self.paragraphs, dtype=object), return_inverse=True)
+        sum_RCG = np.zeros((len(self.runs), len(names), len(self.groups)), dtype=np.float32)
+        count_CG = np.zeros(sum_RCG.shape[1:], dtype=np.float32)
+        np.add.at(sum_RCG.swapaxes(0, 1), place_C, self.sum_RCG.swapaxes(0, 1))
+        np.add.at(count_CG, place_C, self.count_CG)
+        clusters = tuple(map(str, names))
+        return replace(self, clusters=clusters, paragraphs=clusters, sum_RCG=sum_RCG, count_CG=count_CG)
+
+    def clustered(self, by: str) -> QuestionScores:
+        """With the clusters that `by`, one of `CLUSTERS`, names."""
+        return self.by_paragraph() if by == "paragraph" else self
 
     def differences(self, pairs: Sequence[tuple[str, str]]) -> QuestionScores:
         """The scores of the first run of each pair less those of the second, as one run a pair."""
@@ -110,6 +126,7 @@ def utility(mono: QuestionScores, cross: QuestionScores, weight: float) -> Quest
         mono.measure,
         tuple(runs),
         tuple(clusters),
+        tuple(mono.paragraphs[mono.clusters.index(cluster)] for cluster in clusters),
         (*mono.groups, *cross.groups),
         np.concatenate([sums for sums, _ in sides], axis=2),
         np.concatenate([counts for _, counts in sides], axis=1),
@@ -125,7 +142,7 @@ def draw_clusters(clusters: int, draws: int, seed: int) -> NDArray[np.float64]:
 
 
 def read_question_scores(
-    files: Mapping[str, Path], measures: Sequence[str] = tuple(COLUMNS), cluster: str = "query"
+    files: Mapping[str, Path], measures: Sequence[str] = tuple(COLUMNS)
 ) -> tuple[list[QuestionScores], dict[str, str]]:
     """The scores of all benchmarks and settings that the files hold, and why runs are missing from them.
 
@@ -133,10 +150,9 @@ def read_question_scores(
         files: name of a run -> its queries.parquet.
         measures: keys of `COLUMNS`; files and settings without one, as `mono` without the rank distance, are passed
             over.
-        cluster: one of `CLUSTERS`.
 
     Returns:
-        Scores of the runs that have the questions that most have; name of another run -> reason.
+        Scores by question of the runs that have the questions that most have; name of another run -> reason.
     """
     parts: dict[tuple[str, str, str], list[_Gathered]] = {}
     left_out = {}
@@ -152,7 +168,7 @@ def read_question_scores(
             for measure in wanted:
                 defined = rows[rows[COLUMNS[measure]].notna()]
                 if len(defined):
-                    _add(parts.setdefault((str(benchmark), str(setting), measure), []), run, defined, measure, cluster)
+                    _add(parts.setdefault((str(benchmark), str(setting), measure), []), run, defined, measure)
     scores = []
     for name, variants in parts.items():
         largest = max(variants, key=len)
@@ -162,19 +178,19 @@ def read_question_scores(
     return scores, left_out
 
 
-def _add(variants: list[_Gathered], run: str, rows: pd.DataFrame, measure: str, cluster: str) -> None:
+def _add(variants: list[_Gathered], run: str, rows: pd.DataFrame, measure: str) -> None:
     """Puts a run's rows with those of the runs that have the same; alone where none has."""
     if not any(variant.add(run, rows, COLUMNS[measure]) for variant in variants):
-        variants.append(_Gathered(rows, cluster))
+        variants.append(_Gathered(rows))
         variants[-1].add(run, rows, COLUMNS[measure])
 
 
 class _Gathered:
     """Collects one measure of the runs that have the rows of the first."""
 
-    def __init__(self, first: pd.DataFrame, cluster: str) -> None:
-        self._cluster = cluster
-        self._clusters = pd.Index(first[cluster].unique()).sort_values()
+    def __init__(self, first: pd.DataFrame) -> None:
+        self._paragraph_C = first.groupby("query")["paragraph"].first()
+        self._clusters = self._paragraph_C.index
         self._groups = pd.Index(_group(first).unique())
         self._count_CG = self._summed(self._cells(first), np.ones(len(first)))
         self._sums: dict[str, NDArray[np.float32]] = {}
@@ -203,6 +219,7 @@ class _Gathered:
             measure,
             tuple(self._sums),
             tuple(map(str, self._clusters)),
+            tuple(map(str, self._paragraph_C)),
             tuple(map(str, self._groups)),
             np.stack(list(self._sums.values())),
             self._count_CG,
@@ -211,7 +228,7 @@ class _Gathered:
 
     def _cells(self, rows: pd.DataFrame) -> NDArray[np.int64]:
         """For each row the number of its cluster and group, below 0 where one is not known."""
-        cluster, group = self._clusters.get_indexer(rows[self._cluster]), self._groups.get_indexer(_group(rows))
+        cluster, group = self._clusters.get_indexer(rows["query"]), self._groups.get_indexer(_group(rows))
         return np.where((cluster < 0) | (group < 0), -1, cluster * len(self._groups) + group)
 
     def _summed(self, cells: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[np.float32]:

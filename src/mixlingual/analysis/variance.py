@@ -26,7 +26,7 @@ class Components:
     rest: float
     """Of a cluster's score from seed to seed beyond that."""
     language: float
-    """Of the means of languages, or pairs."""
+    """Of the means of languages, or pairs; NaN where the scores are not kept by language."""
 
 
 def components(scores: QuestionScores, cell_R: Sequence[Cell]) -> Components | None:
@@ -44,7 +44,7 @@ def components(scores: QuestionScores, cell_R: Sequence[Cell]) -> Components | N
         return None
     seed, question, rest = np.maximum(np.mean(found, axis=0), 0)
     mean_RG = scores.sum_RCG.sum(axis=1) / scores.count_CG.sum(axis=0)
-    languages = float(np.mean(np.var(mean_RG, axis=1, ddof=1))) if mean_RG.shape[1] > 1 else 0.0
+    languages = float(np.mean(np.var(mean_RG, axis=1, ddof=1))) if mean_RG.shape[1] > 1 else float("nan")
     return Components(*(float(np.sqrt(variance)) for variance in (seed, question, rest, languages)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from mixlingual.analysis.contrasts import Estimate, Interaction, corrected_level
@@ -259,10 +260,11 @@ def _models(answer: Estimates, part: Measured) -> Iterator[str]:
 def _scatter(part: Measured) -> Iterator[str]:
     """Where the scatter comes from: what more seeds, and what more questions, would narrow."""
     if part.components:
+        known = not math.isnan(part.components.language)
+        languages = f", languages by {_number(part, part.components.language)}" if known else ""
         yield (
             f"{_name(part)}: runs that differ in the seed alone differ by {_number(part, part.components.seed)} "
-            f"(standard deviation), questions by {_number(part, part.components.question)}, "
-            f"languages by {_number(part, part.components.language)}."
+            f"(standard deviation), questions by {_number(part, part.components.question)}{languages}."
         )
 
 

@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.rows import Row, number, write_rows
+from mixlingual.analysis.collect import read_sweep
 from mixlingual.analysis.measures import METRICS
 from mixlingual.records import RunResult
 from mixlingual.reporting.write import write_report
@@ -95,7 +96,7 @@ def _benchmark(rng: np.random.Generator, codes: list[str]) -> dict[str, Any]:
 def measure(folder: Path) -> list[Row]:
     """Writes the report of the sweep in the folder."""
     start = time.process_time()
-    paths = write_report(folder, folder / "report")
+    paths = write_report(read_sweep(folder), folder / "report")
     seconds = time.process_time() - start
     megabytes = {path.name: path.stat().st_size / 1e6 for path in (paths.page, *paths.tables)}
     runs = len(list(folder.glob("*/result.json")))

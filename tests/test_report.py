@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 
@@ -39,6 +40,35 @@ def test_a_missing_sweep_is_an_error_without_traceback(tmp_path, report):
     assert "the sweep folder runs/dmeo does not exist; sweeps beside it: demo. Name a sweep" in failed.stderr
     assert "Traceback" not in failed.stderr
     assert failed.stdout == ""
+
+
+def test_two_reports_are_joined_into_one(tmp_path, report):
+    for name, seeds in (("near", (0,)), ("far", (1,))):
+        folder = write_sweep(tmp_path / "multirun" / name)
+        for run in folder.glob("*_s*"):
+            if int(run.name[-1]) not in seeds:
+                shutil.rmtree(run)
+        (folder / "sweep.json").unlink()
+        assert report(f"root=multirun/{name}", "sweep_name=demo", f"output={name}").returncode == 0
+    done = report("parts=[near,far]", "sweep_name=demo", "output=both")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "# Sweep demo\n\n20 of 20 runs done. Joined from 2 reports: near, far.\n" in done.stdout
+    assert "| base (85M)   |       0.5700 |       0.6000 |       **0.6100** |       0.5700 |" in done.stdout
+    page = (tmp_path / "both" / "index.html").read_text(encoding="utf-8")
+    assert "python -m mixlingual.report &#39;parts=[near,far]&#39; sweep_name=demo output=FOLDER" in page
+    assert "/tmp/" not in page
+
+    for options, message in (
+        (["parts=[near,far]"], "output: got None; a report of parts needs a folder of its own"),
+        (["parts=[near,far]", "output=./far"], "output: got ./far; a report of parts needs"),
+        (["parts=[near,nowhere]", "output=x"], "nowhere is no report that can be read again"),
+        (["parts=[near,near]", "output=x"], "near and near both hold the run"),
+    ):
+        failed = report(*options)
+        assert failed.returncode == 1
+        assert message in failed.stderr
+        assert "Traceback" not in failed.stderr
+        assert not (tmp_path / "x").exists()
 
 
 def test_a_wrong_option_is_an_error_without_traceback(report):

@@ -620,10 +620,15 @@ class ReportConfig:
     sweep_name: str = option("adhoc", "Folder of the sweep under `root`.")
     root: str = option("multirun", "Folder of the sweeps.")
     output: str | None = option(None, "Folder of the report. Null: report/ in the sweep's folder.")
+    parts: list[str] = option(
+        [], "Folders of reports to join into one, in place of a sweep's folder; sweep_name is what it is called."
+    )
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """Mistakes that concern several options: none here."""
-        return iter(())
+        """Mistakes that concern several options, as (dotted path, message)."""
+        taken = {Path(part).resolve() for part in self.parts}
+        if self.parts and (self.output is None or Path(self.output).resolve() in taken):
+            yield "output", f"got {self.output}; a report of parts needs a folder of its own, output=FOLDER"
 
 
 @dataclass

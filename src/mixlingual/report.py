@@ -1,17 +1,22 @@
 """Entry point: tables, pictures and a page of one sweep, finished or not.
 
 python -m mixlingual.report sweep_name=NAME [root=FOLDER] [output=FOLDER]
+python -m mixlingual.report parts=[REPORT,REPORT] sweep_name=NAME output=FOLDER
 """
 
 from __future__ import annotations
 
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import hydra
 from omegaconf import DictConfig
 
+from mixlingual.analysis.collect import read_sweep
+from mixlingual.analysis.parts import restore
 from mixlingual.config import CONF_DIR, ReportConfig, register, to_config
 from mixlingual.records import MixlingualError
 from mixlingual.reporting.write import write_report
@@ -32,13 +37,20 @@ def main(cfg: DictConfig) -> None:
 
 
 def report(config: ReportConfig) -> None:
-    """Writes the report of `config.sweep_name` and prints its summary.
+    """Writes the report of `config.sweep_name`, or that of its parts, and prints its summary.
 
     Raises:
-        MixlingualError: there is no such sweep.
+        MixlingualError: there is no such sweep, or a part cannot be joined.
     """
-    sweep = Path(config.root) / config.sweep_name
-    paths = write_report(sweep, Path(config.output) if config.output else sweep / "report")
+    folder = Path(config.root) / config.sweep_name
+    output = Path(config.output) if config.output else folder / "report"
+    if config.parts:
+        with TemporaryDirectory() as scratch:
+            restore([Path(part) for part in config.parts], Path(scratch))
+            restored = replace(read_sweep(Path(scratch)), name=config.sweep_name, parts=tuple(config.parts))
+            paths = write_report(restored, output)
+    else:
+        paths = write_report(read_sweep(folder), output)
     sys.stdout.write(f"{paths.summary.read_text(encoding='utf-8')}\nreport: {paths.page}\n")
 
 

@@ -103,7 +103,7 @@ def test_runs_with_other_questions_or_broken_files_are_named(tmp_path):
     assert {part.runs for part in scores} == {("run", "more")}
     assert "not those of most runs" in left_out["fewer"]
     assert "cannot be read" in left_out["broken"]
-    assert "cannot be read" in left_out["absent"]
+    assert left_out["absent"] == "it has no absent.parquet"
 
 
 def test_utility_weighs_the_settings(tmp_path):

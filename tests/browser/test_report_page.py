@@ -9,6 +9,7 @@ from statistics import mean
 import pytest
 from sweep_fixture import result, write_answers, write_curve, write_done, write_json, write_sweep
 
+from mixlingual.analysis.collect import read_sweep
 from mixlingual.analysis.measures import METRICS
 from mixlingual.reporting import write
 
@@ -49,7 +50,7 @@ def write_page(folder, output):
     """The report without its pictures, which take most of the time and are not on the page."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(write, "pictures", lambda *_: [])
-        return write.write_report(folder, output)
+        return write.write_report(read_sweep(folder), output)
 
 
 @pytest.fixture(scope="module")

@@ -109,7 +109,7 @@ def test_a_report_leaves_no_statistics_of_an_earlier_one(tmp_path):
     stale.parent.mkdir()
     stale.write_text("benchmark\n")
     (stale.parent / "notes.csv").write_text("mine\n")
-    write_report(folder, stale.parent)
+    write_report(read_sweep(folder), stale.parent)
     assert not stale.exists()
     assert (stale.parent / "notes.csv").exists()
     assert (stale.parent / "statistics_contrasts.csv").exists()

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 import pytest
 from sweep_fixture import result, run_name, without_results, write_done, write_json, write_status, write_sweep
 
+from mixlingual.analysis.collect import read_sweep
 from mixlingual.config import CONF_DIR
 from mixlingual.reporting import write
 from mixlingual.reporting.write import write_report
@@ -49,7 +50,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     folder = write_sweep(tmp_path_factory.mktemp("multirun"))
-    return write_report(folder, folder / "report")
+    return write_report(read_sweep(folder), folder / "report")
 
 
 @pytest.fixture(scope="module")
@@ -60,18 +61,18 @@ def page(report):
 def test_the_report_holds_all_its_files(report):
     assert {path.name for path in report.tables} == {
         "summary.md", "results.csv", "languages.parquet", "batches.csv", "exposure.csv", "grid_mlqa_r.md",
-        "grid_xquad_r.md", "grid_mlqa_r.tex", "grid_xquad_r.tex",
+        "grid_xquad_r.md", "grid_mlqa_r.tex", "grid_xquad_r.tex", "runs.parquet", "questions.parquet", "sweep.json",
     }  # fmt: skip
     assert len(report.figures) == 2 * 4 * 2
     on_disk = {path for path in report.page.parent.rglob("*") if path.is_file()}
-    assert on_disk == {report.page, report.questions, *report.tables, *report.figures}
+    assert on_disk == {report.page, *report.tables, *report.figures}
 
 
 def test_the_summary_shows_findings_as_text(tmp_path, monkeypatch):
     monkeypatch.setattr(write, "primary_findings", lambda _: ["The *gain* of <b>x</b> & `y`"])
     monkeypatch.setattr(write, "pictures", lambda *_: [])
     folder = write_sweep(tmp_path)
-    summary = write.write_report(folder, folder / "report").summary.read_text()
+    summary = write.write_report(read_sweep(folder), folder / "report").summary.read_text()
     assert r"- The \*gain\* of \<b>x\</b> \& \`y\`" in summary
 
 
@@ -160,7 +161,7 @@ def test_launches_and_starts_are_told(tmp_path):
     job = {"job": "12_0", "submitted": "2026-01-02T10:00:01", "launcher": "slurm"}
     write_json(tmp_path / "s" / "jobs.json", dict.fromkeys("abc", job))
     write_json(run / "status.json", {"state": "done", "attempt": 3, "job": "12_7"})
-    text = Page(write_report(tmp_path / "s", tmp_path / "out").page.read_text(encoding="utf-8")).text
+    text = Page(write_report(read_sweep(tmp_path / "s"), tmp_path / "out").page.read_text(encoding="utf-8")).text
     assert "2026-01-02T10:00: 3 runs by the launcher slurm" in text
     assert "0.2312_7" in text, "minutes, starts and job"
 
@@ -175,7 +176,7 @@ def test_names_appear_as_text(tmp_path):
     content["data"] = {evil: evil}
     write_done(folder, content)
     write_status(folder / "failed", "failed", evil, evil)
-    report = write_report(folder, tmp_path / "out")
+    report = write_report(read_sweep(folder), tmp_path / "out")
     text = report.page.read_text(encoding="utf-8")
     page = Page(text)
     assert len(page.all("script")) == 1 + SCRIPTS
@@ -194,7 +195,7 @@ def test_names_appear_as_text(tmp_path):
 
 def test_an_empty_sweep_has_a_page_that_says_so(tmp_path):
     folder = without_results(write_sweep(tmp_path))
-    report = write_report(folder, folder / "report")
+    report = write_report(read_sweep(folder), folder / "report")
     page = Page(report.page.read_text(encoding="utf-8"))
     assert "No run has results yet, so there are no tables and pictures." in page.text
     assert "0 of 24 runs done" in page.text

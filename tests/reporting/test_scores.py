@@ -1,5 +1,6 @@
 """questions.parquet of a report: small enough to publish, and the tables' numbers are its means."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +10,13 @@ from scored_sweep import queries, write_scored_sweep
 from sweep_fixture import write_sweep
 
 from mixlingual.analysis.collect import read_sweep
-from mixlingual.reporting.scores import question_table, write_question_table
+from mixlingual.records import RunResult
+from mixlingual.reporting.scores import question_table, runs_table
 
 
 def test_the_mean_over_questions_is_the_macro_mean_of_the_run(tmp_path: Path) -> None:
     sweep = read_sweep(write_scored_sweep(tmp_path, seeds=1, ratios=(0.0, 0.5)))
-    write_question_table(question_table(sweep), tmp_path / "questions.parquet")
-    kept = pd.read_parquet(tmp_path / "questions.parquet")
-
+    kept = question_table(sweep)
     assert set(kept["run"]) == {run.name for run in sweep.runs}
     means = kept.groupby(["run", "setting", "measure"])["score"].mean()
     for run in sweep.runs:
@@ -40,5 +40,11 @@ def test_a_question_has_the_mean_over_its_languages(tmp_path: Path) -> None:
 def test_a_sweep_without_scores_by_question_has_an_empty_table(tmp_path: Path) -> None:
     table = question_table(read_sweep(write_sweep(tmp_path)))
     assert table.empty
-    write_question_table(table, tmp_path / "questions.parquet")
-    assert list(pd.read_parquet(tmp_path / "questions.parquet"))[-1] == "score"
+    assert list(table)[-1] == "score"
+
+
+def test_results_are_kept_whole(tmp_path: Path) -> None:
+    sweep = read_sweep(write_sweep(tmp_path))
+    kept = runs_table(sweep)
+    assert kept["run"].tolist() == [run.name for run in sweep.in_state("done")]
+    assert [RunResult(**json.loads(text)) for text in kept["result"]] == sweep.results()

@@ -63,6 +63,8 @@ class Sweep:
     """Size -> option -> its value on the ratio axis: see `points.Places`."""
     plan_problem: str | None = None
     """Why sweep.json cannot be read, so that runs that never started are unknown; None if it can."""
+    parts: tuple[str, ...] = ()
+    """Folders of the reports that the runs were read from; empty for a sweep that was read from its own."""
 
     def in_state(self, state: State) -> list[Run]:
         """The runs that are in `state`."""
@@ -110,7 +112,7 @@ def read_sweep(folder: Path) -> Sweep:
         raise MixlingualError(_no_sweep(folder))
     planned, problem = _read_plan(folder / "sweep.json")
     names = dict.fromkeys((*planned, *on_disk))
-    analysis = _declared(folder / "sweep.json")
+    analysis = declared_analysis(folder / "sweep.json")
     runs, reference = _told_apart([_read_run(folder / name, planned.get(name)) for name in names], analysis.reference)
     return Sweep(
         folder.resolve().name,
@@ -143,13 +145,29 @@ def _read_plan(path: Path) -> tuple[dict[str, GridPoint], str | None]:
     if not path.exists():
         return {}, None
     try:
-        runs = _read_object(path)["runs"]
-        return {_folder_name(run["run_name"]): _planned_point(run) for run in runs}, None
+        return {name: _planned_point(run) for name, run in planned_runs(path).items()}, None
+    except _MALFORMED as error:
+        return {}, str(error)
+
+
+def planned_runs(path: Path) -> dict[str, dict[str, Any]]:
+    """Run name -> what the sweep.json at `path` says of it: `model`, `batching`, `monolingual_ratio` and `seed`.
+
+    Raises:
+        ValueError: it cannot be read, or is none.
+    """
+    try:
+        runs = {run["run_name"]: run for run in _read_object(path)["runs"]}
+        for name, run in runs.items():
+            if not is_folder_name(name):
+                raise ValueError(f"{name!r} is no name of a run")
+            _planned_point(run)
     except (*_MALFORMED, KeyError, TypeError) as error:
-        return {}, f"{type(error).__name__}: {error}"
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+    return runs
 
 
-def _declared(path: Path) -> AnalysisConfig:
+def declared_analysis(path: Path) -> AnalysisConfig:
     """The analysis in sweep.json; the defaults where it has none, or one of another version."""
     try:
         return AnalysisConfig(**_read_object(path)["analysis"])
@@ -157,10 +175,9 @@ def _declared(path: Path) -> AnalysisConfig:
         return AnalysisConfig()
 
 
-def _folder_name(name: str) -> str:
-    if Path(name).name != name:
-        raise ValueError(f"{name!r} is no name of a run")
-    return name
+def is_folder_name(name: str) -> bool:
+    """Whether a name leads to a folder right below that of its sweep."""
+    return Path(name).name == name and name not in ("", "..")
 
 
 def _planned_point(run: dict[str, Any]) -> GridPoint:

@@ -157,6 +157,9 @@ def read_question_scores(
     parts: dict[tuple[str, str, str], list[_Gathered]] = {}
     left_out = {}
     for run, path in files.items():
+        if not path.exists():
+            left_out[run] = f"it has no {path.name}"
+            continue
         try:
             held = set(pq.read_schema(path).names)
             wanted = [measure for measure in measures if COLUMNS[measure] in held]

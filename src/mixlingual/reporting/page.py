@@ -84,7 +84,7 @@ def render_page(
         launches=read_launches(sweep.folder),
         command=_command(sweep),
         link=lambda run: _link(run, sweep, page),
-        files=lambda run: [name for name in _RUN_FILES if (sweep.folder / run.name / name).exists()],
+        files=lambda run: _files(run, sweep),
         minutes=_minutes,
         policy=_policy(scripts),
         style=Markup(_part("page.css")),
@@ -110,15 +110,25 @@ def _policy(scripts: Sequence[str]) -> str:
 
 def _command(sweep: Sweep) -> str:
     """The command that makes the report again."""
+    if sweep.parts:
+        joined = f"parts=[{','.join(sweep.parts)}]"
+        return shlex.join(["python", "-m", "mixlingual.report", joined, f"sweep_name={sweep.name}", "output=FOLDER"])
     root = sweep.folder.parent
     options = [f"sweep_name={sweep.name}"] + ([] if root == Path("multirun") else [f"root={root}"])
     return shlex.join(["python", "-m", "mixlingual.report", *options])
 
 
 def _link(run: Run, sweep: Sweep, page: Path) -> str | None:
-    """Relative link to the folder of a run; None while it has none."""
+    """Relative link to the folder of a run; None where it has none, or one that is gone after this report."""
     folder = sweep.folder / run.name
+    if sweep.parts:
+        return None
     return f"{quote(Path(os.path.relpath(folder, page.parent)).as_posix())}/" if folder.is_dir() else None
+
+
+def _files(run: Run, sweep: Sweep) -> list[str]:
+    """The files of a run that the page links to."""
+    return [] if sweep.parts else [name for name in _RUN_FILES if (sweep.folder / run.name / name).exists()]
 
 
 def _minutes(run: Run) -> str:

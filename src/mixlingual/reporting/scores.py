@@ -1,8 +1,9 @@
-"""Scores of all runs by question in one small columnar file: what to publish beside the tables of a sweep."""
+"""What to publish beside the tables of a sweep: all results and all scores by question, as `parts` reads them again."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import json
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -13,22 +14,23 @@ from mixlingual.analysis.questions import QuestionScores, read_question_scores
 MEASURES = ("map", "rank_distance")
 
 
+def runs_table(sweep: Sweep) -> pd.DataFrame:
+    """One row per finished run: its name, and its `RunResult` as JSON."""
+    rows = [(run.name, json.dumps(asdict(run.result), separators=(",", ":"))) for run in sweep.runs if run.result]
+    return pd.DataFrame(rows, columns=["run", "result"])
+
+
 def question_table(sweep: Sweep) -> pd.DataFrame:
     """One row per run, benchmark, setting, measure and question; empty where no run kept its scores by question.
 
     `score` is a question's part in the macro mean of the run: the mean of `score` over the questions is the number that
     the tables show. A question that exists in all languages has its mean over them; one that some languages lack, as in
-    MLQA-R, weighs as much as it weighs in their means.
+    MLQA-R, weighs as much as it weighs in their means. As Parquet about 40 kB a run on MLQA-R and XQuAD-R together.
     """
     files = {run.name: sweep.folder / run.name / "queries.parquet" for run in sweep.in_state("done")}
     scores, _ = read_question_scores({name: path for name, path in files.items() if path.exists()}, MEASURES)
-    columns = ["benchmark", "setting", "measure", "run", "query", "score"]
+    columns = ["benchmark", "setting", "measure", "run", "query", "paragraph", "score"]
     return pd.concat(map(_rows, scores), ignore_index=True) if scores else pd.DataFrame(columns=columns)
-
-
-def write_question_table(table: pd.DataFrame, path: Path) -> None:
-    """Writes `question_table` as Parquet: about 40 kB a run on MLQA-R and XQuAD-R together."""
-    table.to_parquet(path, index=False, compression="zstd")
 
 
 def _rows(scores: QuestionScores) -> pd.DataFrame:
@@ -40,6 +42,7 @@ def _rows(scores: QuestionScores) -> pd.DataFrame:
             "measure": scores.measure,
             "run": np.repeat(np.array(scores.runs, dtype=object), clusters),
             "query": np.tile(np.array(scores.clusters, dtype=object), runs),
+            "paragraph": np.tile(np.array(scores.paragraphs, dtype=object), runs),
             "score": (scores.parts() * clusters).ravel().astype(np.float32),
         }
     )

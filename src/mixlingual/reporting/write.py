@@ -9,10 +9,11 @@ from pathlib import Path
 import pandas as pd
 
 from mixlingual.analysis.answer import Answer, answer
-from mixlingual.analysis.collect import read_sweep
+from mixlingual.analysis.collect import Sweep
 from mixlingual.analysis.estimates import Estimates, analyse
 from mixlingual.analysis.exposure import batches_table, exposure_table
 from mixlingual.analysis.grid import Axes, benchmarks, grid_axes, languages_table, results_table
+from mixlingual.analysis.parts import PLAN, QUESTIONS, RUNS
 from mixlingual.files import written_whole
 from mixlingual.reporting.estimate_tables import estimate_tables
 from mixlingual.reporting.figures import pictures, write_picture
@@ -23,7 +24,7 @@ from mixlingual.reporting.notes import benchmark_notes
 from mixlingual.reporting.page import Section, render_page
 from mixlingual.reporting.payload import known_benchmarks, payload
 from mixlingual.reporting.published import beside_published, published_tables
-from mixlingual.reporting.scores import question_table, write_question_table
+from mixlingual.reporting.scores import question_table, runs_table
 from mixlingual.reporting.tables import (
     all_tables,
     batches_display,
@@ -44,20 +45,16 @@ class ReportPaths:
     summary: Path
     """Status and the main size x ratio tables, as Markdown that also reads well in a terminal."""
     tables: tuple[Path, ...]
-    """All CSV, Markdown and LaTeX files."""
-    questions: Path
-    """The scores of all runs by question, as Parquet."""
+    """All files of tables and records."""
     figures: tuple[Path, ...]
     """Each picture as SVG and PNG."""
 
 
-def write_report(sweep_folder: Path, output: Path) -> ReportPaths:
-    """Reads multirun/<sweep_name>, finished or not, and writes its report into `output`.
+def write_report(sweep: Sweep, output: Path) -> ReportPaths:
+    """Writes the report of a sweep, finished or not, into `output`.
 
-    Raises:
-        MixlingualError: `sweep_folder` does not exist or holds no runs.
+    Among its files are those that `analysis.parts` reads again: the plan, the results and the scores by question.
     """
-    sweep = read_sweep(sweep_folder)
     axes, everything, languages = grid_axes(sweep), results_table(sweep), languages_table(sweep)
     batches = batches_table(sweep)
     names = known_benchmarks(everything)
@@ -69,6 +66,8 @@ def write_report(sweep_folder: Path, output: Path) -> ReportPaths:
         "summary.md": summary_markdown(sweep, results, axes) + _listed(primary_findings(estimates)),
         "results.csv": everything,
         "languages.parquet": languages,
+        RUNS: runs_table(sweep),
+        QUESTIONS: question_table(sweep),
         "batches.csv": batches,
         "exposure.csv": exposure_table(sweep),
         **{f"statistics_{name}.csv": table for name, table in estimate_tables(estimates).items()},
@@ -94,16 +93,16 @@ def write_report(sweep_folder: Path, output: Path) -> ReportPaths:
         )
         for name in names
     ]
+    plan = sweep.folder / PLAN
+    if plan.exists() and not sweep.plan_problem:
+        tables[PLAN] = plan.read_text(encoding="utf-8")
     _remove_earlier(output, tables)
     paths = ReportPaths(
         output / "index.html",
         output / "summary.md",
         tuple(write_tables(tables, output)),
-        output / "questions.parquet",
         tuple(figures),
     )
-    with written_whole(paths.questions) as path:
-        write_question_table(question_table(sweep), path)
     numbers = payload(sweep, results, languages, axes)
     with written_whole(paths.page) as path:
         path.write_text(
@@ -114,8 +113,8 @@ def write_report(sweep_folder: Path, output: Path) -> ReportPaths:
 
 
 def _remove_earlier(output: Path, tables: Collection[str]) -> None:
-    """Deletes statistics of an earlier report that this one has no rows for, lest they be taken for its own."""
-    for path in output.glob("statistics_*.csv"):
+    """Deletes files of an earlier report that this one has no rows for, lest they be taken for its own."""
+    for path in (*output.glob("statistics_*.csv"), *output.glob(PLAN)):
         if path.name not in tables:
             path.unlink()
 

@@ -52,7 +52,7 @@ def test_two_reports_are_joined_into_one(tmp_path, report):
         assert report(f"root=multirun/{name}", "sweep_name=demo", f"output={name}").returncode == 0
     done = report("parts=[near,far]", "sweep_name=demo", "output=both")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "# Sweep demo\n\n20 of 20 runs done. Joined from 2 reports: near, far.\n" in done.stdout
+    assert "# Sweep demo\n\n20 of 20 runs done. Read from the reports in near, far.\n" in done.stdout
     assert "| base (85M)   |       0.5700 |       0.6000 |       **0.6100** |       0.5700 |" in done.stdout
     page = (tmp_path / "both" / "index.html").read_text(encoding="utf-8")
     assert "python -m mixlingual.report &#39;parts=[near,far]&#39; sweep_name=demo output=FOLDER" in page

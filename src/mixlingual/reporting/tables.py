@@ -97,7 +97,7 @@ def status_line(sweep: Sweep) -> str:
     """How far the sweep is, in one line."""
     counts = {title: len(sweep.in_state(state)) for state, title in _STATE_TITLES.items()}
     rest = "".join(f", {count} {title}" for title, count in counts.items() if count)
-    joined = f" Joined from {len(sweep.parts)} reports: {', '.join(sweep.parts)}." if sweep.parts else ""
+    joined = f" Read from the reports in {', '.join(sweep.parts)}." if sweep.parts else ""
     return f"{len(sweep.in_state('done'))} of {len(sweep.runs)} runs done{rest}.{joined}"
 
 

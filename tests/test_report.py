@@ -61,7 +61,7 @@ def test_two_reports_are_joined_into_one(tmp_path, report):
     for options, message in (
         (["parts=[near,far]"], "output: got None; a report of parts needs a folder of its own"),
         (["parts=[near,far]", "output=./far"], "output: got ./far; a report of parts needs"),
-        (["parts=[near,nowhere]", "output=x"], "nowhere is no report that can be read again"),
+        (["parts=[near,nowhere]", "output=x"], "nowhere holds no runs.parquet and questions.parquet"),
         (["parts=[near,near]", "output=x"], "near and near both hold the run"),
     ):
         failed = report(*options)

@@ -46,7 +46,7 @@ def report(config: ReportConfig) -> None:
     output = Path(config.output) if config.output else folder / "report"
     if config.parts:
         with TemporaryDirectory() as scratch:
-            restore([Path(part) for part in config.parts], Path(scratch))
+            restore([Path(part) for part in config.parts], config.sweep_name, Path(scratch))
             restored = replace(read_sweep(Path(scratch)), name=config.sweep_name, parts=tuple(config.parts))
             paths = write_report(restored, output)
     else:

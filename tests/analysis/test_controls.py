@@ -110,7 +110,10 @@ def test_the_table_has_every_size_and_their_mean(answer):
     assert list(own.model) == ["small", "base", "large", "mean of sizes"]
 
 
-def test_a_baseline_is_a_level_across_the_picture(folder):
+def test_a_baseline_is_a_level_across_the_picture(tmp_path):
+    folder = write_scored_sweep(tmp_path, seeds=1, ratios=RATIOS)
+    for model in SIZES:
+        write_variant(folder, model, 0.5, 0, -0.02, steps=0)
     sweep = read_sweep(folder)
     results, axes = results_table(sweep), grid_axes(sweep)
     grid = size_by_ratio(results, axes, "mlqa_r", "mono", "map")

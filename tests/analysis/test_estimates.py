@@ -100,7 +100,7 @@ def test_a_run_without_scores_is_named(tmp_path):
     folder = write_scored_sweep(tmp_path, seeds=1, ratios=RATIOS[:3])
     (folder / "small_r0_s0" / "queries.parquet").unlink()
     found = analyse(read_sweep(folder), QUICK)
-    assert found.left_out["small_r0_s0"] == "it has no queries.parquet"
+    assert found.left_out["small_r0_s0"] == "no scores by question are kept of it"
 
 
 def without(folder, *names):

@@ -94,6 +94,17 @@ def test_paragraphs_gather_their_questions(tmp_path):
     assert scores.clustered("query") is scores
 
 
+def test_a_row_may_stand_for_several(tmp_path):
+    rows = table(values(0)).assign(weight=1.0)
+    doubled = pd.concat([rows, rows[rows["query"] == "2"]])
+    rows.loc[rows["query"] == "2", "weight"] = 2.0
+    (found, *_), _ = read_question_scores(write(tmp_path, run=rows), ["map"])
+    (expected, *_), _ = read_question_scores(write(tmp_path, run=doubled), ["map"])
+    assert found.count_CG.tolist() == expected.count_CG.tolist()
+    assert found.macros() == pytest.approx(expected.macros(), abs=1e-6)
+    assert found.cluster_shares() == pytest.approx([7 / 24, 14 / 24, 3 / 24])
+
+
 def test_runs_with_other_questions_or_broken_files_are_named(tmp_path):
     files = write(tmp_path, fewer=table(values(1), skip="2"), run=table(values(0)), more=table(values(2)))
     files["broken"] = tmp_path / "broken.parquet"
@@ -103,7 +114,7 @@ def test_runs_with_other_questions_or_broken_files_are_named(tmp_path):
     assert {part.runs for part in scores} == {("run", "more")}
     assert "not those of most runs" in left_out["fewer"]
     assert "cannot be read" in left_out["broken"]
-    assert left_out["absent"] == "it has no absent.parquet"
+    assert left_out["absent"] == "no scores by question are kept of it"
 
 
 def test_utility_weighs_the_settings(tmp_path):

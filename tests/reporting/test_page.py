@@ -61,7 +61,7 @@ def page(report):
 def test_the_report_holds_all_its_files(report):
     assert {path.name for path in report.tables} == {
         "summary.md", "results.csv", "languages.parquet", "batches.csv", "exposure.csv", "grid_mlqa_r.md",
-        "grid_xquad_r.md", "grid_mlqa_r.tex", "grid_xquad_r.tex", "runs.parquet", "questions.parquet", "sweep.json",
+        "grid_xquad_r.md", "grid_mlqa_r.tex", "grid_xquad_r.tex", "runs.parquet", "questions.parquet", "plan.json",
     }  # fmt: skip
     assert len(report.figures) == 2 * 4 * 2
     on_disk = {path for path in report.page.parent.rglob("*") if path.is_file()}

@@ -176,8 +176,8 @@ def declared_analysis(path: Path) -> AnalysisConfig:
 
 
 def is_folder_name(name: str) -> bool:
-    """Whether a name leads to a folder right below that of its sweep."""
-    return Path(name).name == name and name not in ("", "..")
+    """Whether a name can be that of a folder right below the one of its sweep."""
+    return Path(name).name == name and name not in ("", "..") and "\0" not in name and len(name.encode()) < 256
 
 
 def _planned_point(run: dict[str, Any]) -> GridPoint:

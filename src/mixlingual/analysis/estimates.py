@@ -200,7 +200,7 @@ def _measured(
         gains,
         curves,
         slope_on_size(curves, weights, config.level),
-        fit_mixed(means, cell_R, weights, config.level),
+        fit_mixed(means, [axis.cells[run] for run in means.mean_RG.index], weights, config.level),
         components(scores, cell_R),
         fit_power_law(draws, weights) if scores.measure == "map" else None,
         dict(language_gains(scores, cell_R, models, config, traits)),

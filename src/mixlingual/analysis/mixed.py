@@ -65,7 +65,7 @@ class LanguageMeans:
 
 
 def language_means(languages: pd.DataFrame, scores: QuestionScores) -> LanguageMeans:
-    """The means of the runs of `scores`, in their order, in the languages that all of them have.
+    """The means of those runs of `scores` that have any, in their order, in the languages that all of these have.
 
     Args:
         languages: `languages_table` of the sweep.
@@ -76,7 +76,7 @@ def language_means(languages: pd.DataFrame, scores: QuestionScores) -> LanguageM
     mean, rows = by_language.mean(), by_language.sum()
     rows_G = _of_metric(rows, "queries").max()
     mean_RG = _of_metric(mean, scores.measure).reindex(index=list(scores.runs), columns=list(rows_G.index))
-    mean_RG = mean_RG.dropna(axis="columns")
+    mean_RG = mean_RG.dropna(how="all").dropna(axis="columns")
     return LanguageMeans(mean_RG, rows_G[mean_RG.columns])
 
 
@@ -93,7 +93,7 @@ def fit_mixed(
 
     Args:
         means: one measure.
-        cell_R: where each run lies.
+        cell_R: where each of its runs lies.
         weights: size -> number of weights without the embedding table.
         level: of the intervals of coefficients.
     """

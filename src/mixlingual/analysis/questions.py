@@ -26,6 +26,9 @@ COLUMNS = {"map": "ap", "mrr": "rr", "ndcg@10": "ndcg@10", "r@1": "r@1", "r@10":
 
 CLUSTERS = ("query", "paragraph")
 
+WEIGHT = "weight"
+"""Column of a queries.parquet whose rows each stand for several scores: their number."""
+
 _KEYS = ["query", "paragraph", "query_language", "candidate_language"]
 
 
@@ -41,13 +44,13 @@ class QuestionScores:
     clusters: tuple[str, ...]
     """C ids, sorted."""
     paragraphs: tuple[str, ...]
-    """C paragraphs that the clusters belong to."""
+    """C paragraphs that the clusters belong to; a question has one."""
     groups: tuple[str, ...]
     """G names, as `en`, or `en-de` where questions and candidates differ in language."""
     sum_RCG: NDArray[np.float32]
     """Sum of the scores of a cluster's rows in a group; 0 where it has none."""
     count_CG: NDArray[np.float32]
-    """Number of those rows, the same for each run."""
+    """Number of those rows, the same for each run; their weight where files have a column of weights."""
     share_G: NDArray[np.float64]
     """Weight of each group in the mean; they add up to 1."""
 
@@ -105,6 +108,11 @@ class QuestionScores:
             result_BR[:, run] = np.einsum("bg,bg->b", weight @ sum_CG, share_BG)
         return result_BR
 
+    def cluster_shares(self) -> NDArray[np.float64]:
+        """[C] how much each cluster weighs in the mean of a run; they add up to 1."""
+        share_C: NDArray[np.float64] = self.count_CG @ (self.share_G / self.count_CG.sum(axis=0, dtype=np.float64))
+        return share_C
+
     def parts(self) -> NDArray[np.float64]:
         """[R, C] what each cluster adds to the mean of each run; a row sums to it."""
         share_G = self.share_G / self.count_CG.sum(axis=0, dtype=np.float64)
@@ -149,7 +157,7 @@ def read_question_scores(
     Args:
         files: name of a run -> its queries.parquet.
         measures: keys of `COLUMNS`; files and settings without one, as `mono` without the rank distance, are passed
-            over.
+            over. A column `weight`, if there is one, says how many scores a row stands for.
 
     Returns:
         Scores by question of the runs that have the questions that most have; name of another run -> reason.
@@ -158,15 +166,18 @@ def read_question_scores(
     left_out = {}
     for run, path in files.items():
         if not path.exists():
-            left_out[run] = f"it has no {path.name}"
+            left_out[run] = "no scores by question are kept of it"
             continue
         try:
             held = set(pq.read_schema(path).names)
             wanted = [measure for measure in measures if COLUMNS[measure] in held]
-            table = pd.read_parquet(path, columns=["benchmark", "setting", *_KEYS, *(COLUMNS[x] for x in wanted)])
+            columns = ["benchmark", "setting", *_KEYS, *(COLUMNS[x] for x in wanted), *({WEIGHT} & held)]
+            table = pd.read_parquet(path, columns=columns)
         except (OSError, ValueError, KeyError) as error:
             left_out[run] = f"{path.name} cannot be read: {str(error).splitlines()[0]}"
             continue
+        if WEIGHT not in held:
+            table[WEIGHT] = 1.0
         for (benchmark, setting), rows in table.groupby(["benchmark", "setting"], sort=False):
             for measure in wanted:
                 defined = rows[rows[COLUMNS[measure]].notna()]
@@ -192,10 +203,10 @@ class _Gathered:
     """Collects one measure of the runs that have the rows of the first."""
 
     def __init__(self, first: pd.DataFrame) -> None:
-        self._paragraph_C = first.groupby("query")["paragraph"].first()
+        self._paragraph_C = first.groupby("query", dropna=False)["paragraph"].first()
         self._clusters = self._paragraph_C.index
         self._groups = pd.Index(_group(first).unique())
-        self._count_CG = self._summed(self._cells(first), np.ones(len(first)))
+        self._count_CG = self._summed(self._cells(first), first[WEIGHT])
         self._sums: dict[str, NDArray[np.float32]] = {}
 
     def __len__(self) -> int:
@@ -209,9 +220,9 @@ class _Gathered:
     def add(self, run: str, rows: pd.DataFrame, column: str) -> bool:
         """Takes a run's rows; False if they are not those of the first."""
         cells = self._cells(rows)
-        if (cells < 0).any() or not np.array_equal(self._summed(cells, np.ones(len(rows))), self._count_CG):
+        if (cells < 0).any() or not np.allclose(self._summed(cells, rows[WEIGHT]), self._count_CG, rtol=1e-5, atol=0):
             return False
-        self._sums[run] = self._summed(cells, rows[column].to_numpy(dtype=np.float64))
+        self._sums[run] = self._summed(cells, rows[column] * rows[WEIGHT])
         return True
 
     def scores(self, benchmark: str, setting: str, measure: str) -> QuestionScores:
@@ -234,7 +245,7 @@ class _Gathered:
         cluster, group = self._clusters.get_indexer(rows["query"]), self._groups.get_indexer(_group(rows))
         return np.where((cluster < 0) | (group < 0), -1, cluster * len(self._groups) + group)
 
-    def _summed(self, cells: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[np.float32]:
+    def _summed(self, cells: NDArray[np.int64], values: pd.Series[float]) -> NDArray[np.float32]:
         sums = np.bincount(cells, weights=values, minlength=len(self._clusters) * len(self._groups))
         return sums.reshape(len(self._clusters), len(self._groups)).astype(np.float32)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pandas as pd
 
 from mixlingual.analysis.collect import Sweep
+from mixlingual.analysis.grid import ALL_LANGUAGES
 from mixlingual.analysis.measures import METRICS
 
 _CHANCE = {"concordance.w": "concordance.chance", "exposure_divergence@10": "exposure_divergence@10.chance"}
@@ -46,10 +47,10 @@ def answer_languages(sweep: Sweep, benchmark: str) -> pd.Series[int] | None:
     """[Q] number of languages in which a question has an answer, by query_language and query.
 
     Questions with an answer in one language have no language bias and are left out. None where no run has scores by
-    question of the benchmark; runs of one benchmark have the same questions.
+    question and language of the benchmark; runs of one benchmark have the same questions.
     """
     columns = ["query_language", "query"]
-    wanted = [("benchmark", "==", benchmark), ("setting", "!=", "multi")]
+    wanted = [("benchmark", "==", benchmark), ("setting", "!=", "multi"), ("query_language", "!=", ALL_LANGUAGES)]
     for run in sweep.in_state("done"):
         path = sweep.folder / run.name / "queries.parquet"
         if path.exists() and len(rows := pd.read_parquet(path, columns=columns, filters=wanted)):

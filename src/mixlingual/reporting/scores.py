@@ -24,12 +24,13 @@ def question_table(sweep: Sweep) -> pd.DataFrame:
     """One row per run, benchmark, setting, measure and question; empty where no run kept its scores by question.
 
     `score` is a question's part in the macro mean of the run: the mean of `score` over the questions is the number that
-    the tables show. A question that exists in all languages has its mean over them; one that some languages lack, as in
-    MLQA-R, weighs as much as it weighs in their means. As Parquet about 40 kB a run on MLQA-R and XQuAD-R together.
+    the tables show. A question that exists in all languages has its mean over them; one that some languages lack, as
+    in MLQA-R, weighs as much as it weighs in their means. `weight` says how much, as a number of scores: the question's
+    own mean is `score` / `weight`, times the mean of `weight`. As Parquet about 40 kB a run on MLQA-R and XQuAD-R.
     """
     files = {run.name: sweep.folder / run.name / "queries.parquet" for run in sweep.in_state("done")}
     scores, _ = read_question_scores({name: path for name, path in files.items() if path.exists()}, MEASURES)
-    columns = ["benchmark", "setting", "measure", "run", "query", "paragraph", "score"]
+    columns = ["benchmark", "setting", "measure", "run", "query", "paragraph", "weight", "score"]
     return pd.concat(map(_rows, scores), ignore_index=True) if scores else pd.DataFrame(columns=columns)
 
 
@@ -43,6 +44,7 @@ def _rows(scores: QuestionScores) -> pd.DataFrame:
             "run": np.repeat(np.array(scores.runs, dtype=object), clusters),
             "query": np.tile(np.array(scores.clusters, dtype=object), runs),
             "paragraph": np.tile(np.array(scores.paragraphs, dtype=object), runs),
+            "weight": np.tile(scores.cluster_shares() * scores.count_CG.sum(dtype=np.float64), runs),
             "score": (scores.parts() * clusters).ravel().astype(np.float32),
         }
     )

@@ -93,7 +93,7 @@ def write_report(sweep: Sweep, output: Path) -> ReportPaths:
         )
         for name in names
     ]
-    plan = sweep.folder / PLAN
+    plan = sweep.folder / "sweep.json"
     if plan.exists() and not sweep.plan_problem:
         tables[PLAN] = plan.read_text(encoding="utf-8")
     _remove_earlier(output, tables)

@@ -5,12 +5,20 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from mixlingual.analysis.collect import read_sweep
+from mixlingual.analysis.grid import results_table
+from mixlingual.analysis.parts import restore
+
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 TEXT = (RESULTS / "README.md").read_text(encoding="utf-8")
 
 
-def table(name):
-    return pd.read_csv(RESULTS / "me5_grid" / f"statistics_{name}.csv")
+GRID = RESULTS / "me5_grid"
+PLACE = ["benchmark", "setting", "metric", "model"]
+
+
+def table(name, folder=GRID):
+    return pd.read_csv(folder / f"statistics_{name}.csv")
 
 
 def shown(row, name=""):
@@ -26,6 +34,31 @@ def test_every_gain_and_contrast_is_in_the_text(name):
     rows = table(name)
     assert len(rows) == {"gains": 24, "contrasts": 8}[name]
     assert [text for _, row in rows.iterrows() if (text := shown(row)) not in TEXT] == []
+
+
+def test_the_gains_follow_from_the_scores_by_question():
+    """The mean at 0.5 less that of the better pure ratio, with nothing but the published scores."""
+    scores = pd.read_parquet(GRID / "questions.parquet").rename(columns={"measure": "metric"})
+    runs = pd.read_csv(GRID / "results.csv").query("series == 'hybrid'")[["run", "model", "ratio"]].drop_duplicates()
+    of_runs = scores.groupby(["benchmark", "setting", "metric", "run"], as_index=False)["score"].mean().merge(runs)
+    cells = of_runs.groupby([*PLACE, "ratio"])["score"].mean().unstack("ratio")
+    lower = cells.index.get_level_values("metric") == "rank_distance"
+    better = cells[[0.0, 1.0]].max(axis=1).where(~lower, cells[[0.0, 1.0]].min(axis=1))
+    expected = (cells[0.5] - better) * (1 - 2 * lower)
+    gains = table("gains").set_index(PLACE)["value"]
+    assert gains.to_dict() == pytest.approx(expected[gains.index].to_dict(), rel=1e-4, abs=1e-6)
+
+
+def test_the_published_report_can_be_a_part(tmp_path):
+    restore([GRID], "me5_grid", tmp_path)
+    sweep = read_sweep(tmp_path)
+    assert len(sweep.in_state("done")) == pd.read_csv(GRID / "batches.csv")["run"].nunique()
+    published = pd.read_csv(GRID / "results.csv")
+    found = results_table(sweep)
+    columns = ["run", "series", "benchmark", "setting", "metric"]
+    pd.testing.assert_series_equal(
+        found.set_index(columns)["value"].sort_index(), published.set_index(columns)["value"].sort_index()
+    )
 
 
 def test_every_share_is_in_the_text():

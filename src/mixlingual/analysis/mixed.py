@@ -3,20 +3,22 @@
 On the logit scale for scores from 0 to 1, on the log scale for ranks, the mean of run r in query language g, over the
 candidate languages in the cross-lingual setting, is
 
-    y_rg = polynomial(ratio) + log10 N + log10 N * polynomial(ratio)        fixed
+    y_rg = size + polynomial(ratio) + log10 N * polynomial(ratio)           fixed
            + query language + its slope on the ratio        random, shared by all runs
            + cell + run + rest                                              random
 
 (Bates et al. 2015, doi 10.18637/jss.v067.i01). The runs of a cell, a size at a ratio, share its questions, so that what
 these like about the cell is in all of them: without the cell's own term more seeds would make chance look sure. Where
 no cell has two runs, the term of the run stands for both. The interaction is tested by the likelihood
-ratio of the maximum-likelihood fits with and without the terms in which size and ratio meet.
+ratio of the maximum-likelihood fits with and without the terms in which size and ratio meet. Each size has a level of
+its own: how scores rise with size is no straight line, and what a line missed would be taken for scatter between cells.
 
 Shape suffixes: R runs, G query languages.
 """
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -41,7 +43,8 @@ class MixedModel:
     """The fit with the interaction, and its test."""
 
     coefficients: pd.DataFrame
-    """Rows of the fixed effects: `term`, `value`, `low`, `high` on the transformed scale; `ratio` is centred at 1/2."""
+    """Rows of the fixed effects: `term`, `value`, `low`, `high` on the transformed scale; `ratio` is centred at 1/2, so
+    that the level of a size is its fit there."""
     deviations: dict[str, float]
     """Standard deviations of the random effects, and `rest`."""
     likelihood_ratio: float
@@ -111,7 +114,7 @@ def fit_mixed(
     if table["query"].nunique() < 2 or table["y"].std() < 1e-12:
         return None
     powers = [f"I(ratio ** {n})" for n in range(1, min(DEGREE, len(ratios) - 1) + 1)]
-    alone = f"y ~ size + {' + '.join(powers)}"
+    alone = f"y ~ 0 + C(model) + {' + '.join(powers)}"
     full = _fit(f"{alone} + {' + '.join(f'size:{power}' for power in powers)}", table)
     ratio = 2 * (full.llf - _fit(alone, table).llf)
     cells = table["cell"].nunique()
@@ -132,7 +135,8 @@ def ratio_test(ratio: float, cells: int, terms: int, rest: int) -> float:
     """The p of a likelihood ratio, as the F test that it amounts to in a linear model of cell means.
 
     There ratio = n log(1 + terms F / rest) exactly. Chi-squared is its limit for many cells; with some thirty it calls
-    chance sure too often, since it takes the estimated variance between cells for the true one.
+    chance sure too often, since it takes the estimated variance between cells for the true one. Where cells scatter no
+    more than their runs do, the p is larger than it need be.
 
     Args:
         ratio: twice the difference of log-likelihoods.
@@ -152,15 +156,15 @@ def _common_ratios(cell_R: Sequence[Cell]) -> set[float]:
 
 
 def _table(means: LanguageMeans, cell_R: Sequence[Cell], weights: Mapping[str, int]) -> pd.DataFrame:
-    """One row for each run and query language: y, run, cell, size (log10, centred), ratio (centred), query."""
+    """One row for each run and query language: y, run, cell, model, size (log10, centred), ratio (centred), query."""
     cells = {cell: number for number, cell in enumerate(dict.fromkeys(cell_R))}
     table = pd.DataFrame(
         [
-            (run, cells[cell], np.log10(weights[cell.model]), cell.ratio - 0.5, query)
+            (run, cells[cell], cell.model, np.log10(weights[cell.model]), cell.ratio - 0.5, query)
             for run, cell in enumerate(cell_R)
             for query in means.mean_RG.columns
         ],
-        columns=["run", "cell", "size", "ratio", "query"],
+        columns=["run", "cell", "model", "size", "ratio", "query"],
     )
     table["size"] -= table["size"].mean()
     table["y"] = _transformed(means.mean_RG.to_numpy(), means.rows_G.to_numpy()).ravel()
@@ -188,7 +192,8 @@ def _fit(formula: str, table: pd.DataFrame) -> Any:
 
 def _coefficients(fit: Any, level: float) -> pd.DataFrame:
     interval = fit.conf_int(alpha=1 - level).loc[fit.fe_params.index]
-    terms = [term.replace("I(", "").replace(")", "") for term in fit.fe_params.index]
+    terms = [re.sub(r"C\(model\)\[(.*)\]", r"level of \1", term) for term in fit.fe_params.index]
+    terms = [re.sub(r"I\((.*)\)", r"\1", term) for term in terms]
     return pd.DataFrame(
         {
             "term": terms,

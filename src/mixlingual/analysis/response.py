@@ -148,5 +148,5 @@ def slope_on_size(curves: Mapping[str, Curve], weights: Mapping[str, int], level
     lever_S = (log_S - log_S.mean()) / ((log_S - log_S.mean()) ** 2).sum()
     drawn_B = np.stack([curves[model].best_B for model in sizes], axis=1) @ lever_S
     value = float(np.array([curves[model].best.value for model in sizes]) @ lever_S)
-    low, high = np.quantile(drawn_B, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(drawn_B.round(9), [(1 - level) / 2, (1 + level) / 2])  # a best ratio that stays gives 0
     return Interval(value, float(low), float(high))

@@ -1,6 +1,7 @@
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import pytest
 from sweep_fixture import write_sweep
@@ -56,7 +57,7 @@ def test_two_reports_are_joined_into_one(tmp_path, report):
     assert "| base (85M)   |       0.5700 |       0.6000 |       **0.6100** |       0.5700 |" in done.stdout
     page = (tmp_path / "both" / "index.html").read_text(encoding="utf-8")
     assert "python -m mixlingual.report &#39;parts=[near,far]&#39; sweep_name=demo output=FOLDER" in page
-    assert "/tmp/" not in page
+    assert tempfile.gettempdir() not in page
 
     for options, message in (
         (["parts=[near,far]"], "output: got None; a report of parts needs a folder of its own"),

@@ -99,3 +99,28 @@ def test_no_gain_is_separably_above_0():
 def test_no_declared_contrast_is_separable():
     """Its second."""
     assert (table("contrasts").p >= 0.05).all()
+
+
+def test_where_the_mixed_model_finds_an_interaction():
+    """Its third: in both pools of all, also after eight tests, and nowhere else."""
+    p = (
+        table("mixed_model")
+        .query("term == 'p of the interaction'")
+        .set_index(["benchmark", "setting", "metric"])["value"]
+    )
+    pools = p.index.get_level_values("setting") == "multi"
+    assert (len(p), sum(pools)) == (8, 4)
+    assert (p[pools] * len(p)).round(3).max() == 0.005
+    assert p[pools].round(4).to_dict() == {
+        ("mlqa_r", "multi", "map"): 0.0001,
+        ("mlqa_r", "multi", "rank_distance"): 0.0006,
+        ("xquad_r", "multi", "map"): 0.0,
+        ("xquad_r", "multi", "rank_distance"): 0.0,
+    }
+    assert p[~pools].round(2).tolist() == [0.09, 0.98, 0.13, 0.68]
+    text = " ".join(TEXT.split())
+    assert (
+        "(mAP: p = .0001 on MLQA-R, below .0001 on XQuAD-R; rank distance, in logarithms: .0006 and below .0001;"
+        in text
+    )
+    assert "inside a language (.09 and .13) or across languages (.98 and .68)" in text

@@ -141,6 +141,8 @@ def _mixed(part: Measured) -> Iterator[dict[str, Any]]:
         yield _place(part) | {str(name): value for name, value in row.items()}
     for name, deviation in part.mixed.deviations.items():
         yield _place(part) | {"term": f"deviation of {name}", "value": deviation}
+    yield _place(part) | {"term": "likelihood ratio of the interaction", "value": part.mixed.likelihood_ratio}
+    yield _place(part) | {"term": "p of the interaction", "value": part.mixed.p}
 
 
 def _laws(part: Measured) -> Iterator[dict[str, Any]]:

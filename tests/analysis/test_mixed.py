@@ -7,8 +7,9 @@ import pytest
 from scipy import stats
 from scipy.special import logit
 from simulated import experiment, flat, means
+from statsmodels.regression.mixed_linear_model import MixedLM
 
-from mixlingual.analysis.mixed import fit_mixed, ratio_test
+from mixlingual.analysis.mixed import NoModel, fit_mixed, ratio_test
 
 WEIGHTS = {"small": 10**7, "middle": 3 * 10**7, "large": 10**8}
 
@@ -87,7 +88,7 @@ def test_ranks_are_fitted_on_the_log_scale():
 
 def test_one_size_has_no_interaction():
     scores, cells = experiment(0)
-    assert fit_mixed(means(scores), cells, dict.fromkeys(WEIGHTS, 10**7), 0.95) is None
+    assert fit_mixed(means(scores), cells, dict.fromkeys(WEIGHTS, 10**7), 0.95) == NoModel("it takes two sizes")
 
 
 def test_sizes_that_share_too_few_ratios_have_no_model():
@@ -95,7 +96,8 @@ def test_sizes_that_share_too_few_ratios_have_no_model():
     for kept in ((0.0,), (0.0, 0.5)):
         runs = [n for n, cell in enumerate(cells) if cell.model == "small" or cell.ratio in kept]
         part = replace(scores, runs=tuple(scores.runs[n] for n in runs), sum_RCG=scores.sum_RCG[runs])
-        assert fit_mixed(means(part), [cells[n] for n in runs], WEIGHTS, 0.95) is None
+        found = fit_mixed(means(part), [cells[n] for n in runs], WEIGHTS, 0.95)
+        assert found == NoModel(f"it takes three ratios that all sizes have, and they share {len(kept)}")
 
 
 def test_ratios_that_a_size_lacks_are_left_out():
@@ -118,4 +120,31 @@ def test_ratios_that_a_size_lacks_are_left_out():
 
 def test_scores_that_are_all_alike_have_no_model():
     scores, cells = experiment(0)
-    assert fit_mixed(means(replace(scores, sum_RCG=np.zeros_like(scores.sum_RCG))), cells, WEIGHTS, 0.95) is None
+    same = means(replace(scores, sum_RCG=np.zeros_like(scores.sum_RCG)))
+    assert fit_mixed(same, cells, WEIGHTS, 0.95) == NoModel("all scores are the same")
+
+
+def singular(monkeypatch, is_singular):
+    """Lets statsmodels find its equations singular at some trial points, as rounding does on some processors."""
+    solved, tried = MixedLM.get_fe_params, []
+
+    def get_fe_params(self, cov_re, vcomp, tol=1e-10):
+        tried.append(vcomp)
+        if is_singular(len(tried)):
+            raise np.linalg.LinAlgError("Singular matrix")
+        return solved(self, cov_re, vcomp, tol)
+
+    monkeypatch.setattr(MixedLM, "get_fe_params", get_fe_params)
+
+
+def test_a_singular_trial_point_is_a_bad_point_of_the_search(monkeypatch):
+    expected = fitted(0, bent, between_runs=0.005)
+    singular(monkeypatch, lambda tries: tries in range(20, 60, 7))
+    assert fitted(0, bent, between_runs=0.005).p == pytest.approx(expected.p, rel=0.2)
+
+
+def test_a_model_that_cannot_be_fitted_is_a_named_gap(monkeypatch):
+    singular(monkeypatch, lambda tries: True)
+    found = fitted(0, bent)
+    assert isinstance(found, NoModel)
+    assert "Singular matrix" in found.reason

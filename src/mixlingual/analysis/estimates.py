@@ -13,7 +13,7 @@ from mixlingual.analysis.debiasing import Debiasing, debiasing
 from mixlingual.analysis.grid import languages_table
 from mixlingual.analysis.language_gains import LanguageGains, Traits, language_gains, traits_of
 from mixlingual.analysis.measures import larger_is_better
-from mixlingual.analysis.mixed import LanguageMeans, MixedModel, fit_mixed, language_means
+from mixlingual.analysis.mixed import LanguageMeans, MixedModel, NoModel, fit_mixed, language_means
 from mixlingual.analysis.questions import QuestionScores, read_question_scores, utility
 from mixlingual.analysis.ratio_axis import RatioAxis
 from mixlingual.analysis.resample import CellDraws, draw_cells
@@ -49,7 +49,7 @@ class Measured:
     curves: dict[str, Curve]
     slope: Interval | None
     """Change of the best ratio for ten times the weights."""
-    mixed: MixedModel | None
+    mixed: MixedModel | NoModel
     components: Components | None
     law: PowerLaw | None
     languages: dict[str, LanguageGains]

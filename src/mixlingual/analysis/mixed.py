@@ -58,6 +58,14 @@ class MixedModel:
 
 
 @dataclass(frozen=True)
+class NoModel:
+    """Stands in the place of a `MixedModel` that the runs do not allow."""
+
+    reason: str
+    """Why there is none, as the end of a sentence."""
+
+
+@dataclass(frozen=True)
 class LanguageMeans:
     """One measure of one benchmark and setting by run and query language."""
 
@@ -89,10 +97,11 @@ def _of_metric(values: pd.Series[float], metric: str) -> pd.DataFrame:
 
 def fit_mixed(
     means: LanguageMeans, cell_R: Sequence[Cell], weights: Mapping[str, int], level: float
-) -> MixedModel | None:
-    """The model of one measure; None below two sizes, two languages, or three ratios that all sizes have.
+) -> MixedModel | NoModel:
+    """Fits the model of one measure, or says why the runs do not allow it.
 
-    Where two sizes have no more ratios in common than the polynomial has terms, only those of all sizes are in.
+    It takes two sizes, two languages, and three ratios that all sizes have. Where two sizes have no more ratios in
+    common than the polynomial has terms, only those of all sizes are in.
 
     Args:
         means: one measure.
@@ -105,18 +114,23 @@ def fit_mixed(
         kept = [cell.ratio in common for cell in cell_R]
         cell_R = [cell for cell in cell_R if cell.ratio in common]
         means = replace(means, mean_RG=means.mean_RG[kept])
-    if len({weights[cell.model] for cell in cell_R}) < 2 or len(common) < 3:
-        return None
+    if len({weights[cell.model] for cell in cell_R}) < 2:
+        return NoModel("it takes two sizes")
+    if len(common) < 3:
+        return NoModel(f"it takes three ratios that all sizes have, and they share {len(common)}")
     ratios = {cell.ratio for cell in cell_R}
-    if not means.mean_RG.size:
-        return None
+    if means.mean_RG.shape[1] < 2:
+        return NoModel("it takes two languages of questions")
     table = _table(means, cell_R, weights)
-    if table["query"].nunique() < 2 or table["y"].std() < 1e-12:
-        return None
+    if table["y"].std() < 1e-12:
+        return NoModel("all scores are the same")
     powers = [f"I(ratio ** {n})" for n in range(1, min(DEGREE, len(ratios) - 1) + 1)]
     alone = f"y ~ 0 + C(model) + {' + '.join(powers)}"
-    full = _fit(f"{alone} + {' + '.join(f'size:{power}' for power in powers)}", table)
-    ratio = 2 * (full.llf - _fit(alone, table).llf)
+    try:
+        full = _fit(f"{alone} + {' + '.join(f'size:{power}' for power in powers)}", table)
+        ratio = 2 * (full.llf - _fit(alone, table).llf)
+    except np.linalg.LinAlgError as error:
+        return NoModel(f"its equations have no solution where the search for its variances ended ({error})")
     cells = table["cell"].nunique()
     rest = cells - len(full.fe_params)
     converged = bool(full.converged) and np.isfinite(ratio)
@@ -178,6 +192,21 @@ def _transformed(mean_RG: Any, rows_G: Any) -> Any:
     return logit(np.clip(mean_RG, 0.5 / rows_G, 1 - 0.5 / rows_G))
 
 
+class _Searched(MixedLM):  # type: ignore[misc]
+    """A mixed model whose search passes over variances at which its equations have no solution.
+
+    Whether such a point is singular or barely not depends on the rounding of the processor.
+    """
+
+    def loglike(self, params: Any, profile_fe: bool = True) -> float:
+        """Returns minus infinity, the worst value there is, at a singular point."""
+        try:
+            value = float(super().loglike(params, profile_fe))
+        except np.linalg.LinAlgError:
+            return -np.inf
+        return value if np.isfinite(value) else -np.inf
+
+
 def _fit(formula: str, table: pd.DataFrame) -> Any:
     components = {"query": "0 + C(query)", "query x ratio": "0 + C(query):ratio", "run": "0 + C(run)"}
     if table["run"].nunique() > table["cell"].nunique():
@@ -185,7 +214,7 @@ def _fit(formula: str, table: pd.DataFrame) -> Any:
     with warnings.catch_warnings():
         for category in (ConvergenceWarning, SingularMatrixWarning, RuntimeWarning):  # variances of 0 are results
             warnings.simplefilter("ignore", category)
-        model = MixedLM.from_formula(formula, table, groups="one", vc_formula=components)
+        model = _Searched.from_formula(formula, table, groups="one", vc_formula=components)
         methods = ["nm", "powell"]  # without derivatives, which mislead where a variance is 0
         return model.fit(reml=False, method=methods)
 

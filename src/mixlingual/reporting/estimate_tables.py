@@ -11,6 +11,7 @@ from mixlingual.analysis.contrasts import Estimate
 from mixlingual.analysis.controls import PairedEffect
 from mixlingual.analysis.debiasing import Debiasing
 from mixlingual.analysis.estimates import Estimates, Measured
+from mixlingual.analysis.mixed import NoModel
 from mixlingual.analysis.response import Curve
 
 
@@ -135,7 +136,8 @@ def _fronts(answer: Estimates) -> Iterator[dict[str, Any]]:
 
 
 def _mixed(part: Measured) -> Iterator[dict[str, Any]]:
-    if part.mixed is None:
+    if isinstance(part.mixed, NoModel):
+        yield _place(part) | {"term": f"no model: {part.mixed.reason}"}
         return
     for row in part.mixed.coefficients.to_dict("records"):
         yield _place(part) | {str(name): value for name, value in row.items()}

@@ -10,6 +10,7 @@ from mixlingual.analysis.controls import PairedEffect
 from mixlingual.analysis.debiasing import Debiasing
 from mixlingual.analysis.estimates import Estimates, Measured
 from mixlingual.analysis.measures import METRICS, larger_is_better
+from mixlingual.analysis.mixed import NoModel
 from mixlingual.analysis.points import ZERO_SHOT
 from mixlingual.analysis.power import Pilot
 from mixlingual.analysis.response import Curve, Interval
@@ -242,7 +243,9 @@ def _best_ratios(answer: Estimates, part: Measured) -> Iterator[str]:
 
 
 def _models(answer: Estimates, part: Measured) -> Iterator[str]:
-    if part.mixed and part.mixed.p == part.mixed.p:  # a fit that did not converge says nothing
+    if isinstance(part.mixed, NoModel):
+        yield f"{_name(part)}: no mixed-effects model of all cells: {part.mixed.reason}."
+    elif part.mixed.p == part.mixed.p:  # a fit that did not converge says nothing
         found = "differs" if part.mixed.p < 1 - answer.level else "does not separably differ"
         yield (
             f"{_name(part)}: in a mixed-effects model of all cells the response to the ratio {found} between sizes "

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.rows import Row
-from mixlingual.config import EvaluationConfig, ModelConfig
+from mixlingual.config.schema import EvaluationConfig, ModelConfig
 from mixlingual.data.sources.lareqa import load_lareqa
 from mixlingual.evaluation.encode import encode
 from mixlingual.model.encoder import DualEncoder

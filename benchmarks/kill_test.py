@@ -24,7 +24,7 @@ from pathlib import Path
 
 import torch
 
-from mixlingual.config import (
+from mixlingual.config.schema import (
     BatchingConfig,
     DataConfig,
     EvaluationConfig,

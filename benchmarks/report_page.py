@@ -22,8 +22,8 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.rows import Row, number, write_rows
-from mixlingual.analysis.collect import read_sweep
-from mixlingual.analysis.measures import METRICS
+from mixlingual.analysis.read.collect import read_sweep
+from mixlingual.measures.names import METRICS
 from mixlingual.records import RunResult
 from mixlingual.reporting.write import write_report
 

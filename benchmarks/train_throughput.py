@@ -36,7 +36,7 @@ from benchmarks.rows import Row, number, write_rows
 from mixlingual.batches.datamodule import HybridDataModule, StepBatches
 from mixlingual.batches.pools import make_sampler
 from mixlingual.batches.tokens import TokenStore
-from mixlingual.config import BatchingConfig, ModelConfig, OptimConfig, TrainConfig, TrainerConfig
+from mixlingual.config.schema import BatchingConfig, ModelConfig, OptimConfig, TrainConfig, TrainerConfig
 from mixlingual.data.registry import load_benchmark
 from mixlingual.model.encoder import parameter_counts
 from mixlingual.model.load import load_encoder

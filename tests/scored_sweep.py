@@ -12,7 +12,7 @@ import pandas as pd
 from sweep_fixture import SIZES, result, write_done, write_json
 
 from mixlingual.evaluation.groups import aggregate
-from mixlingual.evaluation.language_bias.profile import QUERY_COLUMNS
+from mixlingual.measures.profile import QUERY_COLUMNS
 
 RATIOS = (0.0, 0.25, 0.5, 0.75, 1.0)
 LANGUAGES = ("ar", "de", "en", "es")

@@ -8,9 +8,9 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from mixlingual.analysis.mixed import LanguageMeans
-from mixlingual.analysis.questions import QuestionScores
-from mixlingual.analysis.resample import Cell
+from mixlingual.analysis.read.questions import QuestionScores
+from mixlingual.analysis.statistics.mixed import LanguageMeans
+from mixlingual.analysis.statistics.resample import Cell
 
 SIZES = ("small", "middle", "large")
 RATIOS = (0.0, 0.25, 0.5, 0.75, 1.0)

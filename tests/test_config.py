@@ -8,22 +8,18 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf, open_dict
 
-from mixlingual.config import (
+from mixlingual.config.checks import ConfigError, to_config
+from mixlingual.config.identity import config_hash, to_plain
+from mixlingual.config.schema import (
     BENCHMARKS,
-    CONF_DIR,
     ClusterConfig,
-    ConfigError,
     DashboardConfig,
     EvaluateConfig,
     ReportConfig,
     StatusConfig,
     TrainConfig,
-    config_hash,
-    flags_to_options,
-    register,
-    to_config,
-    to_plain,
 )
+from mixlingual.grid.hydra import CONF_DIR, flags_to_options, register
 from mixlingual.options import describe
 
 GROUPS = ("model", "data", "batching", "optim", "trainer", "evaluation", "tracking", "experiment", "sweep")

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from sweep_fixture import SIZES, write_sweep
 
-from mixlingual.analysis.collect import read_sweep
-from mixlingual.config import DashboardConfig
+from mixlingual.analysis.read.collect import read_sweep
+from mixlingual.config.schema import DashboardConfig
 
 wandb = pytest.importorskip("wandb")
 pytest.importorskip("wandb_workspaces")
 
 from mixlingual import dashboard  # noqa: E402
 
-from .training.wandb_server import ENTITY, serving  # noqa: E402
+from .tracking.wandb_server import ENTITY, serving  # noqa: E402
 
 
 @pytest.fixture

@@ -12,15 +12,15 @@ import pytest
 import torch
 
 import mixlingual.evaluate
-from mixlingual.config import EvaluateConfig, EvaluationConfig, ModelConfig, PostHocConfig, ScratchConfig
+from mixlingual.config.schema import EvaluateConfig, EvaluationConfig, ModelConfig, PostHocConfig, ScratchConfig
 from mixlingual.data.sources.atlas import atlas_benchmark, atlas_corpus
 from mixlingual.evaluate import evaluate
 from mixlingual.evaluation.encode import encode
 from mixlingual.evaluation.trec import read_run
+from mixlingual.grid.cell import corpus_texts
 from mixlingual.model.export import save_encoder
 from mixlingual.model.load import load_encoder
 from mixlingual.records import MixlingualError
-from mixlingual.run import corpus_texts
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from mixlingual.config import CONF_DIR, SCHEMAS, TrainConfig, flags_to_options, register, to_config
+from mixlingual.config.checks import to_config
+from mixlingual.config.schema import SCHEMAS, TrainConfig
+from mixlingual.grid.guards import compose_runs
+from mixlingual.grid.hydra import CONF_DIR, flags_to_options, register
 from mixlingual.options import describe
-from mixlingual.sweep import compose_runs
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "benchmarks").glob("*.md"))]

@@ -9,7 +9,7 @@ from sweep_fixture import write_sweep
 LIGHT = """
 import sys
 import mixlingual.report
-import mixlingual.analysis.grid
+import mixlingual.analysis.tables.grid
 heavy = {"torch", "pytorch_lightning", "lightning", "transformers", "faiss", "matplotlib.pyplot"}
 sys.exit(", ".join(heavy & set(sys.modules)) or None)
 """

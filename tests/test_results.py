@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mixlingual.analysis.collect import read_sweep
-from mixlingual.analysis.grid import results_table
-from mixlingual.analysis.parts import restore
+from mixlingual.analysis.read.collect import read_sweep
+from mixlingual.analysis.read.parts import restore
+from mixlingual.analysis.tables.grid import results_table
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 TEXT = (RESULTS / "README.md").read_text(encoding="utf-8")

@@ -5,7 +5,7 @@ import torch
 from mixlingual.batches.datamodule import HybridDataModule, StepBatches
 from mixlingual.batches.pools import make_sampler
 from mixlingual.batches.tokens import TokenStore
-from mixlingual.config import (
+from mixlingual.config.schema import (
     BatchingConfig,
     LossConfig,
     ModelConfig,

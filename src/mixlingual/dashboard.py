@@ -16,22 +16,24 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from omegaconf import DictConfig
 
-from mixlingual.analysis.collect import Sweep, read_sweep
-from mixlingual.analysis.grid import SETTINGS, grid_axes, languages_table, results_table, size_by_ratio
-from mixlingual.analysis.points import RATIO_SERIES
-from mixlingual.config import CONF_DIR, DashboardConfig, flags_to_options, register, to_config
+from mixlingual.analysis.read.collect import Sweep, read_sweep
+from mixlingual.analysis.read.points import RATIO_SERIES
+from mixlingual.analysis.tables.grid import SETTINGS, grid_axes, languages_table, results_table, size_by_ratio
+from mixlingual.config.checks import to_config
+from mixlingual.config.schema import DashboardConfig
 from mixlingual.files import written_whole
+from mixlingual.grid.hydra import CONF_DIR, flags_to_options, register
 from mixlingual.records import MixlingualError
 from mixlingual.reporting.figures import Picture, pictures, write_picture
 from mixlingual.reporting.payload import known_benchmarks
-from mixlingual.training.wandb_run import client_settings, run_id
+from mixlingual.tracking.client import client_settings, run_id
 
 if TYPE_CHECKING:
     import wandb
     import wandb_workspaces.reports.v2 as wr
     import wandb_workspaces.workspaces as ws
 
-    from mixlingual.monitor.wandb_views import Shown
+    from mixlingual.tracking.workspace import Shown
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +60,7 @@ def dashboard(config: DashboardConfig) -> None:
         MixlingualError: there is no such sweep, no run of it is evaluated, the package is missing, or W&B refuses.
     """
     _check_package()
-    from mixlingual.monitor.wandb_views import Shown, report, workspace
+    from mixlingual.tracking.workspace import Shown, report, workspace
 
     sweep = read_sweep(Path(config.root) / config.sweep_name)
     drawn, tables = draw(sweep), grid_tables(sweep)
@@ -126,7 +128,7 @@ def log_grid(shown: Shown, drawn: list[Picture], tables: dict[str, dict[str, lis
     """Puts pictures and tables into a run of the sweep's group: that with the id `identity`, at every call."""
     import wandb
 
-    from mixlingual.monitor.wandb_views import GRID_COLUMNS
+    from mixlingual.tracking.workspace import GRID_COLUMNS
 
     with tempfile.TemporaryDirectory() as folder:
         run = wandb.init(

@@ -20,20 +20,23 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from mixlingual.attempt import EXIT_FAILED, leave
-from mixlingual.config import CONF_DIR, EvaluateConfig, evaluation_hash, register, to_config, to_plain
+from mixlingual.config.checks import to_config
+from mixlingual.config.identity import evaluation_hash, to_plain
+from mixlingual.config.schema import EvaluateConfig
 from mixlingual.evaluation.judged import Share
 from mixlingual.evaluation.sentence_transformer import as_published
 from mixlingual.evaluation.suite import SuiteScores, evaluate_encoder, load_benchmarks, score_foreign
 from mixlingual.files import check_writable, written_whole
+from mixlingual.grid.guards import over_runs, spelled_out
+from mixlingual.grid.hydra import CONF_DIR, register
 from mixlingual.model.encoder import parameter_counts
 from mixlingual.model.hub import as_saved
 from mixlingual.model.load import load_encoder
 from mixlingual.records import Benchmark, JudgedBenchmark, MixlingualError
-from mixlingual.sweep import over_runs, spelled_out
+from mixlingual.runs.lease import EXIT_FAILED, leave
+from mixlingual.runs.progress import write_progress
 from mixlingual.training.device import check_precision, device_of
 from mixlingual.training.gather import global_rank
-from mixlingual.training.progress import write_progress
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 
-from mixlingual.config import SCHEMAS, TrainConfig
+from mixlingual.config.schema import SCHEMAS, TrainConfig
 
 
 def main() -> None:

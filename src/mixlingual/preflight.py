@@ -17,22 +17,15 @@ from hydra import initialize_config_dir
 from hydra.errors import HydraException
 
 from mixlingual.batches.pools import make_sampler
-from mixlingual.config import (
-    CONF_DIR,
-    JUDGED_BENCHMARKS,
-    DataConfig,
-    EvaluationConfig,
-    ModelConfig,
-    TrainConfig,
-    register,
-    to_plain,
-)
+from mixlingual.config.identity import to_plain
+from mixlingual.config.schema import JUDGED_BENCHMARKS, DataConfig, EvaluationConfig, ModelConfig, TrainConfig
 from mixlingual.data.registry import load_benchmark, load_corpus
 from mixlingual.data.sources.judged import load_judged
+from mixlingual.grid.cell import corpus_texts
+from mixlingual.grid.guards import compose_runs
+from mixlingual.grid.hydra import CONF_DIR, register
 from mixlingual.model.outline import Outline, Sample, outline
 from mixlingual.records import MixlingualError, ParallelCorpus
-from mixlingual.run import corpus_texts
-from mixlingual.sweep import compose_runs
 from mixlingual.training.device import check_precision, device_of
 from mixlingual.training.schedule import budget_steps
 

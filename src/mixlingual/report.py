@@ -15,9 +15,11 @@ from tempfile import TemporaryDirectory
 import hydra
 from omegaconf import DictConfig
 
-from mixlingual.analysis.collect import read_sweep
-from mixlingual.analysis.parts import restore
-from mixlingual.config import CONF_DIR, ReportConfig, register, to_config
+from mixlingual.analysis.read.collect import read_sweep
+from mixlingual.analysis.read.parts import restore
+from mixlingual.config.checks import to_config
+from mixlingual.config.schema import ReportConfig
+from mixlingual.grid.hydra import CONF_DIR, register
 from mixlingual.records import MixlingualError
 from mixlingual.reporting.write import write_report
 

@@ -19,11 +19,13 @@ from omegaconf import DictConfig
 from rich.console import Console, RenderableType
 from rich.live import Live
 
-from mixlingual.config import CONF_DIR, StatusConfig, flags_to_options, register, to_config
-from mixlingual.monitor.read import Moment, RunState, read_states
-from mixlingual.monitor.slurm import job_states
-from mixlingual.monitor.table import grid_table, runs_table
+from mixlingual.cluster.squeue import job_states
+from mixlingual.config.checks import to_config
+from mixlingual.config.schema import StatusConfig
+from mixlingual.grid.hydra import CONF_DIR, flags_to_options, register
 from mixlingual.records import MixlingualError
+from mixlingual.runs.state import Moment, RunState, read_states
+from mixlingual.runs.table import grid_table, runs_table
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,14 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from mixlingual.attempt import (
+from mixlingual.config.checks import to_config
+from mixlingual.config.schema import TrainConfig
+from mixlingual.grid.cell import run
+from mixlingual.grid.guards import spelled_out
+from mixlingual.grid.hydra import CONF_DIR, register
+from mixlingual.grid.objective import objective
+from mixlingual.records import MixlingualError
+from mixlingual.runs.lease import (
     EXIT_FAILED,
     EXIT_PEER_LOST,
     PeerLostError,
@@ -26,12 +33,7 @@ from mixlingual.attempt import (
     slurm_job,
     types_in_shell,
 )
-from mixlingual.config import CONF_DIR, TrainConfig, register, to_config
-from mixlingual.records import MixlingualError
-from mixlingual.run import run
-from mixlingual.run_record import RunRecord
-from mixlingual.search import objective
-from mixlingual.sweep import spelled_out
+from mixlingual.runs.record import RunRecord
 from mixlingual.training.gather import global_rank
 from mixlingual.training.preemption import Signals
 

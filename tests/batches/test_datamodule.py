@@ -13,7 +13,7 @@ from mixlingual.batches.permutation import derive_key, uniforms
 from mixlingual.batches.plan import Kind
 from mixlingual.batches.pools import make_sampler
 from mixlingual.batches.tokens import TokenStore
-from mixlingual.config import BatchingConfig, ModelConfig
+from mixlingual.config.schema import BatchingConfig, ModelConfig
 from mixlingual.model.tokenizer import TextTokenizer, train_tokenizer
 
 SEED, STEPS, BATCH = 3, 12, 16

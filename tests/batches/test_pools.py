@@ -6,7 +6,7 @@ import pytest
 
 from mixlingual.batches.plan import Kind
 from mixlingual.batches.pools import make_sampler
-from mixlingual.config import BatchingConfig
+from mixlingual.config.schema import BatchingConfig
 from mixlingual.records import DataError, ParallelCorpus, ParallelItem
 
 

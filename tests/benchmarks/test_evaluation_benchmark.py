@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from mixlingual.config import ModelConfig, ScratchConfig
+from mixlingual.config.schema import ModelConfig, ScratchConfig
 from mixlingual.data.sources.atlas import atlas_benchmark, atlas_corpus
+from mixlingual.grid.cell import corpus_texts
 from mixlingual.model.export import save_encoder
 from mixlingual.model.load import load_encoder
-from mixlingual.run import corpus_texts
 
 os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # compiling ranx takes half a minute
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import train_throughput as benchmark
-from mixlingual.config import ModelConfig, ScratchConfig
+from mixlingual.config.schema import ModelConfig, ScratchConfig
 from mixlingual.model.export import save_encoder
 from mixlingual.model.load import load_encoder
 

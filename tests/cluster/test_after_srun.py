@@ -12,9 +12,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from mixlingual import attempt
 from mixlingual.cluster import after_srun
-from mixlingual.training.progress import write_progress
+from mixlingual.runs import lease as attempt
+from mixlingual.runs.progress import write_progress
 
 spec = importlib.util.spec_from_file_location("fake_slurm", Path(__file__).with_name("fake_slurm.py"))
 fake_slurm = importlib.util.module_from_spec(spec)

@@ -16,7 +16,7 @@ from mixlingual.cluster import driver as driver_module
 from mixlingual.cluster.driver import CONFIRMED, GridDriver
 from mixlingual.cluster.queue import Cell
 from mixlingual.cluster.slurm import SlurmQueue
-from mixlingual.config import ClusterConfig
+from mixlingual.config.schema import ClusterConfig
 from mixlingual.records import MixlingualError
 
 spec = importlib.util.spec_from_file_location("fake_slurm", Path(__file__).with_name("fake_slurm.py"))

@@ -4,7 +4,7 @@ import pytest
 
 from mixlingual.cluster.local import LocalQueue
 from mixlingual.cluster.queue import Cell
-from mixlingual.config import ClusterConfig
+from mixlingual.config.schema import ClusterConfig
 from mixlingual.records import MixlingualError
 from mixlingual.training.gather import lost_peer
 

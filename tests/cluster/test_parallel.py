@@ -10,14 +10,14 @@ import psutil
 import pytest
 import yaml
 
-from mixlingual.config import CONF_DIR
+from mixlingual.grid.hydra import CONF_DIR
 
 APP = """
 import os, signal, time
 from pathlib import Path
 import hydra
 from omegaconf import DictConfig
-from mixlingual.config import register
+from mixlingual.grid.hydra import register
 
 register()
 

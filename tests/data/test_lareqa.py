@@ -9,7 +9,7 @@ from urllib.error import URLError
 
 import pytest
 
-from mixlingual.config import UNITS
+from mixlingual.config.schema import UNITS
 from mixlingual.data.sources import lareqa
 from mixlingual.data.sources.lareqa import Pin, build_benchmark, load_lareqa, parse_squad, read_pins
 from mixlingual.records import DataError

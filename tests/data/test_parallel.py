@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from mixlingual.config import DataConfig, SourceConfig
+from mixlingual.config.schema import DataConfig, SourceConfig
 from mixlingual.data.sources.parallel import load_parallel
 from mixlingual.records import DataError, ParallelItem, fingerprint
 

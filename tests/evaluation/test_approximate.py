@@ -9,7 +9,7 @@ from embedding_fixture import by_text, source
 
 pytest.importorskip("faiss", reason="needs faiss")
 
-from mixlingual.config import EvaluationConfig
+from mixlingual.config.schema import EvaluationConfig
 from mixlingual.evaluation.approximate import _parts, approximate_search
 from mixlingual.evaluation.judged import AS_IS, score_judged
 from mixlingual.evaluation.search import search

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mixlingual.config import ModelConfig, ScratchConfig
+from mixlingual.config.schema import ModelConfig, ScratchConfig
 from mixlingual.evaluation.encode import encode, encoder_fingerprint, token_batches
 from mixlingual.model.export import save_encoder
 from mixlingual.model.load import load_encoder

@@ -7,7 +7,7 @@ import torch
 from embedding_fixture import source
 from ir_measures import RR, R, nDCG
 
-from mixlingual.config import EvaluationConfig
+from mixlingual.config.schema import EvaluationConfig
 from mixlingual.evaluation.judged import AS_IS, Share, score_judged
 from mixlingual.evaluation.judged_metrics import ndcg_at_10, recall_at_100, reciprocal_rank_at_100, tokens
 from mixlingual.records import Candidate, Corpus, DataError, JudgedBenchmark, JudgedTask, MixlingualError, Query

@@ -11,13 +11,13 @@ from datasets import Dataset
 from mteb.abstasks.retrieval import AbsTaskRetrieval
 from mteb.abstasks.task_metadata import TaskMetadata
 
-from mixlingual.config import ModelConfig, ScratchConfig
+from mixlingual.config.schema import ModelConfig, ScratchConfig
 from mixlingual.data.sources.atlas import atlas_benchmark, atlas_corpus
 from mixlingual.evaluation.encode import encode
 from mixlingual.evaluation.mteb_bridge import MtebEncoder
 from mixlingual.evaluation.protocol import score_benchmark
+from mixlingual.grid.cell import corpus_texts
 from mixlingual.model.load import load_encoder
-from mixlingual.run import corpus_texts
 
 
 def loaded(seed):

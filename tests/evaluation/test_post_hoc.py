@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mixlingual.config import PostHocConfig
+from mixlingual.config.schema import PostHocConfig
 from mixlingual.evaluation.encode import Embedded
 from mixlingual.evaluation.post_hoc import Correction, centering, fit_corrections, lir, shift, training_code
 from mixlingual.evaluation.protocol import score_benchmark

@@ -5,7 +5,7 @@ import pytest
 import torch
 from embedding_fixture import source
 
-from mixlingual.config import EvaluationConfig
+from mixlingual.config.schema import EvaluationConfig
 from mixlingual.evaluation.judged import AS_IS, score_judged
 from mixlingual.evaluation.precomputed import JudgedEmbeddings, read_embeddings
 from mixlingual.evaluation.protocol import score_benchmark

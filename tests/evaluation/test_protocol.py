@@ -14,9 +14,9 @@ import pytest
 from ir_measures import RR, R, nDCG
 
 from mixlingual.evaluation import protocol, ranking
-from mixlingual.evaluation.language_bias.profile import QUERY_COLUMNS
 from mixlingual.evaluation.protocol import PER_QUERY_COLUMNS, score_benchmark
 from mixlingual.evaluation.top_k import id_order, top_k
+from mixlingual.measures.profile import QUERY_COLUMNS
 from mixlingual.records import Benchmark, Candidate, DataError, Query
 
 LANGUAGES = ("ar", "de", "en")

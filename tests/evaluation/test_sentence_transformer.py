@@ -11,16 +11,16 @@ import pytest
 import torch
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
-from mixlingual.config import ModelConfig, ScratchConfig
+from mixlingual.config.schema import ModelConfig, ScratchConfig
 from mixlingual.data.sources.atlas import atlas_corpus
 from mixlingual.evaluation.encode import encode
 from mixlingual.evaluation.sentence_transformer import as_published
+from mixlingual.grid.cell import corpus_texts
 from mixlingual.model import hub as hub_module
 from mixlingual.model.export import save_encoder
 from mixlingual.model.hub import as_saved
 from mixlingual.model.load import load_encoder
 from mixlingual.records import MixlingualError
-from mixlingual.run import corpus_texts
 
 TRANSFORMER = {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}
 POOLING = {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}

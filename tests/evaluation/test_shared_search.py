@@ -12,7 +12,7 @@ import pytest
 import torch
 from embedding_fixture import by_text, source
 
-from mixlingual.config import EvaluationConfig
+from mixlingual.config.schema import EvaluationConfig
 from mixlingual.evaluation import judged, shards
 from mixlingual.evaluation.judged import AS_IS, Share, score_judged
 from mixlingual.evaluation.post_hoc import Correction, Map

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mixlingual.config import EvaluationConfig, PostHocConfig
+from mixlingual.config.schema import EvaluationConfig, PostHocConfig
 from mixlingual.evaluation import suite
 from mixlingual.evaluation.encode import CutTexts, Embedded
 from mixlingual.evaluation.judged import Share

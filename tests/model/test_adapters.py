@@ -9,7 +9,7 @@ from training_fixture import STEPS, prepare, train, weights
 from transformers import AutoModel
 
 from mixlingual.batches.datamodule import StepBatches
-from mixlingual.config import LoraConfig, ModelConfig
+from mixlingual.config.schema import LoraConfig, ModelConfig
 from mixlingual.model.encoder import parameter_counts
 from mixlingual.model.export import save_encoder
 from mixlingual.model.load import load_encoder

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from mixlingual.config import ModelConfig
+from mixlingual.config.schema import ModelConfig
 from mixlingual.model.export import save_encoder
 from mixlingual.model.load import load_encoder
 from mixlingual.model.tokenizer import TextTokenizer, pad

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from transformers import AutoModel, FNetConfig
 
-from mixlingual.config import ModelConfig, ScratchConfig
+from mixlingual.config.schema import ModelConfig, ScratchConfig
 from mixlingual.model import attention
 from mixlingual.model.attention import NAME
 from mixlingual.model.encoder import parameter_counts

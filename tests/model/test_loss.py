@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
-from mixlingual.config import LossConfig
+from mixlingual.config.schema import LossConfig
 from mixlingual.model.loss import check_matryoshka, contrastive_loss, info_nce
 from mixlingual.records import MixlingualError
 
@@ -182,7 +182,7 @@ def test_matryoshka_widths_must_fit_the_embedding():
 MEASURE = """
     import json, resource, torch
     from torch.nn.functional import normalize
-    from mixlingual.config import LossConfig
+    from mixlingual.config.schema import LossConfig
     from mixlingual.model.loss import contrastive_loss
 
     pairs, watched = {pairs}, 3

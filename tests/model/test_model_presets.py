@@ -8,7 +8,9 @@ import torch
 from omegaconf import OmegaConf
 from transformers import AutoModel, BertConfig, ModernBertConfig, XLMRobertaConfig, XLMRobertaXLConfig
 
-from mixlingual.config import CONF_DIR, ModelConfig, TrainConfig, TrainerConfig, to_config
+from mixlingual.config.checks import to_config
+from mixlingual.config.schema import ModelConfig, TrainConfig, TrainerConfig
+from mixlingual.grid.hydra import CONF_DIR
 from mixlingual.model.encoder import DualEncoder, parameter_counts
 
 PRESETS = sorted((CONF_DIR / "model").glob("*.yaml"))

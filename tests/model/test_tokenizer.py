@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from mixlingual.config import ModelConfig
+from mixlingual.config.schema import ModelConfig
 from mixlingual.files import cache_dir
 from mixlingual.model import tokenizer as module
 from mixlingual.model.tokenizer import TextTokenizer, pad, train_tokenizer

@@ -4,8 +4,8 @@ import pytest
 from matplotlib.patches import Rectangle
 from sweep_fixture import result, write_done, write_sweep
 
-from mixlingual.analysis.collect import read_sweep
-from mixlingual.analysis.grid import grid_axes, languages_table, results_table
+from mixlingual.analysis.read.collect import read_sweep
+from mixlingual.analysis.tables.grid import grid_axes, languages_table, results_table
 from mixlingual.reporting.figures import pictures, write_picture
 
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 from scored_sweep import write_scored_sweep
 
-from mixlingual.analysis.collect import read_sweep
-from mixlingual.analysis.estimates import Estimates, analyse
-from mixlingual.config import AnalysisConfig
+from mixlingual.analysis.read.collect import read_sweep
+from mixlingual.analysis.statistics.estimates import Estimates, analyse
+from mixlingual.config.schema import AnalysisConfig
 from mixlingual.reporting.estimate_tables import estimate_tables
 from mixlingual.reporting.findings import findings, headline, interaction_sentence
 from mixlingual.reporting.write import write_report

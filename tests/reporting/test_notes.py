@@ -1,7 +1,7 @@
 import pytest
 from sweep_fixture import result, write_done
 
-from mixlingual.analysis.collect import read_sweep
+from mixlingual.analysis.read.collect import read_sweep
 from mixlingual.reporting.notes import benchmark_notes
 
 

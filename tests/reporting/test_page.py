@@ -8,8 +8,8 @@ from urllib.parse import unquote
 import pytest
 from sweep_fixture import result, run_name, without_results, write_done, write_json, write_status, write_sweep
 
-from mixlingual.analysis.collect import read_sweep
-from mixlingual.config import CONF_DIR
+from mixlingual.analysis.read.collect import read_sweep
+from mixlingual.grid.hydra import CONF_DIR
 from mixlingual.reporting import write
 from mixlingual.reporting.write import write_report
 

@@ -3,8 +3,8 @@ import json
 import pytest
 from sweep_fixture import mono_map, result, write_answers, write_curve, write_done, write_sweep
 
-from mixlingual.analysis.collect import read_sweep
-from mixlingual.analysis.grid import grid_axes, languages_table, results_table
+from mixlingual.analysis.read.collect import read_sweep
+from mixlingual.analysis.tables.grid import grid_axes, languages_table, results_table
 from mixlingual.reporting.payload import CURVE_POINTS, as_json, payload
 
 

@@ -3,8 +3,8 @@
 import pytest
 from sweep_fixture import result, write_done
 
-from mixlingual.analysis.collect import read_sweep
-from mixlingual.analysis.grid import results_table
+from mixlingual.analysis.read.collect import read_sweep
+from mixlingual.analysis.tables.grid import results_table
 from mixlingual.reporting.published import beside_published, published_figures, published_tables
 
 

@@ -9,7 +9,7 @@ import pytest
 from scored_sweep import queries, write_scored_sweep
 from sweep_fixture import write_sweep
 
-from mixlingual.analysis.collect import read_sweep
+from mixlingual.analysis.read.collect import read_sweep
 from mixlingual.records import RunResult
 from mixlingual.reporting.scores import question_table, runs_table
 

@@ -1,4 +1,4 @@
-from mixlingual.analysis.scripts import script_of
+from mixlingual.data.writing_systems import script_of
 from mixlingual.reporting.languages import in_script_order
 
 

@@ -2,8 +2,8 @@ import pandas as pd
 import pytest
 from sweep_fixture import result, without_results, write_done, write_sweep
 
-from mixlingual.analysis.collect import read_sweep
-from mixlingual.analysis.grid import grid_axes, results_table, size_by_ratio
+from mixlingual.analysis.read.collect import read_sweep
+from mixlingual.analysis.tables.grid import grid_axes, results_table, size_by_ratio
 from mixlingual.reporting.labels import file_name, short_number
 from mixlingual.reporting.tables import (
     Cell,

@@ -13,9 +13,9 @@ import torch
 from training_fixture import STEPS, prepare, train, weights
 
 import mixlingual.train
-from mixlingual import attempt as attempt_module
 from mixlingual.records import MixlingualError
-from mixlingual.run_record import RunRecord
+from mixlingual.runs import lease as attempt_module
+from mixlingual.runs.record import RunRecord
 from mixlingual.training import step as step_module
 from mixlingual.training.checkpoint import VerifiedCheckpointIO, last_good_checkpoint, newest_checkpoint
 from mixlingual.training.optimizer import RowAdamW

@@ -15,7 +15,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import AdamW
 from transformers import BertConfig, BertModel
 
-from mixlingual.config import OptimConfig, TrainConfig, TrainerConfig
+from mixlingual.config.schema import OptimConfig, TrainConfig, TrainerConfig
 from mixlingual.model.token_rows import TokenRows
 from mixlingual.training.optimizer import RowAdamW, horizon, make_optimizer
 from mixlingual.training.schedule import rate_factor

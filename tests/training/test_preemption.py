@@ -21,10 +21,10 @@ import pytest
 import torch
 from training_fixture import STEPS, prepare, train, weights
 
-import mixlingual.attempt
+import mixlingual.runs.lease
 import mixlingual.train
-from mixlingual.attempt import EXIT_FAILED, EXIT_PEER_LOST, EXIT_SUPERSEDED, read_attempts
 from mixlingual.records import MixlingualError
+from mixlingual.runs.lease import EXIT_FAILED, EXIT_PEER_LOST, EXIT_SUPERSEDED, read_attempts
 from mixlingual.training.checkpoint import VerifiedCheckpointIO, newest_checkpoint
 from mixlingual.training.preemption import Request, Signals, _request_of
 from mixlingual.training.step import ContrastiveStep
@@ -240,7 +240,7 @@ def test_a_zombie_leaves_and_writes_nothing(tmp_path, monkeypatch, seconds):
 
     It notices at the end of a step, and, if it has looked just before, by its next point of curves.csv.
     """
-    monkeypatch.setattr(mixlingual.attempt, "_LEASE_SECONDS", seconds)
+    monkeypatch.setattr(mixlingual.runs.lease, "_LEASE_SECONDS", seconds)
     options = {"checkpoint_steps": 3}
     job = {"SLURM_JOB_ID": "12"}
     zombie = spawn(tmp_path / "run", events=[(7, 0, signal.SIGSTOP)], environment=job, **options)

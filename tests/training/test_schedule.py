@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mixlingual.config import OptimConfig
+from mixlingual.config.schema import OptimConfig
 from mixlingual.training.optimizer import make_optimizer
 from mixlingual.training.schedule import budget_steps, make_scheduler, rate_factor
 

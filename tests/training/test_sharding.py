@@ -14,7 +14,7 @@ from training_fixture import prepare, train, weights
 from transformers import AutoModel, XLMRobertaXLConfig
 
 from mixlingual.batches.datamodule import StepBatches
-from mixlingual.config import LoraConfig, ScratchConfig
+from mixlingual.config.schema import LoraConfig, ScratchConfig
 from mixlingual.model.tokenizer import train_tokenizer
 from mixlingual.training import sharding
 from mixlingual.training.sharding import ShardedStep

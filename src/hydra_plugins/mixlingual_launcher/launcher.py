@@ -46,7 +46,7 @@ class GridLauncher(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Returns when every run is done or over; how it went is in the runs' folders, for `SweepGuard`."""
         from mixlingual.cluster.driver import GridDriver
-        from mixlingual.sweep import ending_the_program
+        from mixlingual.grid.guards import ending_the_program
 
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
         self._singletons = Singleton.get_state()
@@ -68,7 +68,8 @@ class GridLauncher(Launcher):
 
     def _cell(self, overrides: Sequence[str], number: int) -> Cell:
         from mixlingual.cluster.queue import Cell
-        from mixlingual.config import ClusterConfig, to_config
+        from mixlingual.config.checks import to_config
+        from mixlingual.config.schema import ClusterConfig
 
         config = self._sweep_config(overrides, number)
         with open_dict(config):
@@ -86,7 +87,7 @@ class GridLauncher(Launcher):
 
     def _returned(self, cell: Cell) -> JobReturn:
         """What a search is told of a run that is over, as by Hydra's own launcher: nothing of one without a result."""
-        from mixlingual.search import objective
+        from mixlingual.grid.objective import objective
 
         config, folder = self._sweep_config(cell.overrides, cell.number), cell.result.parent
         value = objective(folder, config.objective) if "objective" in config else None
@@ -96,7 +97,7 @@ class GridLauncher(Launcher):
 
     def __call__(self, overrides: Sequence[str], number: int) -> None:
         """Runs one cell, in its job. An exception ends the process with status 3."""
-        from mixlingual.attempt import EXIT_FAILED
+        from mixlingual.runs.lease import EXIT_FAILED
 
         _clear_leftovers()
         Singleton.set_state(self._singletons)

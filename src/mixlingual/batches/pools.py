@@ -13,7 +13,7 @@ from mixlingual.batches.members import Key, pool_members
 from mixlingual.batches.plan import Kind, Plan, Pool
 from mixlingual.batches.ratio import RatioSchedule
 from mixlingual.batches.sampler import HybridBatchSampler
-from mixlingual.config import BatchingConfig
+from mixlingual.config.schema import BatchingConfig
 from mixlingual.records import DataError, ParallelCorpus
 
 

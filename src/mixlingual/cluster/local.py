@@ -11,7 +11,7 @@ import psutil
 import submitit
 
 from mixlingual.cluster.queue import Cell, Job
-from mixlingual.config import ClusterConfig
+from mixlingual.config.schema import ClusterConfig
 from mixlingual.records import MixlingualError
 
 _CONTROLLER = "submitit.local._local"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from mixlingual.config import ClusterConfig
+from mixlingual.config.schema import ClusterConfig
 from mixlingual.files import written_whole
 from mixlingual.records import MixlingualError
 

@@ -16,7 +16,7 @@ from submitit.core.utils import FailedJobError, FailedSubmissionError
 
 from mixlingual.cluster import after_srun
 from mixlingual.cluster.queue import HELD, Cell, Job
-from mixlingual.config import ClusterConfig
+from mixlingual.config.schema import ClusterConfig
 from mixlingual.records import MixlingualError
 
 _FIELDS = "%F|%K|%T|%r|%o"

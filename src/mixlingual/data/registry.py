@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mixlingual.config import BENCHMARKS, JUDGED_BENCHMARKS, DataConfig
+from mixlingual.config.schema import BENCHMARKS, JUDGED_BENCHMARKS, DataConfig
 from mixlingual.data.sources.atlas import atlas_benchmark, atlas_corpus
 from mixlingual.data.sources.lareqa import load_lareqa
 from mixlingual.data.sources.parallel import load_parallel

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixlingual.evaluation.language_bias.profile import QUERY_COLUMNS
+from mixlingual.measures.profile import QUERY_COLUMNS
 
 _MEANS = {"ap": "map", "rr": "mrr"}
 """Column of the per-query table -> name of its mean; measures at a depth keep theirs."""

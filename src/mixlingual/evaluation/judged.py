@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mixlingual.config import EvaluationConfig
+from mixlingual.config.schema import EvaluationConfig
 from mixlingual.evaluation.approximate import approximate_search
 from mixlingual.evaluation.encode import CutTexts, Embed, Embedded
 from mixlingual.evaluation.judged_metrics import DEPTH

@@ -13,9 +13,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mixlingual.config import PostHocConfig
+from mixlingual.config.schema import PostHocConfig
 from mixlingual.evaluation.encode import Embed
-from mixlingual.evaluation.language_bias.geometry import unit
+from mixlingual.measures.geometry import unit
 from mixlingual.model.tokenizer import Side
 from mixlingual.records import DataError, ParallelCorpus
 

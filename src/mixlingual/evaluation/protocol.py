@@ -20,9 +20,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixlingual.evaluation.groups import aggregate
-from mixlingual.evaluation.language_bias.profile import QUERY_COLUMNS, Profile
-from mixlingual.evaluation.metrics import Ranks, Scores, average_precision, ndcg_at_k, recall_at_k, reciprocal_rank
 from mixlingual.evaluation.ranking import Rankings, rank
+from mixlingual.measures.profile import QUERY_COLUMNS, Profile
+from mixlingual.measures.ranks import Ranks, Scores, average_precision, ndcg_at_k, recall_at_k, reciprocal_rank
 from mixlingual.records import Benchmark, DataError
 
 POOL = "all"

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mixlingual.evaluation.metrics import Ranks
 from mixlingual.evaluation.top_k import best_first, id_order, kth_best
+from mixlingual.measures.ranks import Ranks
 from mixlingual.records import Benchmark
 
 _BLOCK = 256

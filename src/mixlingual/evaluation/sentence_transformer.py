@@ -8,7 +8,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from mixlingual.config import ModelConfig
+from mixlingual.config.schema import ModelConfig
 from mixlingual.model.hub import SAVED_OPTIONS, checkpoint_file
 from mixlingual.records import MixlingualError
 

@@ -17,7 +17,8 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from mixlingual.config import JUDGED_BENCHMARKS, EvaluationConfig, PostHocConfig, to_plain
+from mixlingual.config.identity import to_plain
+from mixlingual.config.schema import JUDGED_BENCHMARKS, EvaluationConfig, PostHocConfig
 from mixlingual.data.registry import load_benchmark, load_corpus
 from mixlingual.data.sources.judged import load_judged
 from mixlingual.evaluation.encode import CutTexts, Embed, Embedded, encode, encoder_fingerprint

@@ -7,7 +7,7 @@ import copy
 from torch import nn
 from transformers import PreTrainedModel
 
-from mixlingual.config import LoraConfig
+from mixlingual.config.schema import LoraConfig
 from mixlingual.records import MixlingualError
 
 

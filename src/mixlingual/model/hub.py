@@ -26,7 +26,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from mixlingual.config import ModelConfig
+from mixlingual.config.schema import ModelConfig
 from mixlingual.records import MixlingualError
 
 log = logging.getLogger(__name__)

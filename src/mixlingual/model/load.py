@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from transformers import BertConfig, BertModel, PreTrainedModel, PreTrainedTokenizerFast
 
-from mixlingual.config import ModelConfig
+from mixlingual.config.schema import ModelConfig
 from mixlingual.model.adapters import add_adapters
 from mixlingual.model.attention import use_attention
 from mixlingual.model.dropout import use_cheap_dropout

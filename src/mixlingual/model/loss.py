@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from mixlingual.config import LossConfig
+from mixlingual.config.schema import LossConfig
 from mixlingual.records import MixlingualError
 
 CHUNK_BYTES = 64 * 2**20

@@ -9,7 +9,7 @@ from statistics import mean
 import torch
 from transformers import AutoModel
 
-from mixlingual.config import ModelConfig
+from mixlingual.config.schema import ModelConfig
 from mixlingual.model.encoder import DualEncoder, parameter_counts
 from mixlingual.model.hub import as_saved, quiet, read_architecture
 from mixlingual.model.load import check_layers, check_positions, drop_pooler, scratch_geometry

@@ -7,12 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from mixlingual.analysis.contrasts import Estimate
-from mixlingual.analysis.controls import PairedEffect
-from mixlingual.analysis.debiasing import Debiasing
-from mixlingual.analysis.estimates import Estimates, Measured
-from mixlingual.analysis.mixed import NoModel
-from mixlingual.analysis.response import Curve
+from mixlingual.analysis.statistics.contrasts import Estimate
+from mixlingual.analysis.statistics.controls import PairedEffect
+from mixlingual.analysis.statistics.debiasing import Debiasing
+from mixlingual.analysis.statistics.estimates import Estimates, Measured
+from mixlingual.analysis.statistics.mixed import NoModel
+from mixlingual.analysis.statistics.response import Curve
 
 
 def estimate_tables(answer: Estimates) -> dict[str, pd.DataFrame]:

@@ -16,7 +16,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from mixlingual.analysis.grid import SETTINGS, Axes, Grid, Point, size_by_ratio
+from mixlingual.analysis.tables.grid import SETTINGS, Axes, Grid, Point, size_by_ratio
 from mixlingual.files import written_whole
 from mixlingual.reporting.heatmaps import language_maps, size_ratio_maps
 from mixlingual.reporting.labels import SETTING_TITLES, file_name

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from mixlingual.analysis.contrasts import Estimate, Interaction, corrected_level
-from mixlingual.analysis.controls import PairedEffect
-from mixlingual.analysis.debiasing import Debiasing
-from mixlingual.analysis.estimates import Estimates, Measured
-from mixlingual.analysis.measures import METRICS, larger_is_better
-from mixlingual.analysis.mixed import NoModel
-from mixlingual.analysis.points import ZERO_SHOT
-from mixlingual.analysis.power import Pilot
-from mixlingual.analysis.response import Curve, Interval
+from mixlingual.analysis.read.points import ZERO_SHOT
+from mixlingual.analysis.statistics.contrasts import Estimate, Interaction, corrected_level
+from mixlingual.analysis.statistics.controls import PairedEffect
+from mixlingual.analysis.statistics.debiasing import Debiasing
+from mixlingual.analysis.statistics.estimates import Estimates, Measured
+from mixlingual.analysis.statistics.mixed import NoModel
+from mixlingual.analysis.statistics.power import Pilot
+from mixlingual.analysis.statistics.response import Curve, Interval
+from mixlingual.measures.names import METRICS, larger_is_better
 from mixlingual.reporting.labels import SETTING_TITLES, short_number
 
 CERTAIN = 0.05

@@ -18,9 +18,9 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
 
-from mixlingual.analysis.grid import Axes, Grid, Point, language_grid
-from mixlingual.analysis.points import RATIO_SERIES
-from mixlingual.analysis.scripts import script_of
+from mixlingual.analysis.read.points import RATIO_SERIES
+from mixlingual.analysis.tables.grid import Axes, Grid, Point, language_grid
+from mixlingual.data.writing_systems import script_of
 from mixlingual.reporting.labels import LETTER, RATIO, SETTING_TITLES, label_width, size_label
 from mixlingual.reporting.languages import in_script_order
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from mixlingual.analysis.grid import Axes
-from mixlingual.analysis.measures import BIAS
+from mixlingual.analysis.tables.grid import Axes
+from mixlingual.measures.names import BIAS
 
 LETTER = 0.065
 """Inches that a letter takes in pictures, on average."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mixlingual.analysis.scripts import script_of
+from mixlingual.data.writing_systems import script_of
 
 _SCRIPTS = ("Latn", "Grek", "Cyrl", "Arab", "Deva", "Thai", "Hans", "Hant", "Jpan", "Kore")
 """Unicode codes of scripts in the order shown; others follow by code."""

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from mixlingual.analysis.collect import Sweep
-from mixlingual.analysis.grid import ALL_LANGUAGES
-from mixlingual.analysis.measures import METRICS
+from mixlingual.analysis.read.collect import Sweep
+from mixlingual.analysis.tables.grid import ALL_LANGUAGES
+from mixlingual.measures.names import METRICS
 
 _CHANCE = {"concordance.w": "concordance.chance", "exposure_divergence@10": "exposure_divergence@10.chance"}
 """Measure -> the figure of each result that says what it would be without bias."""

@@ -14,8 +14,8 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from mixlingual.analysis.grid import Axes, Grid
-from mixlingual.analysis.points import RATIO_SERIES, ZERO_SHOT
+from mixlingual.analysis.read.points import RATIO_SERIES, ZERO_SHOT
+from mixlingual.analysis.tables.grid import Axes, Grid
 from mixlingual.reporting.labels import RATIO, SETTING_TITLES, label_width, size_label
 
 _MARKERS = "os^DvPX*"

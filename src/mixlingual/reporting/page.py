@@ -21,10 +21,10 @@ from urllib.parse import quote
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from mixlingual.analysis.answer import Answer
-from mixlingual.analysis.collect import Run, Sweep
-from mixlingual.analysis.launches import read_launches
-from mixlingual.analysis.points import is_number
+from mixlingual.analysis.read.collect import Run, Sweep
+from mixlingual.analysis.read.launches import read_launches
+from mixlingual.analysis.read.points import is_number
+from mixlingual.analysis.tables.answer import Answer
 from mixlingual.reporting.figures import Picture
 from mixlingual.reporting.payload import as_json
 from mixlingual.reporting.tables import Table, status_line, unfinished

@@ -8,12 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from mixlingual.analysis.collect import Run, Sweep
-from mixlingual.analysis.curves import thinned_curve
-from mixlingual.analysis.grid import SETTINGS, Axes, Point, benchmarks
-from mixlingual.analysis.measures import BIAS, METRICS, language_bias, setting_of_bias
-from mixlingual.analysis.points import RATIO_SERIES, ZERO_SHOT, is_number
-from mixlingual.analysis.scripts import script_of
+from mixlingual.analysis.read.collect import Run, Sweep
+from mixlingual.analysis.read.curves import thinned_curve
+from mixlingual.analysis.read.points import RATIO_SERIES, ZERO_SHOT, is_number
+from mixlingual.analysis.tables.grid import SETTINGS, Axes, Point, benchmarks
+from mixlingual.data.writing_systems import script_of
+from mixlingual.measures.names import BIAS, METRICS, language_bias, setting_of_bias
 from mixlingual.reporting.labels import SETTING_TITLES, size_label
 from mixlingual.reporting.languages import in_script_order
 from mixlingual.reporting.levels import unbiased_levels

@@ -11,9 +11,9 @@ from importlib.resources import files
 
 import pandas as pd
 
-from mixlingual.analysis.collect import Run, Sweep
-from mixlingual.analysis.measures import METRICS
-from mixlingual.analysis.points import RATIO_SERIES
+from mixlingual.analysis.read.collect import Run, Sweep
+from mixlingual.analysis.read.points import RATIO_SERIES
+from mixlingual.measures.names import METRICS
 from mixlingual.reporting.labels import SETTING_TITLES
 from mixlingual.reporting.tables import Cell, Table
 

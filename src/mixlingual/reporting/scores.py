@@ -8,8 +8,8 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 
-from mixlingual.analysis.collect import Sweep
-from mixlingual.analysis.questions import QuestionScores, read_question_scores
+from mixlingual.analysis.read.collect import Sweep
+from mixlingual.analysis.read.questions import QuestionScores, read_question_scores
 
 MEASURES = ("map", "rank_distance")
 

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from mixlingual.analysis.collect import State, Sweep
-from mixlingual.analysis.grid import SETTINGS, Axes, Grid, benchmarks, size_by_ratio
-from mixlingual.analysis.measures import BIAS, METRICS
+from mixlingual.analysis.read.collect import State, Sweep
+from mixlingual.analysis.tables.grid import SETTINGS, Axes, Grid, benchmarks, size_by_ratio
 from mixlingual.files import written_whole
+from mixlingual.measures.names import BIAS, METRICS
 from mixlingual.reporting.labels import SETTING_TITLES, size_label
 
 BLANK = "-"

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from mixlingual.analysis.answer import Answer, answer
-from mixlingual.analysis.collect import Sweep
-from mixlingual.analysis.estimates import Estimates, analyse
-from mixlingual.analysis.exposure import batches_table, exposure_table
-from mixlingual.analysis.grid import Axes, benchmarks, grid_axes, languages_table, results_table
-from mixlingual.analysis.parts import PLAN, QUESTIONS, RUNS
+from mixlingual.analysis.read.collect import Sweep
+from mixlingual.analysis.read.parts import PLAN, QUESTIONS, RUNS
+from mixlingual.analysis.statistics.estimates import Estimates, analyse
+from mixlingual.analysis.tables.answer import Answer, answer
+from mixlingual.analysis.tables.exposure import batches_table, exposure_table
+from mixlingual.analysis.tables.grid import Axes, benchmarks, grid_axes, languages_table, results_table
 from mixlingual.files import written_whole
 from mixlingual.reporting.estimate_tables import estimate_tables
 from mixlingual.reporting.figures import pictures, write_picture

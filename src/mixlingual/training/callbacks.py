@@ -11,7 +11,7 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from mixlingual.training.progress import write_progress
+from mixlingual.runs.progress import write_progress
 
 _TELL_SECONDS = 1.0
 """Least time between two writings of progress.json."""

@@ -19,9 +19,9 @@ import torch
 from lightning_fabric.plugins import CheckpointIO
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from mixlingual.attempt import Attempt
 from mixlingual.files import sync
 from mixlingual.records import MixlingualError
+from mixlingual.runs.lease import Attempt
 from mixlingual.training.preemption import PreemptGuard
 
 log = logging.getLogger(__name__)

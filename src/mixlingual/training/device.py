@@ -7,9 +7,9 @@ from typing import Literal
 
 import torch
 
-from mixlingual.attempt import types_in_shell
-from mixlingual.config import EvaluationConfig, TrainerConfig
+from mixlingual.config.schema import EvaluationConfig, TrainerConfig
 from mixlingual.records import MixlingualError
+from mixlingual.runs.lease import types_in_shell
 
 
 def device_of(accelerator: str) -> torch.device:

@@ -20,13 +20,15 @@ from torch import distributed
 from torch._dynamo.exc import TorchDynamoException
 from torch.nn import Module
 
-from mixlingual.attempt import PeerLostError
 from mixlingual.batches.datamodule import HybridDataModule
-from mixlingual.config import TrainConfig, TrainerConfig, config_hash
+from mixlingual.config.identity import config_hash
+from mixlingual.config.schema import TrainConfig, TrainerConfig
 from mixlingual.files import written_whole
 from mixlingual.model.encoder import DualEncoder
 from mixlingual.model.loss import check_matryoshka
 from mixlingual.records import MixlingualError
+from mixlingual.runs.lease import PeerLostError
+from mixlingual.tracking.terminal import terminal_bars
 from mixlingual.training.averaging import WeightAverage, decay_for
 from mixlingual.training.callbacks import CurveRecorder
 from mixlingual.training.checkpoint import (
@@ -41,7 +43,6 @@ from mixlingual.training.module import RetrieverModule
 from mixlingual.training.preemption import PreemptGuard, Signals
 from mixlingual.training.probes import GradientProbe
 from mixlingual.training.sharding import sharding_strategy, whole_weights
-from mixlingual.training.terminal import terminal_bars
 
 log = logging.getLogger(__name__)
 

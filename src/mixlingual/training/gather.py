@@ -14,7 +14,7 @@ from torch import Tensor, distributed
 from torch.distributed.nn.functional import all_gather
 from torch.distributed.tensor import DTensor
 
-from mixlingual.attempt import global_rank as global_rank
+from mixlingual.runs.lease import global_rank as global_rank
 
 
 def processes() -> int:

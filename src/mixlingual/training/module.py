@@ -17,7 +17,7 @@ from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from mixlingual.config import TrainConfig
+from mixlingual.config.schema import TrainConfig
 from mixlingual.model.encoder import DualEncoder
 from mixlingual.model.token_rows import TokenRows
 from mixlingual.records import MixlingualError

@@ -15,7 +15,7 @@ from torch.nn import Parameter
 from torch.optim import AdamW
 from torch.optim.adamw import adamw
 
-from mixlingual.config import OptimConfig
+from mixlingual.config.schema import OptimConfig
 from mixlingual.model.token_rows import OpenRows, TokenRows
 
 NEGLIGIBLE = 2.0**-24

@@ -20,9 +20,9 @@ from typing import Any, NoReturn, Self
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from mixlingual.attempt import EXIT_SUPERSEDED, Attempt, Ended, leave, slurm_job, types_in_shell
+from mixlingual.cluster.requeue import ask_for_requeue
+from mixlingual.runs.lease import EXIT_SUPERSEDED, Attempt, Ended, leave, slurm_job, types_in_shell
 from mixlingual.training.gather import global_rank, largest
-from mixlingual.training.requeue import ask_for_requeue
 
 log = logging.getLogger(__name__)
 

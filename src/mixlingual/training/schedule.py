@@ -7,7 +7,7 @@ import math
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
-from mixlingual.config import OptimConfig
+from mixlingual.config.schema import OptimConfig
 
 
 def make_scheduler(optimizer: AdamW, config: OptimConfig, steps: int) -> LambdaLR:

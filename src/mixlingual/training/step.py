@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from mixlingual.batches.permutation import derive_key
-from mixlingual.config import LossConfig
+from mixlingual.config.schema import LossConfig
 from mixlingual.model.encoder import PASS_TOKENS, DualEncoder
 from mixlingual.model.loss import contrastive_loss
 from mixlingual.training.gather import global_rank, own_first, own_first_ragged, processes

@@ -24,7 +24,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from mixlingual.config import DataConfig
+from mixlingual.config.schema import DataConfig
 from mixlingual.records import DataError, ParallelCorpus, ParallelItem, fingerprint
 
 log = logging.getLogger(__name__)

@@ -1,0 +1,86 @@
+"""The gain from mixing by query language: own estimates, what is known of the languages, and both pooled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixlingual.analysis.read.collect import Sweep
+from mixlingual.analysis.read.points import is_number
+from mixlingual.analysis.read.questions import QuestionScores
+from mixlingual.analysis.statistics.by_language import Pooled, covariates, partial_pooling
+from mixlingual.analysis.statistics.contrasts import Gain, Options
+from mixlingual.analysis.statistics.resample import Cell, draw_cells
+from mixlingual.config.schema import AnalysisConfig
+from mixlingual.measures.names import larger_is_better
+
+FEWEST_LANGUAGES = 4
+"""Languages from which on their gains are pooled."""
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What is known of the languages of a benchmark."""
+
+    trained: frozenset[str]
+    """Languages that some batch of a finished run held."""
+    parity: dict[str, dict[str, float]]
+    """Size -> language -> tokens for each one of English, where a run of the size counted them."""
+
+
+@dataclass(frozen=True)
+class LanguageGains:
+    """The gain of a size by query language."""
+
+    languages: tuple[str, ...]
+    own_G: NDArray[np.float64]
+    """Of each language alone."""
+    covariates: tuple[str, ...]
+    """Columns of the design behind `pooled`, the first being the mean."""
+    pooled: Pooled
+
+
+def traits_of(sweep: Sweep, benchmark: str) -> Traits:
+    """The traits that the finished runs of a sweep tell."""
+    pairs = {pair for result in sweep.results() for pair in result.batches.get("language_pairs", {})}
+    parity = {}
+    for run in sweep.in_state("done"):
+        assert run.point is not None
+        assert run.result is not None
+        section = run.result.benchmarks.get(benchmark)
+        found = section.get("token_parity") if isinstance(section, dict) else None
+        if isinstance(found, dict):
+            parity[run.point.model] = {language: float(v) for language, v in found.items() if is_number(v) and v > 0}
+    return Traits(frozenset(language for pair in pairs for language in pair.split("-")), parity)
+
+
+def language_gains(
+    scores: QuestionScores, cell_R: Sequence[Cell], models: Sequence[str], config: AnalysisConfig, traits: Traits
+) -> Iterator[tuple[str, LanguageGains]]:
+    """(size, its gain by query language), of sizes with all cells of a gain; none below `FEWEST_LANGUAGES`.
+
+    Args:
+        scores: one measure.
+        cell_R: where each run lies.
+        models: sizes.
+        config: what is contrasted.
+        traits: of the benchmark's languages.
+    """
+    members: dict[str, list[int]] = {}
+    for place, group in enumerate(scores.groups):
+        members.setdefault(group.partition("-")[0] if scores.setting == "cross" else group, []).append(place)
+    if len(members) < FEWEST_LANGUAGES:
+        return
+    draws = [draw_cells(scores.only(places), cell_R, config.draws, config.seed) for places in members.values()]
+    better = larger_is_better(scores.measure)
+    for model in models:
+        gains = [
+            Gain(model, config.ratio, better).estimate(own, Options(config.level, 1, config.seed)) for own in draws
+        ]
+        own_G, error_G = (np.array([getattr(gain, name) for gain in gains if gain]) for name in ("value", "error"))
+        if len(own_G) == len(members) and error_G.all():
+            names, design_GX = covariates(list(members), traits.trained, traits.parity.get(model, {}))
+            yield model, LanguageGains(tuple(members), own_G, names, partial_pooling(own_G, error_G, design_GX))

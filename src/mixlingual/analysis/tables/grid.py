@@ -1,0 +1,225 @@
+"""Metrics of a sweep as tidy tables, and their size x ratio grids as means over seeds.
+
+Runs are incomplete and files may be foreign: a metric that is absent or no finite number is
+left out of the tidy tables and blank in a grid.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from mixlingual.analysis.read.collect import Run, Sweep
+from mixlingual.analysis.read.points import RATIO_SERIES, ZERO_SHOT, is_number
+from mixlingual.measures.names import BIAS, METRICS, Metric, bias_numbers
+
+SETTINGS = {"mono": "languages", "cross": "pairs", "multi": "languages"}
+"""Setting -> key of its scores per language or per pair."""
+
+ALL_LANGUAGES = "all"
+"""Candidate language of the multilingual setting, which ranks the candidates of all languages together."""
+
+_RUN_COLUMNS = ["run", "series", "model", "non_embedding", "ratio", "seed"]
+
+
+class Point(NamedTuple):
+    """A place on the ratio axis of one series."""
+
+    series: str
+    ratio: float
+
+    @property
+    def label(self) -> str:
+        """The ratio; before it the series, unless that is the ratio axis itself, or has no ratio."""
+        if self.series.startswith(ZERO_SHOT):
+            return self.series
+        return f"{self.ratio:g}" if self.series == RATIO_SERIES else f"{self.series} {self.ratio:g}"
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The rows and columns that all grids of a sweep share."""
+
+    sizes: dict[str, int | None]
+    """Model -> weights without the embedding table, ascending; None where no run is finished yet, last."""
+    points: tuple[Point, ...]
+    """The ratio axis, ascending, then other series by name, numbers in it as numbers."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """One metric of one benchmark and setting over sizes (rows) and points (columns)."""
+
+    benchmark: str
+    setting: str
+    metric: str
+    mean: pd.DataFrame
+    """Mean over seeds; NaN where no run is finished."""
+    low: pd.DataFrame
+    """Smallest value of a seed."""
+    high: pd.DataFrame
+    """Largest value of a seed."""
+    seeds: pd.DataFrame
+    """Number of seeds."""
+    values: pd.DataFrame
+    """Tidy columns model, series, ratio, seed, value: what the means are taken over."""
+
+    @property
+    def facts(self) -> Metric:
+        """Name, direction and decimals of the metric."""
+        return METRICS[self.metric]
+
+    def best(self, decimals: int) -> pd.DataFrame:
+        """True at the best means of each size within each series that has several points to choose from.
+
+        Means that look equal at `decimals` are all best; none is where neither direction is better.
+        """
+        shown = self.mean.round(decimals)
+        if self.facts.larger_is_better is None:
+            return pd.DataFrame(data=False, index=shown.index, columns=shown.columns)
+        extreme = shown.T.groupby(level="series").transform("max" if self.facts.larger_is_better else "min").T
+        choices = self.mean.notna().T.groupby(level="series").transform("sum").T
+        return (shown == extreme) & (choices > 1)
+
+
+def results_table(sweep: Sweep) -> pd.DataFrame:
+    """One row per (run, benchmark, setting, metric); the setting of figures from `bias` sections is `BIAS`."""
+    rows = [
+        (*_run_cells(section.run), section.benchmark, section.setting, metric, value)
+        for section in _sections(sweep)
+        for metric, value in section.numbers()
+    ]
+    return pd.DataFrame(rows, columns=[*_RUN_COLUMNS, "benchmark", "setting", "metric", "value"])
+
+
+def languages_table(sweep: Sweep) -> pd.DataFrame:
+    """One row per (run, benchmark, setting, query language, candidate language, metric)."""
+    rows = [
+        (*_run_cells(section.run), section.benchmark, section.setting, *_language_pair(section, key), metric, value)
+        for section in _sections(sweep)
+        if section.setting in SETTINGS
+        for key, scores in _object(section.scores.get(SETTINGS[section.setting])).items()
+        for metric, value in _numbers(_object(scores))
+    ]
+    pair = ["query_language", "candidate_language"]
+    return pd.DataFrame(rows, columns=[*_RUN_COLUMNS, "benchmark", "setting", *pair, "metric", "value"])
+
+
+def benchmarks(results: pd.DataFrame) -> list[str]:
+    """Names of the benchmarks that some run has results of."""
+    return sorted(results.benchmark.unique())
+
+
+def grid_axes(sweep: Sweep) -> Axes:
+    """Sizes and points of all runs whose place in the grid is known, finished or not."""
+    done = [run.point for run in sweep.runs if run.point and run.result]
+    named = {point.series for point in done}
+    split = {series.partition(", ")[0] for series in named if ", " in series} - named
+    points = done + [run.point for run in sweep.runs if run.point and not run.result and run.point.series not in split]
+    weights = {
+        run.point.model: int(run.result.parameters["non_embedding"]) for run in sweep.runs if run.point and run.result
+    }
+    models = sorted(dict.fromkeys(p.model for p in points), key=lambda model: weights.get(model, float("inf")))
+    places = sorted({Point(p.series, p.ratio) for p in points}, key=_place)
+    return Axes({model: weights.get(model) for model in models}, tuple(places))
+
+
+def _place(point: Point) -> tuple[bool, list[tuple[float, str]], float]:
+    parts = re.split(r"(\d+(?:\.\d+)?)", point.series)
+    natural = [(float(part) if part[:1].isdigit() else -1.0, part) for part in parts]
+    return point.series != RATIO_SERIES, natural, point.ratio
+
+
+def size_by_ratio(results: pd.DataFrame, axes: Axes, benchmark: str, setting: str, metric: str) -> Grid:
+    """The grid of one metric.
+
+    Args:
+        results: `results_table` of the sweep.
+        axes: rows and columns, also of runs that are not finished.
+        benchmark: its name.
+        setting: mono, cross, multi or `BIAS`.
+        metric: a key of `METRICS`.
+    """
+    wanted = (results.benchmark == benchmark) & (results.setting == setting) & (results.metric == metric)
+    cell = ["model", "series", "ratio"]
+    values = results[wanted].groupby([*cell, "seed"], as_index=False)["value"].mean()
+    columns = pd.MultiIndex.from_tuples(axes.points, names=["series", "ratio"])
+    by_cell = values.groupby(cell)["value"]
+    mean, low, high, seeds = (
+        frame.unstack(["series", "ratio"]).reindex(index=list(axes.sizes), columns=columns)
+        for frame in (by_cell.mean(), by_cell.min(), by_cell.max(), by_cell.count())
+    )
+    return Grid(benchmark, setting, metric, mean, low, high, seeds.fillna(0).astype(int), values)
+
+
+def language_grid(languages: pd.DataFrame, benchmark: str, model: str, point: Point) -> pd.DataFrame:
+    """Mean mAP over seeds by query language (rows) and candidate language (columns).
+
+    The diagonal holds the monolingual setting and the rest the cross-lingual one.
+
+    Args:
+        languages: `languages_table` of the sweep.
+        benchmark: its name.
+        model: the size.
+        point: series and ratio.
+    """
+    cell = (languages.model == model) & (languages.series == point.series) & (languages.ratio == point.ratio)
+    shown = (languages.benchmark == benchmark) & (languages.setting != "multi") & (languages.metric == "map")
+    pair = ["query_language", "candidate_language"]
+    by_seed = languages[cell & shown].groupby([*pair, "seed"])["value"].mean()
+    return by_seed.groupby(level=pair).mean().unstack("candidate_language")
+
+
+class _Section(NamedTuple):
+    run: Run
+    benchmark: str
+    languages: list[Any]
+    setting: str
+    scores: dict[str, Any]
+
+    def numbers(self) -> Iterator[tuple[str, float]]:
+        """(metric, value) of the section as a whole."""
+        return bias_numbers(self.scores) if self.setting == BIAS else _numbers(self.scores)
+
+
+def _sections(sweep: Sweep) -> Iterator[_Section]:
+    for run in sweep.in_state("done"):
+        assert run.result is not None
+        for benchmark, scores in run.result.benchmarks.items():
+            languages = _object(scores).get("languages")
+            for setting in (*SETTINGS, BIAS):
+                section = _object(_object(scores).get(setting))
+                yield _Section(run, benchmark, languages if isinstance(languages, list) else [], setting, section)
+
+
+def _run_cells(run: Run) -> tuple[str, str, str, int, float, int]:
+    point, result = run.point, run.result
+    assert point is not None
+    assert result is not None
+    return run.name, point.series, point.model, int(result.parameters["non_embedding"]), point.ratio, point.seed
+
+
+def _language_pair(section: _Section, key: str) -> tuple[str, str]:
+    """(query language, candidate language) of a score. Codes may hold hyphens, so pairs are split at known ones."""
+    if section.setting == "mono":
+        return key, key
+    if section.setting == "multi":
+        return key, ALL_LANGUAGES
+    for language in section.languages:
+        candidate = key.removeprefix(f"{language}-")
+        if candidate != key and candidate in section.languages:
+            return language, candidate
+    query, _, candidate = key.partition("-")
+    return query, candidate
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _numbers(scores: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    return ((name, float(value)) for name, value in scores.items() if is_number(value))

@@ -1,0 +1,161 @@
+"""One grid point, start to end: data -> batches -> model -> training -> evaluation -> result."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import itertools
+import logging
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from pytorch_lightning.loggers import Logger
+
+from mixlingual.batches.datamodule import HybridDataModule, StepBatches
+from mixlingual.batches.pools import make_sampler
+from mixlingual.batches.sampler import HybridBatchSampler, exposure
+from mixlingual.batches.tokens import TokenStore
+from mixlingual.config.identity import config_hash, to_plain
+from mixlingual.config.schema import TrainConfig
+from mixlingual.data.registry import load_corpus
+from mixlingual.evaluation.suite import SuiteScores, evaluate_encoder, load_benchmarks
+from mixlingual.model.encoder import DualEncoder, parameter_counts
+from mixlingual.model.export import save_encoder
+from mixlingual.model.load import load_encoder
+from mixlingual.model.tokenizer import TextTokenizer
+from mixlingual.records import Benchmark, JudgedBenchmark, ParallelCorpus, RunResult
+from mixlingual.runs.lease import Attempt
+from mixlingual.runs.progress import write_progress
+from mixlingual.tracking.run import Tracker
+from mixlingual.training.device import check_precision, check_processes, device_of
+from mixlingual.training.fit import Trained, fit
+from mixlingual.training.preemption import Signals
+from mixlingual.training.schedule import budget_steps
+
+log = logging.getLogger(__name__)
+
+PACKAGES = ("mixlingual", "torch", "pytorch-lightning", "transformers", "tokenizers", "numpy", "babel")
+
+
+def run(
+    config: TrainConfig, folder: Path, signals: Signals, save: Callable[[Attempt, RunResult, pd.DataFrame], None]
+) -> None:
+    """Trains and evaluates one grid point. Of several processes only the first evaluates.
+
+    Args:
+        config: the run.
+        folder: receives the training curve and, if wanted, the trained encoder.
+        signals: what may end the run early, and the attempt that owns the folder.
+        save: called with the attempt, the result and the scores of every query (columns: see `evaluation.protocol`),
+            before W&B is, whose last uploads may take a minute.
+
+    Raises:
+        MixlingualError: data, checkpoint or training failed in a way that the user can mend.
+    """
+    if config.trainer.threads is not None:
+        torch.set_num_threads(config.trainer.threads)
+    check_processes(config.trainer)
+    device = device_of(config.trainer.accelerator)
+    check_precision(config.evaluation, device)
+    parts = _load(config)
+    log.info("%s", _outset(config, parts))
+    attempt = signals.attempt
+    with Tracker.open(config, folder, parts.parameters) if attempt else Tracker(None) as tracker:
+        trained = _train(config, parts, folder, tracker.logger, signals) if parts.steps else Trained()
+        if attempt is None:
+            return
+        attempt.check()
+        if config.trainer.save_model:
+            save_encoder(parts.encoder, parts.tokenizer, folder / "model")
+        embeddings = config.evaluation.embeddings
+        write_progress(folder, "evaluating", parts.steps, parts.steps, embeddings=embeddings)
+        scores = evaluate_encoder(parts.encoder, parts.tokenizer, parts.benchmarks, config.evaluation, device)
+        result = _result(config, parts, attempt, trained, scores)
+        save(attempt, result, scores.per_query)
+        tracker.log_result(result)
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What a run is made of."""
+
+    corpus: ParallelCorpus
+    benchmarks: Sequence[Benchmark | JudgedBenchmark]
+    steps: int
+    sampler: HybridBatchSampler
+    encoder: DualEncoder
+    tokenizer: TextTokenizer
+    parameters: dict[str, int]
+
+
+def _load(config: TrainConfig) -> _Parts:
+    """Everything that can be found wrong before a step is trained."""
+    corpus = load_corpus(config.data)
+    benchmarks = load_benchmarks(config.evaluation)
+    steps = budget_steps(config.trainer.steps, config.trainer.pairs, config.batching.batch_size)
+    accumulate = config.trainer.accumulate
+    sampler = make_sampler(corpus, config.batching, seed=config.seed, steps=steps, accumulate=accumulate)
+    encoder, tokenizer = load_encoder(config.model, lambda: corpus_texts(corpus), config.seed)
+    return _Parts(corpus, benchmarks, steps, sampler, encoder, tokenizer, parameter_counts(encoder))
+
+
+def _train(config: TrainConfig, parts: _Parts, folder: Path, logger: Logger | None, signals: Signals) -> Trained:
+    batches = StepBatches(
+        parts.corpus,
+        parts.sampler,
+        TokenStore.open(parts.corpus, parts.tokenizer),
+        steps=parts.steps,
+        accumulate=config.trainer.accumulate,
+        hard_negatives=config.batching.hard_negatives,
+        seed=config.seed,
+    )
+    return fit(
+        parts.encoder,
+        HybridDataModule(batches, parts.corpus, workers=config.trainer.workers),
+        config,
+        steps=parts.steps,
+        data_fingerprint=parts.corpus.fingerprint,
+        folder=folder,
+        logger=logger,
+        signals=signals,
+    )
+
+
+def _result(config: TrainConfig, parts: _Parts, attempt: Attempt, trained: Trained, scores: SuiteScores) -> RunResult:
+    return RunResult(
+        sweep_name=config.sweep_name,
+        run_name=config.run_name,
+        config=to_plain(config),
+        config_hash=config_hash(config),
+        commit=attempt.commits[-1],
+        commits=attempt.commits,
+        versions={"python": platform.python_version()} | {p: importlib.metadata.version(p) for p in PACKAGES},
+        data={f"train/{parts.corpus.name}": parts.corpus.fingerprint} | scores.fingerprints,
+        parameters=parts.parameters,
+        batches=exposure(parts.sampler, parts.steps) | {"tokens": trained.tokens},
+        training=trained.summary() | {"temperature": float(parts.encoder.temperature)},
+        benchmarks=scores.benchmarks,
+        timings={"train": trained.seconds} | scores.timings,
+        probes=trained.probes,
+    )
+
+
+def _outset(config: TrainConfig, parts: _Parts) -> str:
+    """What the run is about to do, in a line."""
+    items, languages, parameters = parts.corpus.items, parts.corpus.languages, parts.parameters
+    return (
+        f"{config.run_name}: {len(items):,} items, {len(languages)} languages, "
+        f"{parameters['total']:,} weights ({parameters['non_embedding']:,} non-embedding), {parts.steps:,} steps of "
+        f"{config.batching.batch_size} pairs, mean ratio {parts.sampler.plan.ratio.mean():.4g}"
+    )
+
+
+def corpus_texts(corpus: ParallelCorpus) -> Iterator[str]:
+    """Every training text, for a tokenizer made from them."""
+    for item in corpus.items:
+        yield from itertools.chain.from_iterable(
+            texts.values() for texts in (item.query, item.passage, *item.negatives)
+        )

@@ -1,0 +1,74 @@
+"""The files that a run needs: whether they are there, and whether they are still those that it was made from."""
+
+from __future__ import annotations
+
+import functools
+import pickle
+from collections.abc import Iterable
+from pathlib import Path
+
+from mixlingual.config.schema import DataConfig, ModelConfig, TrainConfig
+from mixlingual.data.registry import load_corpus
+from mixlingual.evaluation.suite import load_benchmarks
+from mixlingual.model.hub import read_architecture
+from mixlingual.records import DataError, MixlingualError
+
+
+def check_files(runs: Iterable[TrainConfig]) -> None:
+    """Looks for each run's data, benchmarks and checkpoint, each once.
+
+    Needs no GPU, and reads neither training texts nor weights. What is not there yet is downloaded, which compute nodes
+    often cannot.
+
+    Raises:
+        MixlingualError: one is missing or malformed.
+    """
+    seen = set()
+    for run in runs:
+        for part in (run.data, run.evaluation, run.model):
+            if repr(part) in seen:
+                continue
+            seen.add(repr(part))
+            if isinstance(part, DataConfig):
+                _check_data(part)
+            elif isinstance(part, ModelConfig):
+                _check_model(part)
+            else:
+                load_benchmarks(part)
+
+
+def _check_data(config: DataConfig) -> None:
+    if config.root is not None and not any(Path(config.root).expanduser().glob("*.jsonl*")):
+        raise DataError(f"data.root={config.root} holds no *.jsonl or *.jsonl.gz file; set it to the folder that does")
+
+
+def _check_model(config: ModelConfig) -> None:
+    if config.checkpoint is not None:
+        read_architecture(config)
+
+
+def check_same_data(known: dict[str, str], config: TrainConfig) -> None:
+    """Compares the data that a finished run was made from with those in the folders that its config names now.
+
+    Args:
+        known: `RunResult.data` of the run.
+        config: the run as it would start now; options other than the folders of data are those of the run.
+
+    Raises:
+        MixlingualError: a folder holds other data, or none.
+    """
+    found = _fingerprints(pickle.dumps(config.data), pickle.dumps(config.evaluation))
+    if changed := sorted(name for name in known.keys() | found.keys() if known.get(name) != found.get(name)):
+        raise MixlingualError(
+            f"{config.run_name} was made from other data than data.root={config.data.root} and "
+            f"evaluation.root={config.evaluation.root} hold now: {', '.join(changed)}\n"
+            "Set them to the folders with the data of then, or choose another sweep_name."
+        )
+
+
+@functools.cache
+def _fingerprints(data: bytes, evaluation: bytes) -> dict[str, str]:
+    """As in `RunResult.data`. The runs of a grid mostly share their data, so each set is read once."""
+    corpus = load_corpus(pickle.loads(data))
+    benchmarks = load_benchmarks(pickle.loads(evaluation))
+    return {f"train/{corpus.name}": corpus.fingerprint} | {each.name: each.fingerprint for each in benchmarks}

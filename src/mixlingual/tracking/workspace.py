@@ -1,0 +1,189 @@
+"""A W&B workspace and report of a sweep as code: which panels, over which runs, in which order.
+
+The runs are those of `mixlingual.tracking.run`; pictures and tables of the whole grid lie in one more run of the
+group. W&B draws lines from the tables by a preset of its own, and has none for heat maps: these are the pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import wandb_workspaces.reports.v2 as wr
+import wandb_workspaces.workspaces as ws
+
+SETTINGS = {"mono": "monolingual", "cross": "cross-lingual", "multi": "multilingual pool"}
+RATIO, SIZE, STEP = "batching.monolingual_ratio", "model.name", "trainer/global_step"
+_BIAS = {
+    "multi/rank_distance": "rank distance (lower is less biased)",
+    "multi/own_first": "first answer in the question's language (share)",
+    "bias/lift@10/diagonal_preference": "preference for the question's language (log2, 0 is none)",
+    "bias/consistency/rbo": "overlap of the results of parallel questions (1 is the same)",
+}
+"""Metric under eval/<benchmark>/ -> its words."""
+GRID_COLUMNS = ("size", "ratio", "mean", "lowest seed", "highest seed", "seeds")
+_WIDE = wr.Layout(w=24, h=10)
+_CURVES = ("train/loss", "train/loss_mono", "train/loss_cross", "train/gradient_norm", "train/pairs_per_second")
+_TABLES = ("eval/languages", "eval/pairs", "eval/bias")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What there is to show of a sweep, from its own files."""
+
+    sweep_name: str
+    entity: str
+    """W&B user or team; empty for the key's default."""
+    project: str
+    models: tuple[str, ...]
+    """The size axis, ascending."""
+    benchmarks: tuple[str, ...]
+    pictures: dict[str, tuple[str, ...]]
+    """Benchmark -> keys of the pictures of the whole grid."""
+    grids: dict[str, dict[str, str]]
+    """Benchmark -> setting -> key of the table of the whole grid: its mAP by size and ratio, in `GRID_COLUMNS`."""
+
+    @property
+    def columns(self) -> list[str]:
+        """What tells runs apart and what they are compared by: the columns of the run table."""
+        axes = ["config:model.value.name", "config:batching.value.monolingual_ratio", "config:seed.value"]
+        scores = [f"summary:eval/{name}/{setting}/map" for name in self.benchmarks for setting in SETTINGS]
+        bias = [f"summary:eval/{name}/multi/rank_distance" for name in self.benchmarks]
+        return [*axes, *scores, *bias, "summary:training/final_loss", "summary:seconds/train"]
+
+
+@dataclass(frozen=True)
+class _Part:
+    title: str
+    text: str
+    panels: list[wr.PanelTypes]
+
+
+def workspace(shown: Shown) -> ws.Workspace:
+    """A saved view of the project: the runs of the sweep, a section for each part of the picture."""
+    order = [ws.Ordering(ws.Summary(f"eval/{name}/multi/map"), ascending=False) for name in shown.benchmarks[:1]]
+    return ws.Workspace(
+        entity=shown.entity,
+        project=shown.project,
+        name=f"Sweep {shown.sweep_name}",
+        sections=[ws.Section(name=part.title, panels=part.panels, is_open=True) for part in _parts(shown)],
+        settings=ws.WorkspaceSettings(x_axis=STEP, max_runs=100),
+        runset_settings=ws.RunsetSettings(
+            filters=[ws.Metric("Group") == shown.sweep_name], order=order, pinned_columns=shown.columns
+        ),
+    )
+
+
+def report(shown: Shown) -> wr.Report:
+    """The same parts with words between them; panels compare the sizes as sets of runs."""
+    group = f"Group = '{shown.sweep_name}'"
+    everything = [wr.Runset(name="all runs", filters=group, pinned_columns=shown.columns)]
+    sizes = [
+        wr.Runset(name=model, filters=f"{group} and Config('{SIZE}') = '{model}'", pinned_columns=shown.columns)
+        for model in shown.models
+    ]
+    blocks: list[wr.BlockTypes] = [wr.TableOfContents()]
+    for part in _parts(shown):
+        of_a_ratio = any(isinstance(panel, (wr.ScatterPlot, wr.BarPlot)) for panel in part.panels)
+        runsets = sizes if of_a_ratio and sizes else everything
+        blocks += [wr.H2(part.title), wr.P(part.text), wr.PanelGrid(runsets=runsets, panels=part.panels)]
+    blocks += [wr.H2("Runs"), wr.PanelGrid(runsets=everything, panels=[])]
+    return wr.Report(
+        entity=shown.entity,
+        project=shown.project,
+        title=f"Sweep {shown.sweep_name}",
+        description="How model size and the ratio of monolingual batches interact. Made by mixlingual.dashboard.",
+        blocks=blocks,
+        width="fluid",
+    )
+
+
+def _parts(shown: Shown) -> Iterator[_Part]:
+    for benchmark in shown.benchmarks:
+        yield from _parts_of(shown, benchmark)
+    yield _tables()
+    yield _curves()
+
+
+def _parts_of(shown: Shown, benchmark: str) -> Iterator[_Part]:
+    ratio, prefix = wr.Config(RATIO), f"eval/{benchmark}"
+    maps = [f"{prefix}/{setting}/map" for setting in SETTINGS]
+    pictures = [wr.MediaBrowser(media_keys=[key], num_columns=1, layout=_WIDE) for key in shown.pictures[benchmark]]
+    lines = [_lines(table, f"mAP, {SETTINGS[setting]}") for setting, table in shown.grids[benchmark].items()]
+    yield _Part(
+        f"{benchmark}: size x ratio",
+        "Means over seeds, as the files say; made anew by each call. Lines: a size each, over the ratio.",
+        [
+            *pictures,
+            *lines,
+            *(wr.WeavePanelSummaryTable(table_name=table) for table in shown.grids[benchmark].values()),
+        ],
+    )
+    yield _Part(
+        f"{benchmark}: mAP against the ratio",
+        "Bars: means over seeds. Points: runs. Ratio 0 is all cross-lingual, 1 all monolingual.",
+        [
+            *(_bars(key, title) for key, title in zip(maps, SETTINGS.values(), strict=True)),
+            *(_points(ratio, key, title) for key, title in zip(maps, SETTINGS.values(), strict=True)),
+        ],
+    )
+    yield _Part(
+        f"{benchmark}: language bias against the ratio",
+        "Measured in the pool of all languages.",
+        [_points(ratio, f"{prefix}/{key}", words) for key, words in _BIAS.items()],
+    )
+    yield _Part(
+        f"{benchmark}: monolingual against cross-lingual",
+        "Up and to the right is better at both. Each line of the second panel is a run.",
+        [
+            _points(wr.SummaryMetric(maps[0]), maps[1], "trade-off", z=ratio),
+            wr.ParallelCoordinatesPlot(
+                columns=[
+                    wr.ParallelCoordinatesPlotColumn(metric)
+                    for metric in (wr.Config(SIZE), ratio, *map(wr.SummaryMetric, maps))
+                ]
+            ),
+        ],
+    )
+    yield _Part(
+        f"{benchmark}: languages",
+        "mAP by language of the question (rows) and of the candidates, a picture for each run.",
+        [wr.MediaBrowser(media_keys=[f"{prefix}/languages"], num_columns=3, layout=_WIDE)],
+    )
+
+
+def _tables() -> _Part:
+    return _Part(
+        "Tables",
+        "By language, by pair, and every figure of bias.",
+        [wr.WeavePanelSummaryTable(table_name=name) for name in _TABLES],
+    )
+
+
+def _curves() -> _Part:
+    panels = [wr.LinePlot(title=name, x=STEP, y=[name], max_runs_to_show=100) for name in _CURVES]
+    return _Part("Training", "Against the optimiser's steps.", panels)
+
+
+def _points(x: wr.Config | wr.SummaryMetric, y: str, title: str, z: wr.Config | None = None) -> wr.ScatterPlot:
+    return wr.ScatterPlot(title=title, x=x, y=wr.SummaryMetric(y), z=z)
+
+
+def _lines(table: str, title: str) -> wr.CustomChart:
+    """A line for each size from a table with `GRID_COLUMNS`, by the preset that wandb.plot.line_series uses."""
+    return wr.CustomChart(
+        query={"summaryTable": {"tableKey": table}},
+        chart_name="wandb/lineseries/v0",
+        chart_fields={"step": "ratio", "lineKey": "size", "lineVal": "mean"},
+        chart_strings={"title": title, "xname": "monolingual ratio"},
+    )
+
+
+def _bars(metric: str, title: str) -> wr.BarPlot:
+    return wr.BarPlot(
+        title=title,
+        metrics=[wr.SummaryMetric(metric)],
+        groupby=wr.Config(RATIO),
+        groupby_aggfunc="mean",
+        orientation="v",
+    )

@@ -1,0 +1,85 @@
+"""Files looked for before anything is queued, and data that have moved since a run was made."""
+
+import dataclasses
+import json
+import shutil
+
+import pytest
+
+from mixlingual.config.identity import config_hash, to_plain
+from mixlingual.config.schema import DataConfig, EvaluationConfig, ModelConfig, TrainConfig
+from mixlingual.data.registry import load_corpus
+from mixlingual.evaluation.suite import load_benchmarks
+from mixlingual.grid import prerequisites
+from mixlingual.grid.prerequisites import check_files
+from mixlingual.records import MixlingualError, RunResult
+from mixlingual.runs.record import RunRecord
+
+TEXTS = {"en": "Who?", "de": "Wer?"}
+
+
+def corpus(folder, answer="Ann"):
+    folder.mkdir(parents=True)
+    item = {"id": "1", "query": TEXTS, "passage": {"en": answer, "de": answer}}
+    (folder / "items.jsonl").write_text(json.dumps(item) + "\n")
+    return folder
+
+
+def config_of(root):
+    evaluation = EvaluationConfig(languages=["de", "en"])
+    return TrainConfig(data=DataConfig(name="parallel", root=str(root)), evaluation=evaluation)
+
+
+def finish(folder, config):
+    data = {f"train/{(it := load_corpus(config.data)).name}": it.fingerprint}
+    data |= {benchmark.name: benchmark.fingerprint for benchmark in load_benchmarks(config.evaluation)}
+    result = RunResult("s", "r", to_plain(config), config_hash(config), None, {}, data, {}, {}, {}, {}, {})
+    folder.mkdir()
+    (folder / "result.json").write_text(json.dumps(dataclasses.asdict(result)))
+
+
+def test_a_finished_run_stays_done_where_its_data_have_moved(tmp_path):
+    here = config_of(corpus(tmp_path / "here/train"))
+    finish(tmp_path / "run", here)
+    there = config_of(corpus(tmp_path / "there/train"))
+    assert config_hash(there) == config_hash(here)
+    assert RunRecord(tmp_path / "run", there).is_done()
+
+
+def test_other_data_under_a_new_folder_are_refused(tmp_path):
+    finish(tmp_path / "run", config_of(corpus(tmp_path / "here/train")))
+    there = config_of(corpus(tmp_path / "there/train", answer="Bob"))
+    with pytest.raises(
+        MixlingualError, match=r"was made from other data than data\.root=.*there/train and .* now: train/train\n"
+    ):
+        RunRecord(tmp_path / "run", there).is_done()
+    with pytest.raises(MixlingualError, match=r"data\.root=.*nowhere"):
+        RunRecord(tmp_path / "run", config_of(tmp_path / "nowhere")).is_done()
+
+
+def test_other_data_in_the_same_folder_are_refused(tmp_path):
+    config = config_of(corpus(tmp_path / "train"))
+    finish(tmp_path / "run", config)
+    assert RunRecord(tmp_path / "run", config).is_done()
+    shutil.rmtree(tmp_path / "train")
+    corpus(tmp_path / "train", answer="Bob")
+    prerequisites._fingerprints.cache_clear()  # another process
+    with pytest.raises(MixlingualError, match="was made from other data"):
+        RunRecord(tmp_path / "run", config).is_done()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"data": DataConfig(name="parallel", root="nowhere")}, r"data\.root=nowhere holds no"),
+        ({"evaluation": EvaluationConfig(benchmarks=["mlqa_r"], root="nowhere")}, "mlqa-r"),
+        ({"model": ModelConfig(checkpoint="./nowhere")}, "nowhere"),
+    ],
+)
+def test_missing_files_are_named(change, said):
+    with pytest.raises(MixlingualError, match=said):
+        check_files([TrainConfig(), dataclasses.replace(TrainConfig(), **change)])
+
+
+def test_what_is_there_passes(tmp_path):
+    check_files([TrainConfig(), config_of(corpus(tmp_path / "here/train"))])

@@ -139,7 +139,7 @@ def test_fingerprint_covers_negatives_and_stays_as_it_was_without(tmp_path):
     ("content", "message"),
     [
         ('{"id": "x", "query"', "not valid JSON"),
-        ("\n", "not valid JSON"),
+        ("\n\n" + line("z"), "the line is blank, and others follow"),
         ("[" * 100_000, "not valid JSON"),
         ("[1, 2]", r"got \[1, 2\], not an object; write each item as one line"),
         (line(""), 'id is ""; give each item a non-empty string'),

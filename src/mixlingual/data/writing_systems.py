@@ -1,13 +1,18 @@
-"""The script that a language is written in."""
+"""The script that a language is written in, by the likely subtags of Unicode CLDR; `tools/cldr` made the table."""
 
 from __future__ import annotations
 
-from babel.core import get_global
+import functools
+from pathlib import Path
 
 
 def script_of(language: str) -> str:
-    """Unicode script code in which a language is most likely written (CLDR likely subtags); empty if unknown."""
+    """Unicode script code in which a language is most likely written; empty if unknown."""
     subtags = language.replace("-", "_").split("_")
-    named = [subtag for subtag in subtags[1:] if len(subtag) == 4]
-    likely = get_global("likely_subtags").get(subtags[0], "")
-    return next((subtag for subtag in (*named, *likely.split("_")) if len(subtag) == 4), "")
+    return next((subtag for subtag in subtags[1:] if len(subtag) == 4), _likely().get(subtags[0], ""))
+
+
+@functools.cache
+def _likely() -> dict[str, str]:
+    lines = Path(__file__).with_name("writing_systems.txt").read_text(encoding="utf-8").splitlines()
+    return {language: script for script, *languages in map(str.split, lines) for language in languages}

@@ -37,7 +37,7 @@ from mixlingual.training.schedule import budget_steps
 
 log = logging.getLogger(__name__)
 
-PACKAGES = ("mixlingual", "torch", "pytorch-lightning", "transformers", "tokenizers", "numpy", "babel")
+PACKAGES = ("mixlingual", "torch", "pytorch-lightning", "transformers", "tokenizers", "numpy")
 
 
 def run(

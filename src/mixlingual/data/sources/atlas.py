@@ -2,18 +2,21 @@
 
 Every item asks for one relation of one subject ("currency/CH"). Held-out items are combinations of a
 subject and a relation that training lacks, while it holds the subject and the relation themselves:
-retrieving them takes generalisation. They form the benchmark `atlas`.
+retrieving them takes generalisation. They form the benchmark `atlas`. `tools/cldr` made the items, which
+lie in atlas.jsonl.gz in the form of `parallel`.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterable
+from pathlib import Path
 
-from mixlingual.data.sources.atlas_facts import Fact, facts
-from mixlingual.data.sources.atlas_names import LANGUAGES, phrasebook
+from mixlingual.data.sources.parallel import read_items
 from mixlingual.records import Benchmark, Candidate, DataError, ParallelCorpus, ParallelItem, Query, fingerprint
+
+LANGUAGES = ("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh")
+"""The languages of XQuAD, which every item has."""
 
 HELD_OUT_SHARE = 0.12
 """Share of the items drawn for the benchmark; subjects that would lose every item keep one in training."""
@@ -56,17 +59,8 @@ def atlas_benchmark(languages: list[str] | None) -> Benchmark:
 
 @functools.cache
 def atlas_items() -> tuple[ParallelItem, ...]:
-    """All items, in all languages: the facts that every language can name and tell from the others."""
-    rendered = {fact.id: texts for fact in _distinct(facts()) if (texts := _rendered(fact))}
-    return tuple(
-        ParallelItem(
-            item,
-            "atlas",
-            {language: query for language, (query, _) in texts.items()},
-            {language: passage for language, (_, passage) in texts.items()},
-        )
-        for item, texts in rendered.items()
-    )
+    """All items, in all languages."""
+    return tuple(read_items({"atlas": [Path(__file__).with_name("atlas.jsonl.gz")]}))
 
 
 @functools.cache
@@ -82,39 +76,6 @@ def held_out() -> frozenset[str]:
 def _draw(item: str) -> float:
     """A number in [0, 1) that depends on the id alone."""
     return int.from_bytes(hashlib.sha256(item.encode()).digest()[:6], "little") / 2**48
-
-
-def _distinct(candidates: Iterable[Fact]) -> list[Fact]:
-    """Facts about subjects whose name, in each language, names nothing else that a question could mean.
-
-    A city that shares its name with a territory leaves; a comma marks a name that CLDR had to qualify.
-    """
-    named = {fact: names for fact in candidates if (names := _subject_names(fact))}
-    owners: dict[tuple[bool, str, str], set[str]] = {}
-    for fact, names in named.items():
-        for language, name in names.items():
-            is_place = fact.subject_kind != "language"
-            owners.setdefault((is_place, language, name.casefold()), set()).add(fact.subject)
-    ambiguous = {subject for subjects in owners.values() if len(subjects) > 1 for subject in subjects}
-    return [
-        fact
-        for fact, names in named.items()
-        if fact.subject_kind == "territory" or (fact.subject not in ambiguous and "," not in names["en"])
-    ]
-
-
-def _subject_names(fact: Fact) -> dict[str, str]:
-    """Language -> name of the subject; empty if one language lacks it."""
-    names = {language: phrasebook(language).name(fact.subject_kind, (fact.subject,)) for language in LANGUAGES}
-    found = {language: name.bare for language, name in names.items() if name}
-    return found if len(found) == len(LANGUAGES) else {}
-
-
-def _rendered(fact: Fact) -> dict[str, tuple[str, str]]:
-    """Language -> question and passage; empty if one language lacks a name."""
-    texts = {language: phrasebook(language).texts(fact) for language in LANGUAGES}
-    found = {language: pair for language, pair in texts.items() if pair}
-    return found if len(found) == len(LANGUAGES) else {}
 
 
 def _kept_languages(languages: list[str] | None) -> tuple[str, ...]:

@@ -14,17 +14,16 @@ matches the file's whole name or its name without `.jsonl` or `.jsonl.gz`: `faq`
 
 from __future__ import annotations
 
-import gzip
 import json
 import logging
 import re
-import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from mixlingual.config.schema import DataConfig
+from mixlingual.data.lines import Row, described, json_lines
 from mixlingual.records import DataError, ParallelCorpus, ParallelItem, fingerprint
 
 log = logging.getLogger(__name__)
@@ -46,7 +45,7 @@ def load_parallel(config: DataConfig) -> ParallelCorpus:
     """
     root = _folder(config)
     sources = _files_by_source(config, root)
-    items = tuple(_read_items(sources))
+    items = tuple(read_items(sources))
     if config.languages is not None:
         items = _restrict(items, config.languages)
     corpus = ParallelCorpus(
@@ -119,13 +118,19 @@ def _check_sources(sources: dict[str, list[Path]]) -> None:
             owner[path] = name
 
 
-def _read_items(sources: dict[str, list[Path]]) -> Iterator[ParallelItem]:
+def read_items(sources: Mapping[str, Sequence[Path]]) -> Iterator[ParallelItem]:
+    """The items of each source's files, in order.
+
+    Raises:
+        DataError: naming file and line of what is malformed, or of an id that comes twice.
+    """
     first_seen: dict[str, str] = {}
     for source, files in sources.items():
         for path in files:
-            for number, line in _lines(path):
-                where = f"{path}, line {number}"
-                item = _parse(line, source, where)
+            empty = True
+            for where, record in json_lines(path, f"write each item as one line {_SHAPE}"):
+                empty = False
+                item = _parse(record, source, where)
                 if item.id in first_seen:
                     raise DataError(
                         f"{where}: the id {item.id!r} is taken by {first_seen[item.id]}; "
@@ -133,38 +138,16 @@ def _read_items(sources: dict[str, list[Path]]) -> Iterator[ParallelItem]:
                     )
                 first_seen[item.id] = where
                 yield item
+            if empty:
+                raise DataError(
+                    f"{path}, line 1: the file is empty; write one item a line or leave it out with data.exclude"
+                )
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """(number from 1, bytes) of each line; the file must hold one, and a gzip file its end."""
-    number = 0
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                yield number, line
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(
-            f"{path}, line {number + 1}: the file cannot be read on ({error}); it is damaged or cut short: "
-            "fetch it or compress it again"
-        ) from error
-    if not number:
-        raise DataError(f"{path}, line 1: the file is empty; write one item a line or leave it out with data.exclude")
-
-
-def _parse(line: bytes, source: str, where: str) -> ParallelItem:
-    try:
-        record = json.loads(line.decode())
-        if b"\\u" in line:
-            json.dumps(record, ensure_ascii=False).encode()
-    except UnicodeError as error:
-        raise DataError(f"{where}: not valid Unicode ({error}); write the file again as UTF-8") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{where}: not valid JSON ({error}); write each item as one line {_SHAPE}") from error
-    if not isinstance(record, dict):
-        raise DataError(f"{where}: got {_described(record)}, not an object; write each item as one line {_SHAPE}")
+def _parse(record: Row, source: str, where: str) -> ParallelItem:
     identifier = record.get("id")
     if not isinstance(identifier, str) or not identifier:
-        raise DataError(f"{where}: id is {_described(identifier)}; give each item a non-empty string, as in {_SHAPE}")
+        raise DataError(f"{where}: id is {described(identifier)}; give each item a non-empty string, as in {_SHAPE}")
     return ParallelItem(
         identifier,
         source,
@@ -177,7 +160,7 @@ def _parse(line: bytes, source: str, where: str) -> ParallelItem:
 def _negatives(negatives: object, where: str) -> tuple[dict[str, str], ...]:
     if not isinstance(negatives, list):
         raise DataError(
-            f'{where}: negatives is {_described(negatives)}; give it a list of passages, as in [{{"en": "..."}}], '
+            f'{where}: negatives is {described(negatives)}; give it a list of passages, as in [{{"en": "..."}}], '
             "or leave it out"
         )
     return tuple(_texts(texts, f"negatives[{number}]", where) for number, texts in enumerate(negatives))
@@ -186,7 +169,7 @@ def _negatives(negatives: object, where: str) -> tuple[dict[str, str], ...]:
 def _texts(texts: object, side: str, where: str) -> dict[str, str]:
     if not isinstance(texts, dict) or not texts:
         raise DataError(
-            f"{where}: {side} is {_described(texts)}; give it a text in at least one language, as in {_SHAPE}"
+            f"{where}: {side} is {described(texts)}; give it a text in at least one language, as in {_SHAPE}"
         )
     for language, text in texts.items():
         if not _LANGUAGE.fullmatch(language):
@@ -195,18 +178,10 @@ def _texts(texts: object, side: str, where: str) -> dict[str, str]:
             )
         if not isinstance(text, str) or not text.strip():
             raise DataError(
-                f"{where}: {side}.{language} is {_described(text)}; give it a text, "
+                f"{where}: {side}.{language} is {described(text)}; give it a text, "
                 "or leave the language out where there is none"
             )
     return texts
-
-
-def _described(value: object) -> str:
-    """What was found, in JSON's terms, short enough for a message."""
-    if value is None:
-        return "missing or null"
-    shown = json.dumps(value, ensure_ascii=False)
-    return shown if len(shown) <= 40 else f"{shown[:40]}..."
 
 
 def _restrict(items: Sequence[ParallelItem], languages: Sequence[str]) -> tuple[ParallelItem, ...]:

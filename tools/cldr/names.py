@@ -1,6 +1,6 @@
 """How each of the atlas's languages names and words its facts.
 
-Names come from CLDR; `atlas/<language>.json` holds what CLDR lacks: `relations`, the sentences; `words`,
+Names come from CLDR; `phrases/<language>.json` holds what CLDR lacks: `relations`, the sentences; `words`,
 a few values; `lower`, the kinds of names that lose their capital within a sentence; and `forms`, what a
 sentence needs beside the listed name ("in der Schweiz", "της Ελβετίας"). There a key is a CLDR name or an
 ``*ending``, and a pattern may use the ``{name}`` and the ``{stem}`` that is left without the ending.
@@ -12,17 +12,17 @@ import functools
 import hashlib
 import json
 from dataclasses import dataclass
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from babel import Locale
 from babel.lists import format_list
 from babel.numbers import get_currency_name
 
-from mixlingual.data.sources.atlas_facts import Fact, zone_spellings
+from tools.cldr.facts import Fact, zone_spellings
 
 LANGUAGES = ("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh")
-"""The languages of XQuAD, each with a file atlas/<language>.json."""
+"""The languages of XQuAD, each with a file phrases/<language>.json."""
 
 _OWN_SCRIPT = frozenset(("ar", "el", "hi", "ru", "th", "zh"))
 
@@ -42,8 +42,8 @@ class Phrasebook:
     """One language's names and sentences."""
 
     def __init__(self, language: str) -> None:
-        """Read atlas/<language>.json."""
-        file = resources.files("mixlingual.data.sources") / "atlas" / f"{language}.json"
+        """Reads phrases/<language>.json."""
+        file = Path(__file__).with_name("phrases") / f"{language}.json"
         content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         self.language = language
         self.templates: dict[str, dict[str, list[str]]] = content["relations"]

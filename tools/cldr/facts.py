@@ -1,7 +1,7 @@
 """The facts of the atlas: what Unicode CLDR, as Babel ships it, says about territories, cities and languages.
 
 A fact is a relation between a subject and its value, both as CLDR codes: names come later, one set per
-language (`atlas_names`). Only the tables of regions and of names that are no cities are written here,
+language (`names`). Only the tables of regions and of names that are no cities are written here,
 since Babel leaves them out; the regions are those of UN M49, which CLDR adopts.
 """
 

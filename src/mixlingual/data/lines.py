@@ -1,0 +1,137 @@
+"""The lines of text files as people have them, plain or gzip: one reader for topics, judgements, runs and JSON lines.
+
+A byte order mark at the start and blank lines at the end count for nothing. Lines end at line feeds alone, since texts
+may hold other characters that some programs take for line ends.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mixlingual.records import DataError
+
+Row = dict[str, Any]
+
+_BOM = b"\xef\xbb\xbf"
+_POINTER = b"version https://git-lfs.github.com/spec/"
+_FIELD = re.compile(r"[^ \t\n\r\f\v]+")
+_UNFIT = re.compile(r"[ \t\n\r\f\v\0]")
+
+
+def text_lines(path: Path) -> Iterator[tuple[str, str]]:
+    """(file and number, from 1; text without its end) of each line of a UTF-8 file; gzip if its name ends in .gz.
+
+    Raises:
+        DataError: the file is missing, damaged, a Git LFS pointer or not UTF-8, or a line between others is blank.
+    """
+    refuse_pointer(path)
+    number, blank = 0, ""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                where = f"{path}, line {number}"
+                text = _decoded(line.removeprefix(_BOM) if number == 1 else line, where)
+                if blank and text:
+                    raise DataError(f"{blank}: the line is blank, and others follow; take it out")
+                if text:
+                    yield where, text
+                else:
+                    blank = blank or where
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing; see whether its folder is whole") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(
+            f"{path}, line {number + 1}: the file cannot be read on ({error}); it is damaged or cut short: "
+            "fetch it or compress it again"
+        ) from error
+
+
+def _decoded(line: bytes, where: str) -> str:
+    try:
+        text = line.decode().removesuffix("\n").removesuffix("\r")
+    except UnicodeError as error:
+        raise DataError(f"{where}: the line is not valid Unicode ({error}); write the file again as UTF-8") from error
+    return text if text.strip(" \t") else ""
+
+
+def json_lines(path: Path, remedy: str = "fetch the file again") -> Iterator[tuple[str, Row]]:
+    """(file and line, object) of each line of a JSON lines file.
+
+    Args:
+        path: the file.
+        remedy: what to do about a line that is no object.
+
+    Raises:
+        DataError: as `text_lines`; a line is not an object in JSON, or holds half of a surrogate pair.
+    """
+    for where, line in text_lines(path):
+        try:
+            row = json.loads(line)
+            if "\\u" in line:
+                json.dumps(row, ensure_ascii=False).encode()
+        except UnicodeError as error:
+            raise DataError(
+                f"{where}: the line is not valid Unicode ({error}): a \\u escape is half of a pair; {remedy}"
+            ) from error
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{where}: the line is not valid JSON ({error}); {remedy}") from error
+        if not isinstance(row, dict):
+            raise DataError(f"{where}: got {described(row)}, not an object; {remedy}")
+        yield where, row
+
+
+def fields(line: str) -> list[str]:
+    """What ASCII white space separates in a line of a TREC file; other spaces may be part of an id."""
+    return _FIELD.findall(line)
+
+
+def text_of(row: Mapping[str, Any], key: str, where: str) -> str:
+    """The text under a key. Raises DataError if there is none, or something else."""
+    value = row.get(key)
+    if not isinstance(value, str):
+        raise DataError(f"{where}: {key} is {described(value)}; it must be a text: fetch the file again")
+    return value
+
+
+def id_of(row: Mapping[str, Any], key: str, where: str) -> str:
+    """The id under a key, a text or a whole number.
+
+    Raises:
+        DataError: there is none, or it has white space, which separates the fields of runs and judgements.
+    """
+    value = row.get(key)
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise DataError(f"{where}: {key} is {described(value)}; it must be a text or a whole number")
+    if not str(value) or _UNFIT.search(str(value)):
+        raise DataError(
+            f"{where}: {key} is {described(value)}; an id must not be empty or hold white space, which separates the "
+            "fields of TREC files: rename it, in the judgements as well"
+        )
+    return str(value)
+
+
+def described(value: object) -> str:
+    """What was found, in JSON's terms, short enough for a message."""
+    if value is None:
+        return "missing or null"
+    shown = json.dumps(value, ensure_ascii=False, default=str)
+    return shown if len(shown) <= 40 else f"{shown[:40]}..."
+
+
+def refuse_pointer(path: Path) -> None:
+    """Raises DataError for a file that Git LFS left in place of its content."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(_POINTER))
+    except OSError:
+        return
+    if start == _POINTER:
+        raise DataError(
+            f"{path}, line 1: the file is a Git LFS pointer, not the data; run `git lfs pull` there, or fetch the file"
+        )

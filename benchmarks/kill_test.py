@@ -93,7 +93,7 @@ def main() -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     torch.set_num_threads(1)
     load_corpus(DataConfig(languages=LANGUAGES))
-    load_benchmark("atlas", None, LANGUAGES)
+    load_benchmark("atlas", EvaluationConfig(languages=LANGUAGES))
     draw = random.Random(arguments.seed)
     same = kills = 0
     with tempfile.TemporaryDirectory() as temporary:

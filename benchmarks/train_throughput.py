@@ -37,7 +37,7 @@ from mixlingual.batches.datamodule import HybridDataModule, StepBatches
 from mixlingual.batches.pools import make_sampler
 from mixlingual.batches.tokens import TokenStore
 from mixlingual.config.schema import BatchingConfig, ModelConfig, OptimConfig, TrainConfig, TrainerConfig
-from mixlingual.data.registry import load_benchmark
+from mixlingual.data.sources.lareqa import load_lareqa
 from mixlingual.model.encoder import parameter_counts
 from mixlingual.model.load import load_encoder
 from mixlingual.model.loss import info_nce
@@ -93,7 +93,7 @@ class Speed:
 
 def corpus_of(work: Work) -> ParallelCorpus:
     """MLQA-R as training items: each question with its gold paragraph or sentence, in each of its languages."""
-    benchmark = load_benchmark("mlqa_r", Path(work.data), None, work.unit)
+    benchmark = load_lareqa("mlqa_r", Path(work.data), None, work.unit)
     query: dict[str, dict[str, str]] = {}
     passage: dict[str, dict[str, str]] = {}
     for one in benchmark.queries:

@@ -144,7 +144,7 @@ def test_runs_of_another_system_are_scored(checkpoint, tmp_path):
     assert theirs["search"] == "runs of another system"
     assert theirs["mono"] == ours["mono"]
     (runs / "miracl/yo-yo.trec.gz").unlink()
-    with pytest.raises(MixlingualError, match=r"yo-yo\.trec\.gz cannot be read"):
+    with pytest.raises(MixlingualError, match=r"yo-yo\.trec\.gz is missing"):
         evaluate(dataclasses.replace(config, score_runs=str(runs)))
 
 
@@ -154,7 +154,7 @@ def test_contradictions_are_reported_together():
         post_hoc=PostHocConfig(methods=["lir"]),
     )  # fmt: skip
     assert [path for path, _ in config.problems()] == [
-        "score_runs", "post_hoc.methods", "evaluation.benchmarks"
+        "score_runs", "post_hoc.methods"
     ]  # fmt: skip
     assert [path for path, _ in EvaluateConfig().problems()] == ["model.checkpoint"]
 
@@ -167,4 +167,9 @@ def test_a_folder_without_what_others_made_is_named(checkpoint, tmp_path, foreig
     )
     message = r"neither the embeddings of miracl, which start with miracl.queries.npy, nor its runs, miracl/\*.trec"
     with pytest.raises(MixlingualError, match=message):
+        evaluate(dataclasses.replace(config, **{foreign: str(tmp_path / "nothing")}))
+    config = config_of(checkpoint, tmp_path / "out.json", benchmarks=["atlas"])
+    with pytest.raises(
+        MixlingualError, match=r"has no atlas.queries.npy; atlas is scored from embeddings, precomputed="
+    ):
         evaluate(dataclasses.replace(config, **{foreign: str(tmp_path / "nothing")}))

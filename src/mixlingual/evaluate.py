@@ -23,16 +23,17 @@ from omegaconf import DictConfig
 from mixlingual.config.checks import to_config
 from mixlingual.config.identity import evaluation_hash, to_plain
 from mixlingual.config.schema import EvaluateConfig
-from mixlingual.evaluation.judged import Share
+from mixlingual.data.registry import load_benchmarks
+from mixlingual.evaluation.scorer import Share
 from mixlingual.evaluation.sentence_transformer import as_published
-from mixlingual.evaluation.suite import SuiteScores, evaluate_encoder, load_benchmarks, score_foreign
+from mixlingual.evaluation.suite import SuiteScores, evaluate_encoder, score_foreign
 from mixlingual.files import check_writable, written_whole
 from mixlingual.grid.guards import over_runs, spelled_out
 from mixlingual.grid.hydra import CONF_DIR, register
 from mixlingual.model.encoder import parameter_counts
 from mixlingual.model.hub import as_saved
 from mixlingual.model.load import load_encoder
-from mixlingual.records import Benchmark, JudgedBenchmark, MixlingualError
+from mixlingual.records import AnyBenchmark, MixlingualError
 from mixlingual.runs.lease import EXIT_FAILED, leave
 from mixlingual.runs.progress import write_progress
 from mixlingual.training.device import check_precision, device_of
@@ -116,7 +117,7 @@ def evaluate(config: EvaluateConfig) -> None:
 
 
 def _encode(
-    config: EvaluateConfig, benchmarks: Sequence[Benchmark | JudgedBenchmark], share: Share
+    config: EvaluateConfig, benchmarks: Sequence[AnyBenchmark], share: Share
 ) -> tuple[SuiteScores, dict[str, Any]]:
     """Scores of the configured encoder, none in all but the first of several processes, and what it is."""
     device = device_of(config.accelerator)

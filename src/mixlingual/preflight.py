@@ -10,7 +10,6 @@ import logging
 import sys
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 from hydra import initialize_config_dir
@@ -18,14 +17,13 @@ from hydra.errors import HydraException
 
 from mixlingual.batches.pools import make_sampler
 from mixlingual.config.identity import to_plain
-from mixlingual.config.schema import JUDGED_BENCHMARKS, DataConfig, EvaluationConfig, ModelConfig, TrainConfig
+from mixlingual.config.schema import DataConfig, EvaluationConfig, ModelConfig, TrainConfig
 from mixlingual.data.registry import load_benchmark, load_corpus
-from mixlingual.data.sources.judged import load_judged
 from mixlingual.grid.cell import corpus_texts
 from mixlingual.grid.guards import compose_runs
 from mixlingual.grid.hydra import CONF_DIR, register
 from mixlingual.model.outline import Outline, Sample, outline
-from mixlingual.records import MixlingualError, ParallelCorpus
+from mixlingual.records import MixlingualError, ParallelCorpus, Size
 from mixlingual.training.device import check_precision, device_of
 from mixlingual.training.schedule import budget_steps
 
@@ -78,13 +76,10 @@ class Preflight:
             kept = (run.trainer.keep_checkpoints + 1) * CHECKPOINT_BYTES * size.parameters["total"]
             self.cost.checkpoints = max(self.cost.checkpoints, kept)
         for name in run.evaluation.benchmarks:
-            if name in JUDGED_BENCHMARKS:
-                load_judged(name, Path(run.evaluation.root) if run.evaluation.root else None, run.evaluation.languages)
-                continue
-            queries, candidates, languages = self._benchmark(name, run.evaluation)
-            tokens = queries * size.query_tokens + candidates * size.passage_tokens
+            texts = self._benchmark(name, run.evaluation)
+            tokens = texts.queries * size.query_tokens + texts.candidates * size.passage_tokens
             self.cost.evaluate_flops += ENCODE_FLOPS * weights * tokens
-            self.cost.disk += BYTES_PER_QUERY_SCORE * queries * (languages + 1)
+            self.cost.disk += BYTES_PER_QUERY_SCORE * texts.rows
 
     def _corpus(self, config: DataConfig) -> ParallelCorpus:
         key = "corpus" + json.dumps(to_plain(config), sort_keys=True)
@@ -103,12 +98,10 @@ class Preflight:
             self._kept[key] = outline(config, lambda: corpus_texts(corpus), sample)
         return self._kept[key]  # type: ignore[return-value]
 
-    def _benchmark(self, name: str, config: EvaluationConfig) -> tuple[int, int, int]:
+    def _benchmark(self, name: str, config: EvaluationConfig) -> Size:
         key = f"benchmark{name}{config.root}{config.languages}{config.unit}"
         if key not in self._kept:
-            root = Path(config.root) if config.root else None
-            benchmark = load_benchmark(name, root, config.languages, config.unit)
-            self._kept[key] = len(benchmark.queries), len(benchmark.candidates), len(benchmark.languages)
+            self._kept[key] = load_benchmark(name, config).size
         return self._kept[key]  # type: ignore[return-value]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 RESULT_SCHEMA = 1
 """Version of the `result.json` layout; it rises when a field changes its meaning."""
@@ -70,10 +70,21 @@ class Candidate:
     text: str
 
 
+class Size(NamedTuple):
+    """How much there is to encode and to score."""
+
+    queries: int
+    candidates: int
+    rows: int
+    """Of the table of scores."""
+
+
 @dataclass(frozen=True)
 class Benchmark:
     """Questions, candidates and the gold candidate of each question id in each language."""
 
+    protocol: ClassVar[str] = "parallel"
+    """How it is scored: a key of `evaluation.suite.PROTOCOLS`."""
     name: str
     languages: tuple[str, ...]
     queries: tuple[Query, ...]
@@ -85,6 +96,12 @@ class Benchmark:
     """False when the user restricted the benchmark's languages."""
     unit: str = "sentence"
     """What a candidate is: see `config.UNITS`."""
+
+    @property
+    def size(self) -> Size:
+        """Numbers of its texts and scores."""
+        queries = len(self.queries)
+        return Size(queries, len(self.candidates), queries * (len(self.languages) + 1))
 
 
 @dataclass(frozen=True)
@@ -122,6 +139,7 @@ class JudgedTask:
 class JudgedBenchmark:
     """Tasks over corpora that may be large, as MIRACL's."""
 
+    protocol: ClassVar[str] = "judged"
     name: str
     tasks: tuple[JudgedTask, ...]
     measures: tuple[str, ...]
@@ -136,6 +154,14 @@ class JudgedBenchmark:
     def languages(self) -> tuple[str, ...]:
         """Languages of queries and passages, sorted."""
         return tuple(sorted({code for task in self.tasks for code in (task.language, task.corpus.language)}))
+
+    @property
+    def size(self) -> Size:
+        """Nothing: passages would have to be read to be counted."""
+        return Size(0, 0, 0)
+
+
+AnyBenchmark = Benchmark | JudgedBenchmark
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,16 @@
 import judged_folders
 import pytest
 
-from mixlingual.data.sources import judged_files
-from mixlingual.data.sources.judged import load_judged
-from mixlingual.data.sources.judged_files import read_qrels, tab_separated
+from mixlingual.config.schema import EvaluationConfig
+from mixlingual.data.registry import load_benchmark
+from mixlingual.data.sources import judged
+from mixlingual.data.sources.judged import matching, read_qrels, read_topics
 from mixlingual.records import DataError
+
+
+def load_judged(name, root, languages):
+    return load_benchmark(name, EvaluationConfig(root=None if root is None else str(root), languages=languages))
+
 
 TOPICS = "miracl/miracl-v1.0-sw/topics/topics.miracl-v1.0-sw-dev.tsv"
 QRELS = "miracl/miracl-v1.0-sw/qrels/qrels.miracl-v1.0-sw-dev.tsv"
@@ -95,13 +101,19 @@ def test_fingerprints_see_judgements_and_texts(root):
         ("miracl", TOPICS, "1\tq\n1\tr\n", "query id 1 occurs twice"),
         ("miracl", TOPICS, "5\tq\n", r"1 queries have no judgement, the first is 5"),
         ("miracl", TOPICS, "1\n", r"line 1: got 1 fields, expected 2"),
+        ("miracl", TOPICS, "1 2\tq\n", r'line 1: id is "1 2"; an id must not be empty or hold white space'),
         ("miracl", QRELS, None, r"dev.tsv is missing"),
-        ("miracl", QRELS, "1 Q0 1 yes\n", r"relevance 'yes' is no whole number"),
-        ("miracl", QRELS, "1 Q0 1 1\n1 Q0 1 0\n", r"judges passage 1 twice"),
-        ("mkqa", "mkqa/de.jsonl", '{"id": 1}\n', r"every line needs id, question and answers"),
-        ("mkqa", "mkqa/de.jsonl", '{"id": 1, "question": "q", "answers": "8"}\n', r"answers of question 1 are no list"),
-        ("mkqa", "mkqa/de.jsonl", '{"id": 1\n', r"de.jsonl, near line 1: cannot be read"),
-        ("belebele", "belebele/data/eng_Latn.jsonl", '{"link": 1}\n', r"line 1: is not a question of Belebele"),
+        ("miracl", QRELS, "1 Q0 1 yes\n", r"line 1: the relevance 'yes' is no whole number"),
+        ("miracl", QRELS, "1 Q0 1 \u00b2\n", r"line 1: the relevance '\u00b2' is no whole number"),
+        ("miracl", QRELS, "1 Q0 1 1\n1 Q0 1 0\n", r"line 2: query 1 judges passage 1 twice"),
+        ("miracl", QRELS, "1\tQ0\tdoc 1\t1\n", r"line 1: got 5 fields, expected 4"),
+        ("mkqa", "mkqa/de.jsonl", '{"id": 1}\n', r"line 1: question is missing or null; it must be a text"),
+        ("mkqa", "mkqa/de.jsonl", '{"id": 1, "question": null, "answers": ["x"]}\n', r"line 1: question is missing"),
+        ("mkqa", "mkqa/de.jsonl", '{"id": true, "question": "q", "answers": []}\n', r"line 1: id is true; it must"),
+        ("mkqa", "mkqa/de.jsonl", '{"id": 1, "question": "q", "answers": "8"}\n', r'line 1: answers is "8", no list'),
+        ("mkqa", "mkqa/de.jsonl", '{"id": 1, "question": "q", "answers": ["", null, 7]}\n', r"answers\[1\] is missing"),
+        ("mkqa", "mkqa/de.jsonl", '{"id": 1\n', r"de.jsonl, line 1: the line is not valid JSON"),
+        ("belebele", "belebele/data/eng_Latn.jsonl", '{"link": 1}\n', r"line 1: question_number is missing or null"),
     ],
 )  # fmt: skip
 def test_bad_files_are_refused(root, name, broken, content, message):
@@ -113,15 +125,65 @@ def test_bad_files_are_refused(root, name, broken, content, message):
         load_judged(name, root, ["sw"] if name == "miracl" else None)
 
 
-def test_bad_passages_are_refused_when_they_are_read(root):
-    path = root / "miracl-corpus/miracl-corpus-v1.0-sw/docs-0.jsonl.gz"
-    judged_folders.write_lines(path, [{"id": "1", "text": "x"}])
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"id": "1", "text": "x"}', "line 1: docid is missing or null"),
+        ('{"docid": "1", "text": null}', "line 1: text is missing or null; it must be a text"),
+        ('{"docid": "1", "text": 7}', "line 1: text is 7; it must be a text"),
+        ('{"docid": "1", "title": ["a"], "text": "x"}', r'line 1: title is \["a"\]; it must be a text'),
+        ('{"docid": "d 6", "text": "x"}', 'line 1: docid is "d 6"; an id must not be empty or hold white space'),
+        ('{"docid": "", "text": "x"}', 'line 1: docid is ""; an id must not be empty'),
+        ('{"docid": "1", "text": "half \\ud83d emoji"}', "line 1: the line is not valid Unicode .* is half of a pair"),
+    ],
+)
+def test_bad_passages_are_refused_when_they_are_read(root, line, message):
+    path = root / "miracl-corpus/miracl-corpus-v1.0-sw/docs-0.jsonl"
+    path.write_text(line + "\n")
     [task] = load_judged("miracl", root, ["sw"]).tasks
-    with pytest.raises(DataError, match=r"docs-0.jsonl.gz, row 1: needs docid and text; got \['id', 'text'\]"):
+    with pytest.raises(DataError, match=rf"docs-0.jsonl, {message}"):
         list(task.corpus)
+
+
+def test_damaged_passages_are_refused_when_they_are_read(root):
+    path = root / "miracl-corpus/miracl-corpus-v1.0-sw/docs-0.jsonl.gz"
     path.write_bytes(path.read_bytes()[:-12])
-    with pytest.raises(DataError, match=r"docs-0.jsonl.gz, near line 0: cannot be read"):
+    [task] = load_judged("miracl", root, ["sw"]).tasks
+    with pytest.raises(DataError, match=r"docs-0.jsonl.gz, line 1: the file cannot be read on"):
         list(task.corpus)
+
+
+def test_files_as_windows_and_archives_leave_them_read_alike(root):
+    """Byte order marks, carriage returns, blank last lines, and dotfiles beside the files."""
+    expected = load_judged("miracl", root, ["sw"]), load_judged("mkqa", root, None)
+    corpus = texts(expected[0].tasks[0].corpus)
+    for path in [root / TOPICS, root / QRELS, *(root / "mkqa").glob("*")]:
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n") + b"\r\n\n")
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7")
+    passages = root / "miracl-corpus/miracl-corpus-v1.0-sw"
+    passages.joinpath("._docs-0.jsonl.gz").write_bytes(b"\0\5\x16\7")
+    found = load_judged("miracl", root, ["sw"]), load_judged("mkqa", root, None)
+    assert [each.fingerprint for each in found] == [each.fingerprint for each in expected]
+    assert [query.id for query in found[0].tasks[0].queries] == ["1", "2"]
+    assert texts(found[0].tasks[0].corpus) == corpus
+    (root / "belebele/data/.eng_Latn.jsonl").touch()
+    assert "" not in {path.stem for path in matching(root / "belebele/data", "*.jsonl")}
+    assert len(matching(root / "belebele/data", "*.jsonl")) == 3
+
+
+def test_judgements_in_parquet_are_checked_as_those_in_text(root):
+    path = root / "MIRACLRetrievalHardNegatives/sw-qrels/dev-00000-of-00001.parquet"
+    for scores, message in (
+        ([1, 0], "row 2: query 1 judges passage 1 twice"),
+        ([0.5, 1], "row 1: the relevance is 0.5"),
+    ):
+        table = {"query-id": ["1", "1"], "corpus-id": ["1", "1"], "score": scores}
+        judged_folders.pq.write_table(judged_folders.pa.table(table), path)
+        with pytest.raises(DataError, match=message):
+            load_judged("miracl_hard_negatives", root, ["sw"])
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    with pytest.raises(DataError, match=r"parquet, line 1: the file is a Git LFS pointer"):
+        load_judged("miracl_hard_negatives", root, ["sw"])
 
 
 def test_missing_data_sets_and_languages_say_what_to_do(root, tmp_path):
@@ -144,7 +206,7 @@ def test_the_hub_is_asked_for_the_files_that_are_needed(monkeypatch, root):
         asked.append((repository, repo_type, allow_patterns))
         return str(root / repository.partition("/")[2])
 
-    monkeypatch.setattr(judged_files, "snapshot_download", snapshot)
+    monkeypatch.setattr(judged, "snapshot_download", snapshot)
     assert load_judged("mr_tydi", None, ["sw"]).languages == ("sw",)
     assert asked == [
         ("castorini/mr-tydi", "dataset", ["mrtydi-v1.1-swahili/ir-format-data/*.test.txt"]),
@@ -154,16 +216,15 @@ def test_the_hub_is_asked_for_the_files_that_are_needed(monkeypatch, root):
     def offline(*_, **__):
         raise OSError("no route\nto host")
 
-    monkeypatch.setattr(judged_files, "snapshot_download", offline)
+    monkeypatch.setattr(judged, "snapshot_download", offline)
     with pytest.raises(DataError, match=r"cannot be fetched \(no route\). .* --local-dir FOLDER/mr-tydi` and set eval"):
         load_judged("mr_tydi", None, ["sw"])
 
 
-def test_fields_are_split_at_tabs_or_spaces(tmp_path):
+def test_fields_are_split_at_tabs_or_ascii_spaces(tmp_path):
     path = tmp_path / "f"
-    path.write_text("a\tb c\nd e\n")
-    assert list(tab_separated(path, 2)) == [["a", "b c"], ["d", "e"]]
-    path.write_bytes("a\tb\u2028c\x85d\x0be\r\nf\tg".encode())
-    assert list(tab_separated(path, 2)) == [["a", "b\u2028c\x85d\x0be"], ["f", "g"]], "a line ends at a line feed only"
-    path.write_text("1 0 x#1 2\n1 0 y 0\n")
-    assert read_qrels(path) == {"1": {"x#1": 2, "y": 0}}
+    path.write_bytes("a\tb\u2028c\x85d\x0be\r\nf\tg\nh i\n".encode())
+    topics = [(query.id, query.text) for query in read_topics(path, "en")]
+    assert topics == [("a", "b\u2028c\x85d\x0be"), ("f", "g"), ("h", "i")], "a line ends at a line feed only"
+    path.write_text("1 0 x#1 2\n1\t0  y\u00a0z\t0\n2\u3000a 0 b -1\n", encoding="utf-8")
+    assert read_qrels(path) == {"1": {"x#1": 2, "y\u00a0z": 0}, "2\u3000a": {"b": -1}}

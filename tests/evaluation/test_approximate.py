@@ -11,7 +11,8 @@ pytest.importorskip("faiss", reason="needs faiss")
 
 from mixlingual.config.schema import EvaluationConfig
 from mixlingual.evaluation.approximate import _parts, approximate_search
-from mixlingual.evaluation.judged import AS_IS, score_judged
+from mixlingual.evaluation.judged import score_judged
+from mixlingual.evaluation.scorer import UNCORRECTED
 from mixlingual.evaluation.search import search
 from mixlingual.evaluation.shards import encode_corpus
 from mixlingual.records import Candidate, Corpus, JudgedBenchmark, JudgedTask, MixlingualError, Query
@@ -49,7 +50,9 @@ def test_results_say_how_they_were_searched():
     task = JudgedTask(queries, "sw", CORPUS, {query.id: {f"d{int(query.text):04}": 1} for query in queries})
     benchmark = JudgedBenchmark("made", (task,), ("ndcg@10", "r@100"), "f")
     found = {
-        how: score_judged(benchmark, source(embed), "e", EvaluationConfig(search=how, probes=1), CPU)[AS_IS].metrics
+        how: score_judged(benchmark, source(embed), "e", EvaluationConfig(search=how, probes=1), CPU)[
+            UNCORRECTED
+        ].metrics
         for how in ("exact", "ivf")
     }
     assert (found["exact"]["search"], found["exact"]["search_recall@100"]) == ("exact", 1)
@@ -63,7 +66,9 @@ def test_places_that_stay_empty_are_left_out():
     small = Corpus("small", "sw", lambda: (Candidate(f"d{n:04}", "sw", str(n)) for n in range(640)), "f")
     task = JudgedTask((Query("q", "sw", "5", "q"),), "sw", small, {"q": {"d0005": 1}})
     benchmark = JudgedBenchmark("made", (task,), ("ndcg@10",), "f")
-    metrics = score_judged(benchmark, source(embed), "e", EvaluationConfig(search="ivf", probes=1), CPU)[AS_IS].metrics
+    metrics = score_judged(benchmark, source(embed), "e", EvaluationConfig(search="ivf", probes=1), CPU)[
+        UNCORRECTED
+    ].metrics
     assert metrics["mono"]["ndcg@10"] == 1
     assert metrics["search_recall@100"] < 1
 

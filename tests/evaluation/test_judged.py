@@ -8,8 +8,10 @@ from embedding_fixture import source
 from ir_measures import RR, R, nDCG
 
 from mixlingual.config.schema import EvaluationConfig
-from mixlingual.evaluation.judged import AS_IS, Share, score_judged
+from mixlingual.evaluation.judged import score_judged
 from mixlingual.evaluation.judged_metrics import ndcg_at_10, recall_at_100, reciprocal_rank_at_100, tokens
+from mixlingual.evaluation.judged_scores import score_runs
+from mixlingual.evaluation.scorer import UNCORRECTED, Share
 from mixlingual.records import Candidate, Corpus, DataError, JudgedBenchmark, JudgedTask, MixlingualError, Query
 
 CPU = torch.device("cpu")
@@ -35,7 +37,7 @@ def made(rng, code="sw", passages=300, queries=25, name="made"):
 
 def score(tasks, measures=MEASURES, **options):
     benchmark = JudgedBenchmark("made", tuple(tasks), measures, "f", **options)
-    return score_judged(benchmark, source(embed), "encoding", CONFIG, CPU)[AS_IS]
+    return score_judged(benchmark, source(embed), "encoding", CONFIG, CPU)[UNCORRECTED]
 
 
 def test_scores_equal_a_trec_evaluator(tmp_path):
@@ -58,6 +60,24 @@ def test_scores_equal_a_trec_evaluator(tmp_path):
                 expected = 0.0
             assert table.loc[query, column] == pytest.approx(expected, abs=1e-7), (column, query)
         assert table[column].nunique() > 3
+
+
+def test_queries_of_runs_are_compared_with_those_of_the_benchmark(tmp_path, caplog):
+    task, _ = made(np.random.default_rng(0), queries=3)
+    benchmark = JudgedBenchmark("made", (task,), MEASURES, "f")
+    path = tmp_path / "made/sw-sw.trec"
+    path.parent.mkdir()
+    asked = [query.id for query in task.queries]
+    relevant = max(task.qrels[asked[1]], key=task.qrels[asked[1]].get)
+    path.write_text(f"\ufeff{asked[1]} Q0 {relevant} 1 2 x\nx1 Q0 d 1 1 x\nx2 Q0 d 1 1 x\n", encoding="utf-8")
+    table = score_runs(benchmark, tmp_path).per_query.set_index("query")
+    assert table["mrr@100"].to_dict() == {query: float(query == asked[1]) for query in [*asked, "nobody asks"]}
+    assert f"{path} lacks 3 judged queries, which score 0; the first is {asked[0]}" in caplog.text
+    assert f"{path} has 2 queries without judgement, left out; the first is x1" in caplog.text
+    for text, others in (("x1 Q0 d 1 1 x\n", "1 others, as x1"), ("", "0 others, as none")):
+        path.write_text(text)
+        with pytest.raises(DataError, match=f"has none of the 4 judged queries, as {asked[0]}, but {others}; see"):
+            score_runs(benchmark, tmp_path)
 
 
 def test_measures_by_hand():
@@ -124,13 +144,13 @@ def test_encoded_passages_are_kept_for_the_same_encoder(tmp_path):
     task, _ = made(np.random.default_rng(3))
     config = EvaluationConfig(embeddings=str(tmp_path))
     benchmark = JudgedBenchmark("made", (task,), MEASURES, "f")
-    first = score_judged(benchmark, source(embed), "one", config, CPU)[AS_IS]
+    first = score_judged(benchmark, source(embed), "one", config, CPU)[UNCORRECTED]
 
     def no_passages(texts, side, label):
         assert side == "query"
         return embed(texts, side, label)
 
-    assert score_judged(benchmark, source(no_passages), "one", config, CPU)[AS_IS].metrics == first.metrics
+    assert score_judged(benchmark, source(no_passages), "one", config, CPU)[UNCORRECTED].metrics == first.metrics
     with pytest.raises(AssertionError):
         score_judged(benchmark, source(no_passages), "another", config, CPU)
     changed = JudgedTask(task.queries, "sw", Corpus("made/sw", "sw", task.corpus.read, "other"), task.qrels)
@@ -164,12 +184,12 @@ def test_answers_count_as_whole_words_within_a_depth():
     queries = tuple(Query(name, "de", "", name) for name in asked)
     task = JudgedTask(queries, "de", corpus, {}, asked)
     benchmark = JudgedBenchmark("mkqa", (task,), ("answer_recall@20", "answer_recall@100"), "f")
-    table = score_judged(benchmark, source(by_number), "e", CONFIG, CPU)[AS_IS].per_query.set_index("query")
+    table = score_judged(benchmark, source(by_number), "e", CONFIG, CPU)[UNCORRECTED].per_query.set_index("query")
     assert table["answer_recall@20"].tolist() == [0, 0, 0, 0], "the passage is the 21st"
     assert table["answer_recall@100"].tolist() == [1, 0, 1, 0]
     texts["d10"] = texts.pop("d09")
     texts["d09"] = ""
-    assert score_judged(benchmark, source(by_number), "e", CONFIG, CPU)[AS_IS].per_query[
+    assert score_judged(benchmark, source(by_number), "e", CONFIG, CPU)[UNCORRECTED].per_query[
         "answer_recall@20"
     ].tolist() == [1, 0, 0, 0]
 
@@ -193,7 +213,7 @@ def test_the_corpus_of_answers_is_read_once_for_all_languages():
         for code, held in answers.items()
     )
     benchmark = JudgedBenchmark("mkqa", tasks, ("answer_recall@20", "answer_recall@100"), "f")
-    table = score_judged(benchmark, source(by_number), "e", CONFIG, CPU)[AS_IS].per_query
+    table = score_judged(benchmark, source(by_number), "e", CONFIG, CPU)[UNCORRECTED].per_query
     assert len(readings) == 2, "once to encode, once to look for the answers of all languages"
     rows = table.set_index(["query_language", "query"])
     assert rows.loc[[(code, "q") for code in answers], "answer_recall@20"].tolist() == [1, 0, 0]

@@ -6,9 +6,10 @@ import torch
 from embedding_fixture import source
 
 from mixlingual.config.schema import EvaluationConfig
-from mixlingual.evaluation.judged import AS_IS, score_judged
+from mixlingual.evaluation.judged import score_judged
 from mixlingual.evaluation.precomputed import JudgedEmbeddings, read_embeddings
 from mixlingual.evaluation.protocol import score_benchmark
+from mixlingual.evaluation.scorer import UNCORRECTED
 from mixlingual.records import Benchmark, Candidate, Corpus, DataError, JudgedBenchmark, JudgedTask, Query
 
 BENCHMARK = Benchmark(
@@ -127,11 +128,13 @@ def judged_folder(tmp_path):
 
 def score_files(folder, **options):
     files = JudgedEmbeddings(judged(), folder)
-    return score_judged(judged(), files, files.encoding(), EvaluationConfig(**options), torch.device("cpu"))[AS_IS]
+    return score_judged(judged(), files, files.encoding(), EvaluationConfig(**options), torch.device("cpu"))[
+        UNCORRECTED
+    ]
 
 
 def test_judged_embeddings_score_as_the_encoder_that_made_them(judged_folder):
-    plain = score_judged(judged(), source(by_number), "e", EvaluationConfig(), torch.device("cpu"))[AS_IS]
+    plain = score_judged(judged(), source(by_number), "e", EvaluationConfig(), torch.device("cpu"))[UNCORRECTED]
     found = score_files(judged_folder)
     assert found.per_query.equals(plain.per_query)
     assert 0 < found.metrics["mono"]["ndcg@10"] < 1

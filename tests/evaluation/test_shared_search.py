@@ -14,8 +14,9 @@ from embedding_fixture import by_text, source
 
 from mixlingual.config.schema import EvaluationConfig
 from mixlingual.evaluation import judged, shards
-from mixlingual.evaluation.judged import AS_IS, Share, score_judged
+from mixlingual.evaluation.judged import score_judged
 from mixlingual.evaluation.post_hoc import Correction, Map
+from mixlingual.evaluation.scorer import UNCORRECTED, Share
 from mixlingual.evaluation.search import search
 from mixlingual.evaluation.shards import Shards, encode_corpus, open_shards
 from mixlingual.evaluation.shared_search import Meeting, Order
@@ -125,7 +126,7 @@ def test_an_approximate_search_is_the_first_process_s_alone(tmp_path, monkeypatc
     one = {how: scores.metrics for how, scores in scored(tmp_path / "one", 0, 1, search="ivf", probes=2).items()}
     first, second = in_processes(tmp_path / "two", 2, search="ivf", probes=2, wait_minutes=1.0)
     assert (first, second) == (json.loads(json.dumps(one)), {})
-    assert 0.2 < one[AS_IS]["search_recall@100"] < 1
+    assert 0.2 < one[UNCORRECTED]["search_recall@100"] < 1
     assert not list((tmp_path / "two").rglob("*.npz"))
 
 
@@ -135,7 +136,7 @@ def test_two_processes_find_what_one_finds_bit_for_bit(tmp_path, monkeypatch):
     first, second = in_processes(tmp_path / "two", 2, wait_minutes=1.0)
     assert second == {}, "the first scores"
     assert first == json.loads(json.dumps(one))
-    assert set(one) == {AS_IS, "shift", "lir"}
+    assert set(one) == {UNCORRECTED, "shift", "lir"}
     assert len({metrics["mono"]["ndcg@10"] for metrics in one.values()}) == 3, "the corrections change the ranking"
     for code in ("sw-sw", "yo-yo"):
         runs = [
@@ -172,21 +173,21 @@ def part_of(folder, part):
 def test_answers_to_other_orders_are_never_merged(corpus_folder, monkeypatch):
     """What a killed run left is used for the same orders, and for no others."""
     monkeypatch.setattr(shards, "_POLL_SECONDS", 0.001)
-    old, new = ({AS_IS: Order(embed([str(n)]))} for n in (7000, 7001))
+    old, new = ({UNCORRECTED: Order(embed([str(n)]))} for n in (7000, 7001))
     meetings = [Meeting(corpus_folder / "search", part, 2, 0.0001) for part in range(2)]
     meetings[0].publish(old)
     for part, meeting in enumerate(meetings):
         meeting.answer(part_of(corpus_folder, part), find)
     whole = open_shards(corpus_folder)
-    expected = find(old[AS_IS], whole)
-    np.testing.assert_array_equal(meetings[0].collect(old, whole, 7)[AS_IS].position_QK, expected.position_QK)
+    expected = find(old[UNCORRECTED], whole)
+    np.testing.assert_array_equal(meetings[0].collect(old, whole, 7)[UNCORRECTED].position_QK, expected.position_QK)
     meetings[0].publish(new)
     meetings[0].answer(part_of(corpus_folder, 0), find)
     with pytest.raises(MixlingualError, match=r"waited 0.0001 minutes for the search of process 1 .*wait_minutes"):
         meetings[0].collect(new, whole, 7)
-    meetings[1].answer(part_of(corpus_folder, 1), lambda *_: find(new[AS_IS], part_of(corpus_folder, 1)))
-    found = meetings[0].collect(new, whole, 7)[AS_IS]
-    np.testing.assert_array_equal(found.position_QK, find(new[AS_IS], whole).position_QK)
+    meetings[1].answer(part_of(corpus_folder, 1), lambda *_: find(new[UNCORRECTED], part_of(corpus_folder, 1)))
+    found = meetings[0].collect(new, whole, 7)[UNCORRECTED]
+    np.testing.assert_array_equal(found.position_QK, find(new[UNCORRECTED], whole).position_QK)
     meetings[0].publish(new)
     meetings[1].answer(part_of(corpus_folder, 1), lambda *_: pytest.fail("searched again"))
 

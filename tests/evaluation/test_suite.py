@@ -1,18 +1,22 @@
 """Evaluation of an encoder on several benchmarks, with benchmarks made here."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from mixlingual.config.names import BENCHMARKS, module_names
 from mixlingual.config.schema import EvaluationConfig, PostHocConfig
+from mixlingual.data import benchmarks, registry
+from mixlingual.data.registry import load_benchmarks
 from mixlingual.evaluation import suite
 from mixlingual.evaluation.encode import CutTexts, Embedded
-from mixlingual.evaluation.judged import Share
 from mixlingual.evaluation.post_hoc import fit_corrections
 from mixlingual.evaluation.protocol import PER_QUERY_COLUMNS
-from mixlingual.evaluation.suite import evaluate_encoder, load_benchmarks
+from mixlingual.evaluation.scorer import Share
+from mixlingual.evaluation.suite import evaluate_encoder
 from mixlingual.records import (
     Benchmark,
     Candidate,
@@ -74,13 +78,13 @@ def loads(monkeypatch):
     """The calls of load_benchmark, which serves benchmarks made here."""
     calls = []
 
-    def load(name, root, languages, unit):
-        calls.append((name, root, languages, unit))
-        if name == "xquad_r" and root == Path("/nowhere"):
+    def load(name, config):
+        calls.append((name, config.folder, config.languages, config.unit))
+        if name == "xquad_r" and config.folder == Path("/nowhere"):
             raise DataError("missing file")
         return parallel_benchmark(name, 4 if name == "atlas" else 7)
 
-    monkeypatch.setattr(suite, "load_benchmark", load)
+    monkeypatch.setattr(registry, "load_benchmark", load)
     return calls
 
 
@@ -103,6 +107,31 @@ def test_every_benchmark_is_scored(loads):
     assert all(seconds > 0 for seconds in scores.timings.values())
     assert scores.per_query.groupby("benchmark").size().to_dict() == {"atlas": 24, "mlqa_r": 42}
     assert np.array_equal(scores.per_query.index, np.arange(66))
+
+
+TOY = """
+from mixlingual.records import Benchmark, Candidate, Query
+
+def load(config):
+    listed = [Candidate(f"{code}/{n}", code, str(n)) for code in ("de", "en") for n in range(9)]
+    asked = [(code, n) for code in ("de", "en") for n in range(3)]
+    queries = tuple(Query(str(n), code, str(n), str(n)) for code, n in asked)
+    gold = {(str(n), code): n + 9 * (code == "en") for code, n in asked}
+    return Benchmark("toy", ("de", "en"), queries, tuple(listed), gold, config.unit)
+"""
+
+
+def test_a_new_benchmark_is_one_file(tmp_path, monkeypatch):
+    """It is offered by the name of its module and scored as any other."""
+    (tmp_path / "toy.py").write_text(TOY)
+    (tmp_path / "_helper.py").write_text("")
+    monkeypatch.setattr(benchmarks, "__path__", [*benchmarks.__path__, str(tmp_path)])
+    assert module_names(tmp_path) == ("toy",)
+    assert module_names(Path(benchmarks.__file__).parent) == BENCHMARKS
+    scores = evaluated(OneHotEncoder(), NumberTokenizer(), EvaluationConfig(benchmarks=["toy"], unit="paragraph"))
+    assert scores.benchmarks["toy"]["multi"]["map"] == 1
+    assert scores.fingerprints == {"toy": "paragraph"}
+    monkeypatch.delitem(sys.modules, "mixlingual.data.benchmarks.toy")
 
 
 def test_each_text_is_encoded_once(loads):

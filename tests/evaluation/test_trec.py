@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from ir_measures import AP, RR, nDCG
 
-from mixlingual.data.sources.judged_files import read_qrels
+from mixlingual.data.sources.judged import read_qrels
+from mixlingual.evaluation.parallel import export_lists
 from mixlingual.evaluation.protocol import score_benchmark
-from mixlingual.evaluation.suite import export_lists
 from mixlingual.evaluation.trec import read_run, write_qrels, write_run
 from mixlingual.records import Benchmark, Candidate, DataError, Query
 
@@ -94,9 +94,16 @@ def test_bad_lines_are_named(tmp_path, text, message):
         read_run(tmp_path / "run.trec")
 
 
+def test_files_as_people_have_them_are_read(tmp_path):
+    """A byte order mark, carriage returns and a blank last line; other spaces than ASCII's are part of an id."""
+    path = tmp_path / "run.trec"
+    path.write_bytes("\ufeffq1 Q0 a\u00a0b 1 3.5 x\r\nq\u30001\tQ0 d2 2 2.5 x\x85y\r\n\n".encode())
+    assert read_run(path) == {"q1": [("a\u00a0b", 3.5)], "q\u30001": [("d2", 2.5)]}
+
+
 def test_missing_and_damaged_files_are_refused(tmp_path):
-    with pytest.raises(DataError, match=r"run.trec cannot be read"):
+    with pytest.raises(DataError, match=r"run.trec is missing"):
         read_run(tmp_path / "run.trec")
     (tmp_path / "run.trec.gz").write_bytes(gzip.compress(b"".join(b"q Q0 d%d 1 0.5 x\n" % n for n in range(99)))[:-9])
-    with pytest.raises(DataError, match=r"run.trec.gz cannot be read"):
+    with pytest.raises(DataError, match=r"run.trec.gz, line \d+: the file cannot be read on"):
         read_run(tmp_path / "run.trec.gz")

@@ -8,8 +8,7 @@ import pytest
 
 from mixlingual.config.identity import config_hash, to_plain
 from mixlingual.config.schema import DataConfig, EvaluationConfig, ModelConfig, TrainConfig
-from mixlingual.data.registry import load_corpus
-from mixlingual.evaluation.suite import load_benchmarks
+from mixlingual.data.registry import load_benchmarks, load_corpus
 from mixlingual.grid import prerequisites
 from mixlingual.grid.prerequisites import check_files
 from mixlingual.records import MixlingualError, RunResult

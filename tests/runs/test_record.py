@@ -16,8 +16,7 @@ import pytest
 from mixlingual.cluster import after_srun
 from mixlingual.config.identity import config_hash, to_plain
 from mixlingual.config.schema import TrainConfig
-from mixlingual.data.registry import load_corpus
-from mixlingual.evaluation.suite import load_benchmarks
+from mixlingual.data.registry import load_benchmarks, load_corpus
 from mixlingual.records import MixlingualError, RunResult
 from mixlingual.runs import lease as attempt_module
 from mixlingual.runs.lease import EXIT_LEASE_LOST, EXIT_SUPERSEDED, Attempt, code_commit, locked, read_attempts

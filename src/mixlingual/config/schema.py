@@ -13,11 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-JUDGED_BENCHMARKS = ("miracl", "miracl_hard_negatives", "mr_tydi", "belebele", "mkqa")
-
-
-BENCHMARKS = ("mlqa_r", "xquad_r", "atlas", *JUDGED_BENCHMARKS)
-
+from mixlingual.config.names import BENCHMARKS
 
 UNITS = ("sentence", "sentence_in_context", "paragraph")
 
@@ -376,6 +372,11 @@ class EvaluationConfig:
         1024, "MiB that an exact search over judged benchmarks takes beside queries and results.", low=1
     )
 
+    @property
+    def folder(self) -> Path | None:
+        """`root` as a path."""
+        return None if self.root is None else Path(self.root)
+
 
 @dataclass
 class PostHocConfig:
@@ -558,9 +559,6 @@ class EvaluateConfig:
             yield "score_runs", "embeddings or runs can be scored, not both; set precomputed or score_runs to null"
         if self.post_hoc.methods and (self.precomputed is not None or self.score_runs is not None):
             yield "post_hoc.methods", "corrections need an encoder; set precomputed and score_runs to null"
-        unfit = [name for name in self.evaluation.benchmarks if name not in JUDGED_BENCHMARKS]
-        if self.score_runs is not None and unfit:
-            yield "evaluation.benchmarks", f"score_runs cannot score {', '.join(unfit)}; leave them out"
         if self.model.checkpoint is None and self.precomputed is None and self.score_runs is None:
             yield "model.checkpoint", "evaluation needs a trained encoder; set model.checkpoint=FOLDER_OR_HUB_ID"
         if self.post_hoc.methods and self.post_hoc.data.name == "parallel" and self.post_hoc.data.root is None:

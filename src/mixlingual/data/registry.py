@@ -1,14 +1,13 @@
-"""Names of data sets and benchmarks -> their loaders. The one door to the data."""
+"""The one door to the data: training items and benchmarks by their names."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import importlib
 
-from mixlingual.config.schema import BENCHMARKS, JUDGED_BENCHMARKS, DataConfig
-from mixlingual.data.sources.atlas import atlas_benchmark, atlas_corpus
-from mixlingual.data.sources.lareqa import load_lareqa
+from mixlingual.config.schema import DataConfig, EvaluationConfig
+from mixlingual.data.sources.atlas import atlas_corpus
 from mixlingual.data.sources.parallel import load_parallel
-from mixlingual.records import Benchmark, ParallelCorpus
+from mixlingual.records import AnyBenchmark, ParallelCorpus
 
 
 def load_corpus(config: DataConfig) -> ParallelCorpus:
@@ -20,18 +19,25 @@ def load_corpus(config: DataConfig) -> ParallelCorpus:
     return atlas_corpus(config.languages) if config.name == "atlas" else load_parallel(config)
 
 
-def load_benchmark(name: str, root: Path | None, languages: list[str] | None, unit: str = "sentence") -> Benchmark:
-    """A benchmark by its name, in all its languages or in those listed.
-
-    Args:
-        name: one of `config.BENCHMARKS` that is not judged; the others are read by `sources.judged.load_judged`.
-        root: folder of the benchmark folders, or None for the cache folder.
-        languages: codes to keep, or None for all.
-        unit: what a candidate is, one of `config.UNITS`; the passages of the atlas are single sentences in any case.
+def load_benchmarks(config: EvaluationConfig) -> list[AnyBenchmark]:
+    """The benchmarks of the config; read before training, so that a missing file costs no time.
 
     Raises:
-        DataError: the files are missing, changed or malformed, or a language is not in the benchmark.
+        DataError: a benchmark is missing or malformed, or lacks a wanted language.
     """
-    assert name in BENCHMARKS
-    assert name not in JUDGED_BENCHMARKS
-    return atlas_benchmark(languages) if name == "atlas" else load_lareqa(name, root, languages, unit)
+    return [load_benchmark(name, config) for name in dict.fromkeys(config.benchmarks)]
+
+
+def load_benchmark(name: str, config: EvaluationConfig) -> AnyBenchmark:
+    """The benchmark of one name: see `mixlingual.data.benchmarks`.
+
+    Args:
+        name: one of `config.schema.BENCHMARKS`.
+        config: says where its files lie, which languages are wanted and what a candidate is.
+
+    Raises:
+        DataError: as `load_benchmarks`.
+    """
+    module = importlib.import_module(f"mixlingual.data.benchmarks.{name}")
+    benchmark: AnyBenchmark = module.load(config)
+    return benchmark

@@ -20,28 +20,22 @@ from mixlingual.config.schema import EvaluationConfig
 from mixlingual.evaluation.approximate import approximate_search
 from mixlingual.evaluation.encode import CutTexts, Embed, Embedded
 from mixlingual.evaluation.judged_metrics import DEPTH
-from mixlingual.evaluation.judged_scores import Lists, export_task, first_answers, judged_scores, task_rows
+from mixlingual.evaluation.judged_scores import (
+    Lists,
+    export_task,
+    first_answers,
+    judged_scores,
+    score_runs,
+    task_rows,
+)
 from mixlingual.evaluation.post_hoc import Correction
+from mixlingual.evaluation.precomputed import JudgedEmbeddings
 from mixlingual.evaluation.protocol import BenchmarkScores
+from mixlingual.evaluation.scorer import UNCORRECTED, WHOLE, Encoding, Share
 from mixlingual.evaluation.search import Hits, search
 from mixlingual.evaluation.shards import EmbedPassages, Shards, encode_corpus, open_shards
 from mixlingual.evaluation.shared_search import Meeting, Order, Orders
-from mixlingual.records import Candidate, Corpus, JudgedBenchmark, JudgedTask, fingerprint
-
-AS_IS = "as it is"
-"""Stands for no correction."""
-
-
-@dataclass(frozen=True)
-class Share:
-    """The shards that a process encodes and searches: those whose number is `part` modulo `parts`."""
-
-    part: int = 0
-    parts: int = 1
-
-
-WHOLE = Share()
-"""All shards: one process alone."""
+from mixlingual.records import Candidate, Corpus, DataError, JudgedBenchmark, JudgedTask, fingerprint
 
 
 class Source(Protocol):
@@ -75,6 +69,40 @@ class Encoded:
         return embed
 
 
+def score_encoder(
+    benchmark: JudgedBenchmark, encoding: Encoding, config: EvaluationConfig, share: Share
+) -> dict[str, BenchmarkScores]:
+    """Encodes each corpus once, searches it for all queries on it, and scores every task."""
+    source = Encoded(encoding.embed)
+    return score_judged(
+        benchmark, source, encoding.identity(), config, encoding.device, share, encoding.corrections, encoding.label
+    )
+
+
+def check_files(benchmark: JudgedBenchmark, folder: Path) -> None:
+    """Raises DataError if the folder has neither embeddings of the benchmark nor runs."""
+    if not _has_embeddings(benchmark, folder) and not any((folder / benchmark.name).glob("[!.]*.trec*")):
+        raise DataError(
+            f"{folder} has neither the embeddings of {benchmark.name}, which start with {benchmark.name}.queries.npy, "
+            f"nor its runs, {benchmark.name}/*.trec or *.trec.gz"
+        )
+
+
+def score_files(
+    benchmark: JudgedBenchmark, folder: Path, config: EvaluationConfig, share: Share
+) -> BenchmarkScores | None:
+    """Scores of the embeddings in a folder, of which each process searches its share, or else of the runs in it."""
+    if _has_embeddings(benchmark, folder):
+        source = JudgedEmbeddings(benchmark, folder)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return score_judged(benchmark, source, source.encoding(), config, device, share).get(UNCORRECTED)
+    return score_runs(benchmark, folder) if share.part == 0 else None
+
+
+def _has_embeddings(benchmark: JudgedBenchmark, folder: Path) -> bool:
+    return (folder / f"{benchmark.name}.queries.npy").is_file()
+
+
 def score_judged(
     benchmark: JudgedBenchmark,
     source: Source,
@@ -94,11 +122,11 @@ def score_judged(
         config: the `evaluation` options.
         device: where to search.
         share: this process's part of encoding and search, where several have the folder `config.embeddings`.
-        corrections: by name, to be scored beside the embeddings as they are; only the first process needs them.
+        corrections: by name, to be scored beside the uncorrected embeddings; only the first process needs them.
         label: tells these corrections from others, in every process.
 
     Returns:
-        `AS_IS` or name of a correction -> its scores; empty in all processes but the first.
+        `UNCORRECTED` or name of a correction -> its scores; empty in all processes but the first.
 
     Raises:
         DataError: passages cannot be read, or an id comes twice in a corpus.
@@ -125,7 +153,7 @@ def score_judged(
             first = first_answers([task for _, task, _ in listed], [one for *_, one in listed])
             for (how, task, one), first_Q in zip(listed, first):
                 rows.setdefault(how, []).append(task_rows(benchmark, task, one, first_Q))
-                if config.runs is not None and how == AS_IS:
+                if config.runs is not None and how == UNCORRECTED:
                     export_task(Path(config.runs, benchmark.name), task, one)
             for how, (_, recall) in found.items():
                 recalls.setdefault(how, []).append(recall)
@@ -139,13 +167,13 @@ def score_judged(
 def _orders(
     tasks: Sequence[JudgedTask], source: Source, corrections: Mapping[str, Correction], cut: CutTexts
 ) -> dict[str, Order]:
-    """What to search a corpus for: the queries of all tasks on it, as they are and corrected."""
+    """What to search a corpus for: the queries of all tasks on it, uncorrected and corrected."""
     embedded = [source.queries(task) for task in tasks]
     for task, queries in zip(tasks, embedded):
         cut.add("query", len(task.queries), queries.cut)
     query_QD = np.concatenate([queries.embedding_ND for queries in embedded])
     languages = [task.language for task in tasks for _ in task.queries]
-    orders = {AS_IS: Order(query_QD)}
+    orders = {UNCORRECTED: Order(query_QD)}
     for name, correct in corrections.items():
         passages = correct.of("passage", tasks[0].corpus.language, query_QD.shape[1])
         orders[name] = Order(correct(query_QD, languages, "query"), passages)

@@ -6,6 +6,7 @@ qrels name: it scores 0. Shape suffixes: Q queries, K passages of a list.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,10 @@ from numpy.typing import NDArray
 from mixlingual.evaluation.groups import macro
 from mixlingual.evaluation.judged_metrics import ANSWER_DEPTHS, DEPTH, MEASURES, holds_any, tokens
 from mixlingual.evaluation.protocol import BenchmarkScores
-from mixlingual.evaluation.trec import read_run, write_qrels, write_run
+from mixlingual.evaluation.trec import Run, read_run, write_qrels, write_run
 from mixlingual.records import DataError, JudgedBenchmark, JudgedTask
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -50,18 +53,37 @@ def judged_scores(benchmark: JudgedBenchmark, rows: Sequence[pd.DataFrame], how:
 def score_runs(benchmark: JudgedBenchmark, folder: Path) -> BenchmarkScores:
     """Scores of another system's TREC runs: FOLDER/BENCHMARK/QUERY_LANGUAGE-PASSAGE_LANGUAGE.trec, or .trec.gz.
 
+    A query that a run lacks scores 0, one that the benchmark lacks counts for nothing; a warning counts both.
+
     Raises:
-        DataError: a run is missing or malformed, or the benchmark looks for answers in passages, which runs lack.
+        DataError: a run is missing or malformed or has none of the queries, or the benchmark looks for answers in
+            passages, which runs lack.
     """
     rows = []
     for task in benchmark.tasks:
         if task.answers:
             raise DataError(f"{benchmark.name} looks for answers in passages; its runs cannot be scored without them")
         path = Path(folder, benchmark.name, f"{_name(task)}.trec")
-        run = read_run(path if path.is_file() else path.with_name(f"{path.name}.gz"))
+        path = path if path.is_file() else path.with_name(f"{path.name}.gz")
+        run = read_run(path)
+        _compare_queries(path, run, task)
         ranked = {query: [passage for passage, _ in hits] for query, hits in run.items()}
         rows.append(_rows(benchmark, task, _judged(task, ranked, benchmark.measures)))
     return judged_scores(benchmark, rows, {"search": "runs of another system"})
+
+
+def _compare_queries(path: Path, run: Run, task: JudgedTask) -> None:
+    unknown = [query for query in run if query not in task.qrels]
+    missing = [query for query in task.qrels if query not in run]
+    if len(missing) == len(task.qrels):
+        raise DataError(
+            f"{path} has none of the {len(missing)} judged queries, as {missing[0]}, but {len(run)} others, as "
+            f"{next(iter(run), 'none')}; see whether it is the run of this benchmark, split and language"
+        )
+    if missing:
+        log.warning("%s lacks %d judged queries, which score 0; the first is %s", path, len(missing), missing[0])
+    if unknown:
+        log.warning("%s has %d queries without judgement, left out; the first is %s", path, len(unknown), unknown[0])
 
 
 def task_rows(

@@ -7,6 +7,7 @@ a judged one B/LANGUAGE.npy and B/LANGUAGE.txt for each corpus, in the order of 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mixlingual.data.lines import refuse_pointer, text_lines
 from mixlingual.evaluation.encode import Embedded
 from mixlingual.evaluation.shards import EmbedPassages
 from mixlingual.records import Benchmark, Candidate, Corpus, DataError, JudgedBenchmark, JudgedTask, fingerprint
+
+log = logging.getLogger(__name__)
 
 
 def read_embeddings(benchmark: Benchmark, folder: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """[Q, D] of the queries and [N, D] of the candidates, in the benchmark's order, as float32.
 
     The id of a query is LANGUAGE/QUESTION, as question ids are shared between languages; those of candidates are
-    unique. Ids that the benchmark does not have are left out.
+    unique. Ids that the benchmark does not have are left out, and a warning counts them.
 
     Raises:
         DataError: a file is missing or malformed, an id is missing or comes twice, or a number is not finite in fp32.
@@ -52,6 +56,8 @@ def _ordered(path: Path, wanted: Sequence[str]) -> NDArray[np.float32]:
             f"{ids_path} lacks {len(missing)} of {len(wanted)} ids, the first is {missing[0]!r}; it holds {ids[:1]}. "
             "Add their embeddings, or restrict evaluation.languages"
         )
+    if unknown := row.keys() - set(wanted):
+        log.warning("%s has %d ids that the benchmark lacks, left out, as %r", ids_path, len(unknown), min(unknown))
     with np.errstate(over="ignore"):
         found_ND = np.asarray(embedding_ND[[row[identity] for identity in wanted]], dtype=np.float32)
     _check_finite(found_ND, wanted, path)
@@ -123,6 +129,7 @@ def _query_ids(task: JudgedTask) -> list[str]:
 
 def _array(path: Path) -> NDArray[np.floating[Any]]:
     """The mapped rows of a file."""
+    refuse_pointer(path)
     try:
         embedding_ND = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
@@ -134,12 +141,7 @@ def _array(path: Path) -> NDArray[np.floating[Any]]:
 
 def _ids(path: Path) -> Iterator[str]:
     """The ids of the rows of a file, from the text file beside it."""
-    try:
-        with path.with_suffix(".txt").open(encoding="utf-8", newline="\n") as file:
-            for line in file:
-                yield line.rstrip("\r\n")
-    except (OSError, ValueError) as error:
-        raise _needed(path, error) from error
+    return (identity for _, identity in text_lines(path.with_suffix(".txt")))
 
 
 def _needed(path: Path, error: Exception) -> DataError:

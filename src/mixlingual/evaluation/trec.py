@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gzip
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from mixlingual.data.lines import fields, text_lines
 from mixlingual.files import written_whole
 from mixlingual.records import DataError
 
@@ -19,7 +20,7 @@ Run = dict[str, list[tuple[str, float]]]
 
 
 def write_run(path: Path, lists: Iterable[tuple[str, Sequence[str], Sequence[float]]]) -> None:
-    """Write `query Q0 passage rank score tag` lines, gzip-compressed.
+    """Writes `query Q0 passage rank score tag` lines, gzip-compressed.
 
     Scores have nine significant digits, which tell every two fp32 numbers apart, so that ties stay ties and evaluators
     that sort by score and id find the same order.
@@ -37,7 +38,7 @@ def write_run(path: Path, lists: Iterable[tuple[str, Sequence[str], Sequence[flo
 
 
 def write_qrels(path: Path, qrels: Mapping[str, Mapping[str, int]]) -> None:
-    """Write `query 0 passage relevance` lines, gzip-compressed."""
+    """Writes `query 0 passage relevance` lines, gzip-compressed."""
     _write(path, (f"{query} 0 {passage} {rel}\n" for query, row in qrels.items() for passage, rel in row.items()))
 
 
@@ -50,21 +51,19 @@ def read_run(path: Path) -> Run:
         DataError: the file is missing, or a line is malformed, has no finite fp32 score or repeats a passage.
     """
     run: dict[str, dict[str, float]] = {}
-    for number, line in enumerate(_lines(path), start=1):
-        fields = line.split()
-        if len(fields) != 6:
-            raise DataError(
-                f"{path}, line {number}: got {len(fields)} fields, expected 6: query Q0 passage rank score tag"
-            )
-        query, _, passage, _, text, _ = fields
+    for where, line in text_lines(path):
+        columns = fields(line)
+        if len(columns) != 6:
+            raise DataError(f"{where}: got {len(columns)} fields, expected 6: query Q0 passage rank score tag")
+        query, _, passage, _, text, _ = columns
         try:
             score = float(np.float32(text))
         except ValueError:
             score = math.nan
         if not math.isfinite(score):
-            raise DataError(f"{path}, line {number}: the score {text!r} is no finite number")
+            raise DataError(f"{where}: the score {text!r} is no finite number")
         if passage in run.setdefault(query, {}):
-            raise DataError(f"{path}, line {number}: query {query} lists passage {passage} twice; keep one line")
+            raise DataError(f"{where}: query {query} lists passage {passage} twice; keep one line")
         run[query][passage] = score
     return {query: sorted(row.items(), key=lambda hit: (hit[1], hit[0]), reverse=True) for query, row in run.items()}
 
@@ -72,11 +71,3 @@ def read_run(path: Path) -> Run:
 def _write(path: Path, lines: Iterable[str]) -> None:
     with written_whole(path) as temporary, gzip.open(temporary, "wt", encoding="utf-8", compresslevel=4) as file:
         file.writelines(lines)
-
-
-def _lines(path: Path) -> Iterator[str]:
-    try:
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
-            yield from file
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read ({error}); give a TREC run file, plain or gzip") from error

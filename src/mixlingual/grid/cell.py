@@ -20,13 +20,13 @@ from mixlingual.batches.sampler import HybridBatchSampler, exposure
 from mixlingual.batches.tokens import TokenStore
 from mixlingual.config.identity import config_hash, to_plain
 from mixlingual.config.schema import TrainConfig
-from mixlingual.data.registry import load_corpus
-from mixlingual.evaluation.suite import SuiteScores, evaluate_encoder, load_benchmarks
+from mixlingual.data.registry import load_benchmarks, load_corpus
+from mixlingual.evaluation.suite import SuiteScores, evaluate_encoder
 from mixlingual.model.encoder import DualEncoder, parameter_counts
 from mixlingual.model.export import save_encoder
 from mixlingual.model.load import load_encoder
 from mixlingual.model.tokenizer import TextTokenizer
-from mixlingual.records import Benchmark, JudgedBenchmark, ParallelCorpus, RunResult
+from mixlingual.records import AnyBenchmark, ParallelCorpus, RunResult
 from mixlingual.runs.lease import Attempt
 from mixlingual.runs.progress import write_progress
 from mixlingual.tracking.run import Tracker
@@ -83,7 +83,7 @@ class _Parts:
     """What a run is made of."""
 
     corpus: ParallelCorpus
-    benchmarks: Sequence[Benchmark | JudgedBenchmark]
+    benchmarks: Sequence[AnyBenchmark]
     steps: int
     sampler: HybridBatchSampler
     encoder: DualEncoder

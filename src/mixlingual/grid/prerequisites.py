@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mixlingual.config.schema import DataConfig, ModelConfig, TrainConfig
-from mixlingual.data.registry import load_corpus
-from mixlingual.evaluation.suite import load_benchmarks
+from mixlingual.data.registry import load_benchmarks, load_corpus
 from mixlingual.model.hub import read_architecture
 from mixlingual.records import DataError, MixlingualError
 

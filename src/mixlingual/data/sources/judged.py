@@ -1,61 +1,173 @@
-"""Benchmarks with judged passages: MIRACL, its hard negatives, Mr. TyDi, Belebele and MKQA, as they are published."""
+"""Readers of the formats that judged benchmarks are published in, and where their files come from."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-from mixlingual.data.sources.judged_files import (
-    corpus_of,
-    dataset_folder,
-    json_lines,
-    kept_languages,
-    matching,
-    parquet_rows,
-    read_qrels,
-    read_topics,
-    unique_queries,
-)
-from mixlingual.records import Candidate, Corpus, DataError, JudgedBenchmark, JudgedTask, Query, fingerprint
+import pyarrow
+import pyarrow.parquet
+from huggingface_hub import snapshot_download
 
-MIRACL = ("ar", "bn", "de", "en", "es", "fa", "fi", "fr", "hi", "id", "ja", "ko", "ru", "sw", "te", "th", "yo", "zh")
-MR_TYDI = {
-    "ar": "arabic", "bn": "bengali", "en": "english", "fi": "finnish", "id": "indonesian", "ja": "japanese",
-    "ko": "korean", "ru": "russian", "sw": "swahili", "te": "telugu", "th": "thai",
-}  # fmt: skip
-_NOTE_HARD_NEGATIVES = (
-    "candidates are the pooled top 250 of BM25 and two encoders, and ar, fi and ru have 1,000 queries: not comparable "
-    "with MIRACL over its whole corpora"
-)
-_NOTE_MKQA = "recall of answer strings in English passages, as BGE-M3 reports it: not comparable with judged passages"
-_NOTE_PARALLEL = (
-    "passages are few and parallel: comparable with mteb's pairs only in kind, since those key questions by text"
+from mixlingual.data.lines import Row, described, fields, id_of, refuse_pointer, text_lines, text_of
+from mixlingual.records import (
+    Candidate,
+    Corpus,
+    DataError,
+    JudgedBenchmark,
+    JudgedTask,
+    Query,
+    fingerprint,
 )
 
+ReadRows = Callable[[Path], Iterator[tuple[str, Row]]]
 
-def load_judged(name: str, root: Path | None, languages: list[str] | None) -> JudgedBenchmark:
-    """A judged benchmark by its name, in all its languages or in those listed.
+_WHOLE = re.compile(r"-?[0-9]+")
+
+
+def dataset_folder(repository: str, patterns: Sequence[str], root: Path | None) -> Path:
+    """The folder of a hub data set: `root`/NAME, or fetched from the hub where root is None.
 
     Args:
-        name: one of `config.JUDGED_BENCHMARKS`.
-        root: folder that holds the hub data sets under their names. None: fetched from the hub.
-        languages: codes to keep, or None for all.
+        repository: OWNER/NAME on the hub.
+        patterns: files that are needed, with wildcards.
+        root: the user's folder of data sets.
 
     Raises:
-        DataError: files are missing or malformed, or a language is not in the benchmark.
+        DataError: it is not there and cannot be fetched.
     """
-    loaders = {
-        "miracl": _miracl, "miracl_hard_negatives": _miracl_hard_negatives, "mr_tydi": _mr_tydi,
-        "belebele": _belebele, "mkqa": _mkqa,
-    }  # fmt: skip
-    return loaders[name](root, languages)
+    if root is not None:
+        folder = root / repository.partition("/")[2]
+        if not folder.is_dir():
+            raise DataError(
+                f"{folder} is missing. Run `hf download {repository} --repo-type dataset --local-dir {folder}`, "
+                "or set evaluation.root=null to let it be fetched"
+            )
+        return folder
+    try:
+        return Path(snapshot_download(repository, repo_type="dataset", allow_patterns=list(patterns)))
+    except (OSError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise DataError(
+            f"the data set {repository} cannot be fetched ({reason}). Where there is network, run `hf download "
+            f"{repository} --repo-type dataset --local-dir FOLDER/{repository.partition('/')[2]}` and set "
+            "evaluation.root=FOLDER"
+        ) from error
 
 
-def _benchmark(
-    name: str, tasks: list[JudgedTask], measures: tuple[str, ...], *, complete: bool, note: str = ""
+def matching(folder: Path, pattern: str) -> list[Path]:
+    """The files of a folder that match, by length and then name, so that docs-10 follows docs-9.
+
+    Names that start with a dot, as archives leave them, do not match.
+
+    Raises:
+        DataError: there are none.
+    """
+    visible = (path for path in folder.glob(pattern) if not path.name.startswith("."))
+    found = sorted(visible, key=lambda path: (len(path.name), path.name))
+    if not found:
+        raise DataError(f"{folder / pattern} matches no file; see whether the data set is whole")
+    return found
+
+
+def read_qrels(path: Path) -> dict[str, dict[str, int]]:
+    """Query id -> passage id -> relevance, of a TREC qrels file: query id, 0, passage id, relevance.
+
+    Raises:
+        DataError: a line is malformed, or judges a passage for a query twice.
+    """
+    qrels: dict[str, dict[str, int]] = {}
+    for where, line in text_lines(path):
+        query, _, passage, relevance = _columns(fields(line), 4, where)
+        if not _WHOLE.fullmatch(relevance):
+            raise DataError(f"{where}: the relevance {relevance!r} is no whole number; fetch the file again")
+        add_judgement(qrels, query, passage, int(relevance), where)
+    return qrels
+
+
+def add_judgement(qrels: dict[str, dict[str, int]], query: str, passage: str, relevance: object, where: str) -> None:
+    """Notes a judgement. Raises DataError if it is no whole number, or there is one already."""
+    if isinstance(relevance, float) and relevance.is_integer():
+        relevance = int(relevance)
+    if isinstance(relevance, bool) or not isinstance(relevance, int):
+        raise DataError(f"{where}: the relevance is {described(relevance)}, no whole number; fetch the file again")
+    if passage in qrels.setdefault(query, {}):
+        raise DataError(f"{where}: query {query} judges passage {passage} twice; keep one line")
+    qrels[query][passage] = relevance
+
+
+def read_topics(path: Path, language: str) -> tuple[Query, ...]:
+    """The queries of a topics file: id, tab, text; white space where a line has no tab. Each is its own paragraph.
+
+    Raises:
+        DataError: the file is missing, a line has another number of fields, or an id has white space or comes twice.
+    """
+    queries = []
+    for where, line in text_lines(path):
+        key, text = _columns(line.split("\t") if "\t" in line else fields(line), 2, where)
+        queries.append(Query(id_of({"id": key}, "id", where), language, text, key))
+    return unique_queries(queries, path)
+
+
+def _columns(found: list[str], wanted: int, where: str) -> list[str]:
+    if len(found) != wanted:
+        raise DataError(f"{where}: got {len(found)} fields, expected {wanted}; fetch the file again")
+    return found
+
+
+def unique_queries(queries: list[Query], where: Path) -> tuple[Query, ...]:
+    """The queries. Raises DataError if an id occurs twice."""
+    seen: set[str] = set()
+    for query in queries:
+        if query.id in seen:
+            raise DataError(f"{where}: query id {query.id} occurs twice; ids must be unique")
+        seen.add(query.id)
+    return tuple(queries)
+
+
+def parquet_rows(path: Path) -> Iterator[tuple[str, Row]]:
+    """(file and number, columns) of each row of a Parquet file, read a batch at a time.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    refuse_pointer(path)
+    number = 0
+    try:
+        for batch in pyarrow.parquet.ParquetFile(path).iter_batches():
+            for row in batch.to_pylist():
+                number += 1
+                yield f"{path}, row {number}", row
+    except (OSError, pyarrow.ArrowException) as error:
+        raise DataError(f"{path} cannot be read ({error}); fetch the file again") from error
+
+
+def corpus_of(name: str, language: str, files: Sequence[Path], rows: ReadRows, id_keys: Sequence[str]) -> Corpus:
+    """The passages of files in order: `title` and `text` joined by a space, as MIRACL's baselines do.
+
+    Args:
+        name: of the corpus.
+        language: of its passages.
+        files: in the order of reading.
+        rows: reads one.
+        id_keys: names under which the id may stand; the first that a row has counts.
+    """
+
+    def read() -> Iterator[Candidate]:
+        for path in files:
+            for where, row in rows(path):
+                key = next((key for key in id_keys if key in row), id_keys[0])
+                title = text_of(row, "title", where) if row.get("title") is not None else ""
+                yield Candidate(id_of(row, key, where), language, f"{title} {text_of(row, 'text', where)}".strip())
+
+    return Corpus(name, language, read, fingerprint(f"{path.name} {path.stat().st_size}" for path in files))
+
+
+def judged_benchmark(
+    name: str, tasks: Sequence[JudgedTask], measures: tuple[str, ...], *, complete: bool, note: str = ""
 ) -> JudgedBenchmark:
+    """A benchmark of these tasks. Raises DataError if one has queries without a judgement or answers."""
     for task in tasks:
         unjudged = [query.id for query in task.queries if query.id not in task.qrels and query.id not in task.answers]
         if unjudged:
@@ -70,147 +182,14 @@ def _benchmark(
     return JudgedBenchmark(name, tuple(tasks), measures, fingerprint(parts), complete, note)
 
 
-def _miracl(root: Path | None, languages: list[str] | None) -> JudgedBenchmark:
-    """Dev topics and qrels of miracl/miracl, passages of miracl/miracl-corpus (Zhang et al. 2023)."""
-    kept = kept_languages("miracl", languages, MIRACL)
-    topics = dataset_folder("miracl/miracl", [f"miracl-v1.0-{code}/*/*-dev.tsv" for code in kept], root)
-    passages = dataset_folder("miracl/miracl-corpus", [f"miracl-corpus-v1.0-{code}/*" for code in kept], root)
-    tasks = []
-    for code in kept:
-        split = f"miracl-v1.0-{code}"
-        files = matching(passages / f"miracl-corpus-v1.0-{code}", "docs-*.jsonl*")
-        tasks.append(
-            JudgedTask(
-                read_topics(topics / split / "topics" / f"topics.{split}-dev.tsv", code),
-                code,
-                corpus_of(f"miracl/{code}", code, files, json_lines, ["docid"]),
-                read_qrels(topics / split / "qrels" / f"qrels.{split}-dev.tsv"),
-            )
-        )
-    return _benchmark("miracl", tasks, ("ndcg@10", "r@100"), complete=len(kept) == len(MIRACL))
+def kept_languages(name: str, languages: list[str] | None, known: Sequence[str]) -> list[str]:
+    """The languages to read, in the benchmark's order.
 
-
-def _miracl_hard_negatives(root: Path | None, languages: list[str] | None) -> JudgedBenchmark:
-    """The Parquet files of mteb/MIRACLRetrievalHardNegatives: CODE-corpus/, CODE-queries/ and CODE-qrels/."""
-    kept = kept_languages("miracl_hard_negatives", languages, MIRACL)
-    folder = dataset_folder("mteb/MIRACLRetrievalHardNegatives", [f"{code}-*/*.parquet" for code in kept], root)
-    tasks = []
-    for code in kept:
-        qrels: dict[str, dict[str, int]] = {}
-        for path in matching(folder / f"{code}-qrels", "*.parquet"):
-            for row in parquet_rows(path):
-                qrels.setdefault(str(row["query-id"]), {})[str(row["corpus-id"])] = int(row["score"])
-        queries = [
-            Query(str(row.get("_id", row.get("id"))), code, row["text"], str(row.get("_id", row.get("id"))))
-            for path in matching(folder / f"{code}-queries", "*.parquet")
-            for row in parquet_rows(path)
-        ]
-        files = matching(folder / f"{code}-corpus", "*.parquet")
-        corpus = corpus_of(f"miracl_hard_negatives/{code}", code, files, parquet_rows, ["_id", "id"])
-        tasks.append(JudgedTask(unique_queries(queries, folder / f"{code}-queries"), code, corpus, qrels))
-    return _benchmark(
-        "miracl_hard_negatives",
-        tasks,
-        ("ndcg@10", "r@100"),
-        complete=len(kept) == len(MIRACL),
-        note=_NOTE_HARD_NEGATIVES,
-    )
-
-
-def _mr_tydi(root: Path | None, languages: list[str] | None) -> JudgedBenchmark:
-    """Test topics and qrels of castorini/mr-tydi, passages of castorini/mr-tydi-corpus (Zhang et al. 2021)."""
-    kept = kept_languages("mr_tydi", languages, list(MR_TYDI))
-    names = {code: f"mrtydi-v1.1-{MR_TYDI[code]}" for code in kept}
-    topics = dataset_folder("castorini/mr-tydi", [f"{name}/ir-format-data/*.test.txt" for name in names.values()], root)
-    passages = dataset_folder("castorini/mr-tydi-corpus", [f"{name}/*" for name in names.values()], root)
-    tasks = []
-    for code, name in names.items():
-        files = matching(passages / name, "corpus.jsonl*")
-        tasks.append(
-            JudgedTask(
-                read_topics(topics / name / "ir-format-data" / "topics.test.txt", code),
-                code,
-                corpus_of(f"mr_tydi/{code}", code, files, json_lines, ["docid"]),
-                read_qrels(topics / name / "ir-format-data" / "qrels.test.txt"),
-            )
-        )
-    return _benchmark("mr_tydi", tasks, ("mrr@100", "r@100"), complete=len(kept) == len(MR_TYDI))
-
-
-class _Reading(NamedTuple):
-    """One language of Belebele."""
-
-    queries: tuple[Query, ...]
-    corpus: Corpus
-    passage_of: dict[str, str]
-    """Question id -> id of its passage."""
-
-
-def _belebele(root: Path | None, languages: list[str] | None) -> JudgedBenchmark:
-    """data/CODE.jsonl of facebook/belebele (Bandarkar et al. 2024): in each language, and with English both ways."""
-    folder = dataset_folder("facebook/belebele", ["data/*.jsonl"], root) / "data"
-    known = [path.stem for path in matching(folder, "*.jsonl")]
-    kept = kept_languages("belebele", languages, sorted(known))
-    read = {code: _read_belebele(folder / f"{code}.jsonl", code) for code in kept}
-    english = "eng_Latn"
-    pairs = [(code, code) for code in kept]
-    if english in kept:
-        pairs += [pair for code in kept if code != english for pair in ((code, english), (english, code))]
-    tasks = []
-    for asked, answered in pairs:
-        questions = tuple(query for query in read[asked].queries if query.id in read[answered].passage_of)
-        qrels = {query.id: {read[answered].passage_of[query.id]: 1} for query in questions}
-        tasks.append(JudgedTask(questions, asked, read[answered].corpus, qrels))
-    return _benchmark("belebele", tasks, ("ndcg@10", "r@100"), complete=len(kept) == len(known), note=_NOTE_PARALLEL)
-
-
-def _read_belebele(path: Path, code: str) -> _Reading:
-    """Questions are LINK#NUMBER, a passage has the id of its first question; a repeated id gets its count."""
-    queries: list[Query] = []
-    passage_of: dict[str, str] = {}
-    texts: dict[str, str] = {}
-    seen: Counter[str] = Counter()
-    for number, row in enumerate(json_lines(path), start=1):
-        try:
-            key, text, question = f"{row['link']}#{row['question_number']}", row["flores_passage"], row["question"]
-        except (KeyError, TypeError) as error:
-            raise DataError(f"{path}, line {number}: is not a question of Belebele ({error!r})") from error
-        seen[key] += 1
-        key = key if seen[key] == 1 else f"{key}#{seen[key]}"
-        passage_of[key] = texts.setdefault(text, key)
-        queries.append(Query(key, code, question, key))
-
-    def passages() -> Iterator[Candidate]:
-        return (Candidate(identity, code, text) for text, identity in texts.items())
-
-    clustered = tuple(Query(q.id, code, q.text, passage_of[q.id]) for q in queries)
-    return _Reading(clustered, Corpus(f"belebele/{code}", code, passages, fingerprint(texts)), passage_of)
-
-
-def _mkqa(root: Path | None, languages: list[str] | None) -> JudgedBenchmark:
-    """MKQA in BGE-M3's form: CODE.jsonl of {id, question, answers} in mkqa/, the English passages of BeIR/nq.
-
-    The questions come in a zip file of Shitao/bge-m3-data, hence from a folder only.
+    Raises:
+        DataError: one is not in the benchmark, or none is given.
     """
-    if root is None or not (root / "mkqa").is_dir():
-        raise DataError(
-            "mkqa needs evaluation.root=FOLDER with the unpacked MKQA_test-data.zip of the hub data set "
-            "Shitao/bge-m3-data as FOLDER/mkqa and the data set BeIR/nq as FOLDER/nq"
-        )
-    known = sorted(path.stem for path in matching(root / "mkqa", "*.jsonl"))
-    kept = kept_languages("mkqa", languages, known)
-    corpus = corpus_of("mkqa/en", "en", matching(root / "nq", "corpus.jsonl*"), json_lines, ["_id"])
-    tasks = []
-    for code in kept:
-        path = root / "mkqa" / f"{code}.jsonl"
-        rows = list(json_lines(path))
-        if any(not isinstance(row, dict) or not {"id", "question", "answers"} <= row.keys() for row in rows):
-            raise DataError(f"{path}: every line needs id, question and answers; put the published file there")
-        if flat := [row["id"] for row in rows if not isinstance(row["answers"], list)]:
-            raise DataError(f"{path}: the answers of question {flat[0]} are no list; put the published file there")
-        queries = [Query(str(row["id"]), code, row["question"], str(row["id"])) for row in rows]
-        answers = {str(row["id"]): tuple(row["answers"]) for row in rows}
-        tasks.append(JudgedTask(unique_queries(queries, path), code, corpus, {}, answers))
-    return _benchmark(
-        "mkqa", tasks, ("answer_recall@20", "answer_recall@100"), complete=len(kept) == len(known), note=_NOTE_MKQA
-    )
+    unknown = sorted(set(languages or ()) - set(known))
+    if unknown or languages == []:
+        got = f"no language {', '.join(unknown)}" if unknown else "no languages to evaluate"
+        raise DataError(f"{name} has {got}; it has {', '.join(known)}. Change evaluation.languages, or null for all")
+    return [code for code in known if languages is None or code in languages]

@@ -9,7 +9,8 @@ from ir_measures import RR, R, nDCG
 
 from mixlingual.config.schema import EvaluationConfig
 from mixlingual.evaluation.judged import AS_IS, Share, score_judged
-from mixlingual.evaluation.judged_metrics import ndcg_at_10, recall_at_100, reciprocal_rank_at_100, tokens
+from mixlingual.evaluation.judged_metrics import tokens
+from mixlingual.measures.judged import ndcg_at_10, recall_at_100, reciprocal_rank_at_100
 from mixlingual.records import Candidate, Corpus, DataError, JudgedBenchmark, JudgedTask, MixlingualError, Query
 
 CPU = torch.device("cpu")

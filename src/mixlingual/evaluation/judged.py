@@ -19,13 +19,13 @@ import torch
 from mixlingual.config.schema import EvaluationConfig
 from mixlingual.evaluation.approximate import approximate_search
 from mixlingual.evaluation.encode import CutTexts, Embed, Embedded
-from mixlingual.evaluation.judged_metrics import DEPTH
 from mixlingual.evaluation.judged_scores import Lists, export_task, first_answers, judged_scores, task_rows
 from mixlingual.evaluation.post_hoc import Correction
 from mixlingual.evaluation.protocol import BenchmarkScores
 from mixlingual.evaluation.search import Hits, search
 from mixlingual.evaluation.shards import EmbedPassages, Shards, encode_corpus, open_shards
 from mixlingual.evaluation.shared_search import Meeting, Order, Orders
+from mixlingual.measures.judged import DEPTH
 from mixlingual.records import Candidate, Corpus, JudgedBenchmark, JudgedTask, fingerprint
 
 AS_IS = "as it is"

@@ -27,7 +27,7 @@ from mixlingual.evaluation.judged_scores import score_runs
 from mixlingual.evaluation.parity import token_parity
 from mixlingual.evaluation.post_hoc import Correction, fit_corrections
 from mixlingual.evaluation.precomputed import JudgedEmbeddings, read_embeddings
-from mixlingual.evaluation.protocol import PER_QUERY_COLUMNS, BenchmarkScores, score_benchmark
+from mixlingual.evaluation.protocol import BenchmarkScores, per_query_columns, score_benchmark
 from mixlingual.evaluation.trec import write_qrels, write_run
 from mixlingual.model.encoder import DualEncoder
 from mixlingual.model.tokenizer import Side, TextTokenizer
@@ -45,7 +45,7 @@ class SuiteScores:
     benchmarks: dict[str, dict[str, Any]]
     """The metrics of `protocol.BenchmarkScores`, ready for JSON."""
     per_query: pd.DataFrame
-    """One table for all benchmarks, with `protocol.PER_QUERY_COLUMNS`."""
+    """One table for all benchmarks, with `protocol.per_query_columns`."""
     timings: dict[str, float]
     """evaluate/<benchmark> -> seconds to encode and score it."""
     fingerprints: dict[str, str]
@@ -118,7 +118,7 @@ def suite_scores(
     tables = [score.per_query for score in found.values()]
     return SuiteScores(
         benchmarks={name: score.metrics for name, score in found.items()},
-        per_query=pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(PER_QUERY_COLUMNS)),
+        per_query=pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(per_query_columns())),
         timings=timings,
         fingerprints={benchmark.name: benchmark.fingerprint for benchmark in benchmarks},
     )

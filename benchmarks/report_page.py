@@ -23,7 +23,7 @@ import pandas as pd
 
 from benchmarks.rows import Row, number, write_rows
 from mixlingual.analysis.read.collect import read_sweep
-from mixlingual.measures.names import METRICS
+from mixlingual.measures.registry import METRICS
 from mixlingual.records import RunResult
 from mixlingual.reporting.write import write_report
 

@@ -12,7 +12,7 @@ import pandas as pd
 from sweep_fixture import SIZES, result, write_done, write_json
 
 from mixlingual.evaluation.groups import aggregate
-from mixlingual.measures.profile import QUERY_COLUMNS
+from mixlingual.measures.registry import question_columns
 
 RATIOS = (0.0, 0.25, 0.5, 0.75, 1.0)
 LANGUAGES = ("ar", "de", "en", "es")
@@ -53,7 +53,9 @@ def queries(model: str, ratio: float, seed: int, answer: Callable[[str, float, s
 
 def write_scores(folder: Path, content: dict[str, Any], table: pd.DataFrame) -> Path:
     """A finished run with these scores by question, and with their means in its result."""
-    content["benchmarks"]["mlqa_r"] |= aggregate(table.reindex(columns=list(dict.fromkeys((*table, *QUERY_COLUMNS)))))
+    content["benchmarks"]["mlqa_r"] |= aggregate(
+        table.reindex(columns=list(dict.fromkeys((*table, *question_columns()))))
+    )
     run = write_done(folder, content)
     table.to_parquet(run / "queries.parquet")
     return run

@@ -19,8 +19,8 @@ from mixlingual.analysis.statistics.power import Pilot
 from mixlingual.config.checks import to_config
 from mixlingual.config.schema import SampleSizeConfig
 from mixlingual.grid.hydra import CONF_DIR, register
+from mixlingual.measures.registry import SETTING_TITLES
 from mixlingual.records import MixlingualError
-from mixlingual.reporting.labels import SETTING_TITLES
 
 log = logging.getLogger(__name__)
 

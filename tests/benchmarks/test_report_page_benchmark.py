@@ -5,7 +5,7 @@ import pytest
 from benchmarks import report_page as benchmark
 from mixlingual.analysis.read.collect import read_sweep
 from mixlingual.analysis.tables.grid import grid_axes, languages_table, results_table
-from mixlingual.measures.names import METRICS
+from mixlingual.measures.registry import METRICS
 from mixlingual.reporting import write
 from mixlingual.reporting.payload import payload
 

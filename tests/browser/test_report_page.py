@@ -10,7 +10,7 @@ import pytest
 from sweep_fixture import result, write_answers, write_curve, write_done, write_json, write_sweep
 
 from mixlingual.analysis.read.collect import read_sweep
-from mixlingual.measures.names import METRICS
+from mixlingual.measures.registry import METRICS
 from mixlingual.reporting import write
 
 EVIL = "<script>alert('x')</script>\"&amp; ü <img src=x onerror=alert(1)>"

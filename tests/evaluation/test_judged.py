@@ -9,9 +9,10 @@ from ir_measures import RR, R, nDCG
 
 from mixlingual.config.schema import EvaluationConfig
 from mixlingual.evaluation.judged import score_judged
-from mixlingual.evaluation.judged_metrics import ndcg_at_10, recall_at_100, reciprocal_rank_at_100, tokens
+from mixlingual.evaluation.judged_metrics import tokens
 from mixlingual.evaluation.judged_scores import score_runs
 from mixlingual.evaluation.scorer import UNCORRECTED, Share
+from mixlingual.measures.judged import ndcg_at_10, recall_at_100, reciprocal_rank_at_100
 from mixlingual.records import Candidate, Corpus, DataError, JudgedBenchmark, JudgedTask, MixlingualError, Query
 
 CPU = torch.device("cpu")

@@ -14,13 +14,13 @@ import pytest
 from ir_measures import RR, R, nDCG
 
 from mixlingual.evaluation import protocol, ranking
-from mixlingual.evaluation.protocol import PER_QUERY_COLUMNS, score_benchmark
+from mixlingual.evaluation.protocol import per_query_columns, score_benchmark
 from mixlingual.evaluation.top_k import id_order, top_k
-from mixlingual.measures.profile import QUERY_COLUMNS
+from mixlingual.measures.registry import question_columns
 from mixlingual.records import Benchmark, Candidate, DataError, Query
 
 LANGUAGES = ("ar", "de", "en")
-OTHER_BIAS = set(QUERY_COLUMNS) - {"rank_distance", "rank_distance_normalized"}
+OTHER_BIAS = set(question_columns()) - {"rank_distance", "rank_distance_normalized"}
 MEASURES = ("map", "mrr", "ndcg@10", "r@1", "r@10", "r@100")
 
 
@@ -143,7 +143,7 @@ def test_scores_equal_the_slow_reference(seed, width, kind, monkeypatch):
     for setting, expected in reference_metrics(rows).items():
         assert without_other_bias(scores.metrics[setting]) == approx_deep(expected)
     keys = ["setting", "query", "query_language", "candidate_language"]
-    measured = scores.per_query.set_index(keys)[list(PER_QUERY_COLUMNS[6:14])]
+    measured = scores.per_query.set_index(keys)[list(per_query_columns()[6:14])]
     assert len(measured) == len(rows)
     np.testing.assert_allclose(measured.loc[list(rows)], list(rows.values()), rtol=1e-6)
 
@@ -262,13 +262,13 @@ def test_layout_of_metrics_and_table():
     assert set(metrics["cross"]) == measures | {"micro", "pairs", "query_languages", "candidate_languages"}
     assert list(metrics["cross"]["pairs"]) == ["ar-de", "ar-en", "de-ar", "de-en", "en-ar", "en-de"]
     assert metrics["cross"]["pairs"]["en-de"].keys() == measures | {"queries"}
-    distances = {*QUERY_COLUMNS, "rank_distance_median"}
+    distances = {*question_columns(), "rank_distance_median"}
     assert set(metrics["multi"]) == measures | {"micro", "languages"} | distances
     assert set(metrics["multi"]["languages"]["ar"]) == measures | {"queries"} | distances
     table = scores.per_query
-    assert tuple(table.columns) == PER_QUERY_COLUMNS
+    assert tuple(table.columns) == per_query_columns()
     assert table["setting"].value_counts().to_dict() == {"mono": 24, "cross": 48, "multi": 24}
-    assert {str(table[column].dtype) for column in PER_QUERY_COLUMNS[6:]} == {"float32"}
+    assert {str(table[column].dtype) for column in per_query_columns()[6:]} == {"float32"}
     assert table["rank_distance"].notna().equals(table["setting"] == "multi")
 
 

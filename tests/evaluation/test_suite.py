@@ -14,7 +14,7 @@ from mixlingual.data.registry import load_benchmarks
 from mixlingual.evaluation import suite
 from mixlingual.evaluation.encode import CutTexts, Embedded
 from mixlingual.evaluation.post_hoc import fit_corrections
-from mixlingual.evaluation.protocol import PER_QUERY_COLUMNS
+from mixlingual.evaluation.protocol import per_query_columns
 from mixlingual.evaluation.scorer import Share
 from mixlingual.evaluation.suite import evaluate_encoder
 from mixlingual.records import (
@@ -165,7 +165,7 @@ def test_missing_files_are_reported_when_benchmarks_are_read(loads):
 def test_no_benchmarks_give_an_empty_result(loads):
     scores = evaluated(OneHotEncoder(), NumberTokenizer(), EvaluationConfig(benchmarks=[]))
     assert (scores.benchmarks, scores.timings, scores.fingerprints) == ({}, {}, {})
-    assert tuple(scores.per_query.columns) == PER_QUERY_COLUMNS
+    assert tuple(scores.per_query.columns) == per_query_columns()
     assert scores.per_query.empty
 
 
@@ -221,7 +221,7 @@ def test_one_in_a_hundred_is_cut_in_silence(caplog):
 def test_further_cutoffs_are_columns_and_means(loads):
     config = EvaluationConfig(benchmarks=["atlas"], cutoffs=[3, 10])
     scores = evaluated(OneHotEncoder(), NumberTokenizer(), config)
-    assert tuple(scores.per_query.columns) == (*PER_QUERY_COLUMNS, "ndcg@3", "r@3")
+    assert tuple(scores.per_query.columns) == (*per_query_columns(), "ndcg@3", "r@3")
     assert [scores.benchmarks["atlas"]["multi"][name] for name in ("ndcg@3", "r@3")] == [1, 1]
     assert "r@3" in scores.benchmarks["atlas"]["mono"]["languages"]["de"]
 

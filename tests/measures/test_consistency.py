@@ -1,10 +1,9 @@
-"""Agreement of lists: by hand, and against sums over depths and scipy's Spearman."""
+"""Agreement of lists: by hand, and against sums over depths."""
 
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
 
-from mixlingual.measures.consistency import list_correlation, rank_biased_overlap
+from mixlingual.measures.consistency import rank_biased_overlap
 
 
 def random_lists(rng, questions, pool, depth):
@@ -16,12 +15,6 @@ def reference_rbo(left, right, p):
     overlaps = [len(set(left[:d]) & set(right[:d])) for d in range(1, len(left) + 1)]
     total = sum(overlap / d * p**d for d, overlap in enumerate(overlaps, start=1))
     return overlaps[-1] / len(left) * p ** len(left) + (1 - p) / p * total
-
-
-def reference_correlation(left, right):
-    union = sorted(set(left) | set(right))
-    ranks = [[list(side).index(n) if n in side else len(side) for n in union] for side in (left, right)]
-    return spearmanr(*ranks).statistic
 
 
 def test_rbo_by_hand():
@@ -42,25 +35,3 @@ def test_rbo_of_random_lists_is_near_chance():
     rng = np.random.default_rng(1)
     value = rank_biased_overlap(random_lists(rng, 3000, 400, 100), random_lists(rng, 3000, 400, 100), 0.9)
     assert value.mean() == pytest.approx(1 / (0.1 * 400), rel=0.1)
-
-
-def test_correlation_by_hand():
-    """a b against b c: ranks of a, b, c are 1, 2, 3 and 3, 1, 2."""
-    value = list_correlation(np.array([[1, 2], [1, 2], [1, 2]]), np.array([[2, 3], [1, 2], [2, 1]]))
-    np.testing.assert_allclose(value, [-1 / 2, 1, -1], rtol=1e-12)
-
-
-def test_correlation_equals_spearman_over_the_union():
-    rng = np.random.default_rng(2)
-    left, right = random_lists(rng, 80, 11, 6), random_lists(rng, 80, 11, 6)
-    expected = [reference_correlation(*lists) for lists in zip(left.tolist(), right.tolist())]
-    np.testing.assert_allclose(list_correlation(left, right), expected, rtol=1e-9)
-
-
-def test_correlation_of_disjoint_and_of_reversed_lists():
-    """Disjoint lists come near -6/7 as they grow, and reversed ones are below them."""
-    for depth, disjoint in ((1, -1), (500, -6 / 7)):
-        left = np.arange(depth)[None]
-        np.testing.assert_allclose(list_correlation(left, left + depth), [disjoint], atol=0.005)
-    np.testing.assert_allclose(list_correlation(left, left[:, ::-1]), [-1], rtol=1e-12)
-    np.testing.assert_array_equal(list_correlation(np.array([[3]]), np.array([[3]])), [1])

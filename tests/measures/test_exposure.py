@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import jensenshannon
 
-from mixlingual.measures.exposure import (
+from mixlingual.measures.exposure_divergence import chance_divergence, exposure_divergence
+from mixlingual.measures.lift import (
     attraction,
-    chance_divergence,
     diagonal_preference,
-    exposure_divergence,
     language_counts,
     log_lift,
     own_language_lift,

@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 from sklearn.linear_model import RidgeClassifier
 
-from mixlingual.measures import geometry
-from mixlingual.measures.geometry import (
-    centroid_variance_share,
-    language_probe,
-    squared_distances,
-    uniformity,
-    unit,
-)
+from mixlingual.measures import language_probe as probe
+from mixlingual.measures.alignment import squared_distances
+from mixlingual.measures.centroids import centroid_variance_share
+from mixlingual.measures.geometry import unit
+from mixlingual.measures.language_probe import language_probe
+from mixlingual.measures.uniformity import uniformity
 
 
 def test_centroid_variance_share_by_hand():
@@ -55,9 +53,9 @@ def test_the_probe_is_ridge_classification():
     train_ND, test_ND = (rng.standard_normal((n, 12)).astype(np.float32) for n in (150, 300))
     language_N = (train_ND @ rng.standard_normal((12, 4)) + rng.standard_normal((150, 4))).argmax(axis=1)
     centred_ND = train_ND - train_ND.mean(axis=0)
-    penalty = geometry._PENALTY * float((centred_ND**2).sum()) / 12
+    penalty = probe._PENALTY * float((centred_ND**2).sum()) / 12
     expected = RidgeClassifier(alpha=penalty).fit(train_ND, language_N).predict(test_ND)
-    np.testing.assert_array_equal(geometry._ridge(train_ND, language_N, test_ND), expected)
+    np.testing.assert_array_equal(probe._ridge(train_ND, language_N, test_ND), expected)
 
 
 def test_squared_distances_by_hand():

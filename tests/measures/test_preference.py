@@ -3,14 +3,10 @@
 import numpy as np
 import pytest
 
-from mixlingual.measures.preference import (
-    SPLIT,
-    first_result_split,
-    own_and_other,
-    own_language_first,
-    remove_one_gold,
-    target_language_recall,
-)
+from mixlingual.measures.first_result import SPLIT, first_result_split
+from mixlingual.measures.own_first import own_language_first
+from mixlingual.measures.remove_one_gold import own_and_other, remove_one_gold
+from mixlingual.measures.target_language_recall import target_language_recall
 
 RANKS = np.array([[1, 4, 0], [9, 2, 5], [3, 0, 0], [0, 8, 7]])
 OWN = np.array([0, 0, 0, 0])

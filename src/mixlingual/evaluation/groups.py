@@ -7,10 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixlingual.measures.profile import QUERY_COLUMNS
-
-_MEANS = {"ap": "map", "rr": "mrr"}
-"""Column of the per-query table -> name of its mean; measures at a depth keep theirs."""
+from mixlingual.measures.registry import METRICS, is_depth_column, rank_columns
 
 Means = dict[str, float | int]
 
@@ -52,9 +49,12 @@ def _group_means(rows: pd.DataFrame, key: pd.Series) -> dict[str, Means]:
 
 def _means(rows: pd.DataFrame) -> Means:
     """Means over queries, and their number."""
-    measures = [column for column in rows if column in _MEANS or column.startswith(("ndcg@", "r@"))]
-    means: Means = {_MEANS.get(column, column): float(rows[column].mean()) for column in measures}
-    means |= {column: float(rows[column].mean()) for column in QUERY_COLUMNS if rows[column].notna().any()}
-    if "rank_distance" in means:
-        means["rank_distance_median"] = float(rows["rank_distance"].median())
+    of_ranks = rank_columns()
+    columns = [column for column in rows if column in of_ranks or is_depth_column(column)]
+    names = {column: of_ranks[column].name if column in of_ranks else column for column in columns}
+    means: Means = {name: float(rows[column].mean()) for column, name in names.items()}
+    averages = [measure for measure in METRICS.values() if measure.column and not measure.of_ranks]
+    for measure in sorted(averages, key=lambda measure: measure.average != "mean"):
+        if rows[measure.column].notna().any():
+            means[measure.name] = float(rows[measure.column].agg(measure.average))
     return {**means, "queries": len(rows)}

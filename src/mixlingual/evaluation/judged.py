@@ -19,7 +19,6 @@ import torch
 from mixlingual.config.schema import EvaluationConfig
 from mixlingual.evaluation.approximate import approximate_search
 from mixlingual.evaluation.encode import CutTexts, Embed, Embedded
-from mixlingual.evaluation.judged_metrics import DEPTH
 from mixlingual.evaluation.judged_scores import (
     Lists,
     export_task,
@@ -35,6 +34,7 @@ from mixlingual.evaluation.scorer import UNCORRECTED, WHOLE, Encoding, Share
 from mixlingual.evaluation.search import Hits, search
 from mixlingual.evaluation.shards import EmbedPassages, Shards, encode_corpus, open_shards
 from mixlingual.evaluation.shared_search import Meeting, Order, Orders
+from mixlingual.measures.judged import DEPTH
 from mixlingual.records import Candidate, Corpus, DataError, JudgedBenchmark, JudgedTask, fingerprint
 
 

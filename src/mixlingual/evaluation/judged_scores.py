@@ -17,9 +17,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixlingual.evaluation.groups import macro
-from mixlingual.evaluation.judged_metrics import ANSWER_DEPTHS, DEPTH, MEASURES, holds_any, tokens
+from mixlingual.evaluation.judged_metrics import holds_any, tokens
 from mixlingual.evaluation.protocol import BenchmarkScores
 from mixlingual.evaluation.trec import Run, read_run, write_qrels, write_run
+from mixlingual.measures.judged import ANSWER_DEPTHS, DEPTH
+from mixlingual.measures.measure import OF_LISTS
 from mixlingual.records import DataError, JudgedBenchmark, JudgedTask
 
 log = logging.getLogger(__name__)
@@ -141,7 +143,7 @@ def _judged(
     task: JudgedTask, ranked: Mapping[str, Sequence[str]], measures: Sequence[str]
 ) -> dict[str, dict[str, float]]:
     return {
-        query: {name: MEASURES[name](ranked.get(query, [])[:DEPTH], judged) for name in measures}
+        query: {name: OF_LISTS[name](ranked.get(query, [])[:DEPTH], judged) for name in measures}
         for query, judged in task.qrels.items()
     }
 

@@ -20,9 +20,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixlingual.evaluation.groups import aggregate
-from mixlingual.evaluation.ranking import Rankings, rank
-from mixlingual.measures.profile import QUERY_COLUMNS, Profile
-from mixlingual.measures.ranks import Ranks, Scores, average_precision, ndcg_at_k, recall_at_k, reciprocal_rank
+from mixlingual.evaluation.ranking import rank
+from mixlingual.measures.registry import (
+    bias_figures,
+    depth_columns,
+    question_columns,
+    rank_columns,
+    scores_of_questions,
+    scores_of_ranks,
+)
+from mixlingual.measures.retrieval import Rankings, Ranks, Retrieval, Scores
 from mixlingual.records import Benchmark, DataError
 
 POOL = "all"
@@ -32,8 +39,11 @@ DEPTH = 100
 """Best candidates of the pool that are kept for the measures of whole lists."""
 
 _KEYS = ("benchmark", "setting", "query", "paragraph", "query_language", "candidate_language")
-_METRICS = ("ap", "rr", "ndcg@10", "r@1", "r@10", "r@100")
-PER_QUERY_COLUMNS = (*_KEYS, *_METRICS, *QUERY_COLUMNS)
+
+
+def per_query_columns(cutoffs: Sequence[int] = ()) -> tuple[str, ...]:
+    """Columns of the per-query table: what a row is about, measures of every setting, and those of the pool."""
+    return tuple(dict.fromkeys((*_KEYS, *rank_columns(), *question_columns(), *depth_columns(cutoffs))))
 
 
 @dataclass(frozen=True)
@@ -42,7 +52,7 @@ class BenchmarkScores:
 
     `metrics` holds JSON types only, without NaN: a setting or measure that no query defines (`cross` of a
     single language, the rank distance of queries with one gold candidate) is left out.
-    `per_query` has `PER_QUERY_COLUMNS`, one row for each query of each setting and candidate language. Rows of
+    `per_query` has `per_query_columns`, one row for each query of each setting and candidate language. Rows of
     one `paragraph` are not independent, nor are those of one `query` in several languages.
     """
 
@@ -66,8 +76,8 @@ def score_benchmark(
     ties by candidate id, as trec_eval does. A language or pair scores the mean over its queries; the figures of a
     setting are macro means over its languages or pairs, and `micro` holds means over all its queries. `cross` also
     has macro means for each query language and each candidate language. `multi` also has the language-bias measures
-    of single queries (`profile.QUERY_COLUMNS`), averaged over the queries that define them, and the macro mean of
-    the languages' median rank distances, which single far-off translations do not drive. `bias` holds the others.
+    of single queries (`registry.question_columns`), averaged over the queries that define them. `bias` holds the
+    others.
 
     Args:
         benchmark: what the embeddings belong to.
@@ -80,9 +90,8 @@ def score_benchmark(
     """
     _check(benchmark, query_QD, candidate_ND)
     rankings = rank(benchmark, query_QD, candidate_ND, DEPTH)
-    profile = Profile(benchmark, rankings)
-    several = len(benchmark.languages) > 1
-    table = _per_query(benchmark, rankings, profile.of_queries() if several else {}, cutoffs)
+    found = Retrieval(benchmark, rankings, query_QD, candidate_ND) if len(benchmark.languages) > 1 else None
+    table = _per_query(benchmark, rankings, scores_of_questions(found) if found else {}, cutoffs)
     metrics = {
         "fingerprint": benchmark.fingerprint,
         "languages": list(benchmark.languages),
@@ -91,7 +100,7 @@ def score_benchmark(
         "queries": len(benchmark.queries),
         "candidates": len(benchmark.candidates),
         **aggregate(table),
-        **({"bias": profile.of_benchmark(query_QD, candidate_ND)} if several else {}),
+        **({"bias": bias_figures(found)} if found else {}),
     }
     per_query = table.astype(dict.fromkeys(table.columns[len(_KEYS) :], np.float32))
     return BenchmarkScores(metrics, per_query, rankings.top_QK, rankings.top_score_QK)
@@ -143,23 +152,11 @@ def _per_query(
     pooled = _rows(keys, "multi", POOL, rankings.pooled_QM, rankings.pooled_last_QM, cutoffs).assign(**bias)
     by_language = pooled["query_language"].map(column).argsort(kind="stable")
     table = pd.concat([rows for rows in (*parts, pooled.iloc[by_language]) if len(rows)], ignore_index=True)
-    return table.reindex(columns=list(dict.fromkeys((*PER_QUERY_COLUMNS, *_at(cutoffs)))))
+    return table.reindex(columns=list(per_query_columns(cutoffs)))
 
 
 def _rows(
     keys: pd.DataFrame, setting: str, candidate_language: str, rank_QR: Ranks, last_QR: Ranks, cutoffs: Sequence[int]
 ) -> pd.DataFrame:
-    values = {
-        "setting": setting,
-        "candidate_language": candidate_language,
-        "ap": average_precision(last_QR),
-        "rr": reciprocal_rank(rank_QR),
-        **{f"r@{k}": recall_at_k(rank_QR, k) for k in (1, 10, 100, *cutoffs)},
-        **{f"ndcg@{k}": ndcg_at_k(rank_QR, k) for k in (10, *cutoffs)},
-    }
-    return keys.assign(**values)
-
-
-def _at(cutoffs: Sequence[int]) -> list[str]:
-    """Columns of further depths."""
-    return [f"{measure}@{k}" for k in sorted(cutoffs) for measure in ("ndcg", "r")]
+    scores = scores_of_ranks(rank_QR, last_QR, cutoffs)
+    return keys.assign(setting=setting, candidate_language=candidate_language, **scores)

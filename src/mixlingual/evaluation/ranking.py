@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,33 +18,11 @@ import torch
 from numpy.typing import NDArray
 
 from mixlingual.evaluation.top_k import best_first, id_order, kth_best
-from mixlingual.measures.ranks import Ranks
+from mixlingual.measures.retrieval import Rankings, gold_positions
 from mixlingual.records import Benchmark
 
 _BLOCK = 256
 """Queries scored at once: 20 MB of scores at 20,000 candidates."""
-
-
-@dataclass(frozen=True)
-class Rankings:
-    """All that the protocol and the language-bias measures need of the scores.
-
-    Column m of the four tables is the gold candidate in the benchmark's m-th language; 0 marks that the question
-    has none there. Ranks count from 1.
-    """
-
-    own_QM: Ranks
-    """Rank among the candidates of the gold candidate's own language."""
-    own_last_QM: Ranks
-    """The same, but the last rank of the candidates that score alike: see `metrics.average_precision`."""
-    pooled_QM: Ranks
-    """Rank among the candidates of all languages."""
-    pooled_last_QM: Ranks
-    """The same, but the last rank of the candidates that score alike."""
-    top_QK: NDArray[np.int64]
-    """Positions of the best candidates of all languages, best first."""
-    top_score_QK: NDArray[np.float32]
-    """Their scores, as they were ranked by: another product of the embeddings may round otherwise."""
 
 
 def rank(
@@ -82,12 +59,6 @@ def rank(
     *tables, top_QK, top_score_QK = (np.concatenate(parts) for parts in zip(*blocks))
     own_QM, own_last_QM, pooled_QM, pooled_last_QM = (np.where(gold_QM < 0, 0, rank_QM) for rank_QM in tables)
     return Rankings(own_QM, own_last_QM, pooled_QM, pooled_last_QM, top_QK, top_score_QK)
-
-
-def gold_positions(benchmark: Benchmark) -> NDArray[np.int64]:
-    """[Q, M] positions of the gold candidates, -1 where a language has none."""
-    languages, gold = benchmark.languages, benchmark.gold
-    return np.array([[gold.get((query.id, language), -1) for language in languages] for query in benchmark.queries])
 
 
 def _twins(candidate_ND: NDArray[np.float32]) -> tuple[list[int], list[int]]:

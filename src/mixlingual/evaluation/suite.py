@@ -21,7 +21,7 @@ from mixlingual.data.registry import load_corpus
 from mixlingual.evaluation import judged, parallel
 from mixlingual.evaluation.encode import Embed, Embedded, encode, encoder_fingerprint
 from mixlingual.evaluation.post_hoc import Correction, fit_corrections
-from mixlingual.evaluation.protocol import PER_QUERY_COLUMNS, BenchmarkScores
+from mixlingual.evaluation.protocol import BenchmarkScores, per_query_columns
 from mixlingual.evaluation.scorer import UNCORRECTED, WHOLE, Encoding, Scorer, Share
 from mixlingual.model.encoder import DualEncoder
 from mixlingual.model.tokenizer import Side, TextTokenizer
@@ -39,7 +39,7 @@ class SuiteScores:
     benchmarks: dict[str, dict[str, Any]]
     """The metrics of `protocol.BenchmarkScores`, ready for JSON."""
     per_query: pd.DataFrame
-    """One table for all benchmarks, with `protocol.PER_QUERY_COLUMNS`."""
+    """One table for all benchmarks, with `protocol.per_query_columns`."""
     timings: dict[str, float]
     """evaluate/<benchmark> -> seconds to encode and score it."""
     fingerprints: dict[str, str]
@@ -128,7 +128,7 @@ def suite_scores(
     tables = [score.per_query for score in found.values()]
     return SuiteScores(
         benchmarks={name: score.metrics for name, score in found.items()},
-        per_query=pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(PER_QUERY_COLUMNS)),
+        per_query=pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(per_query_columns())),
         timings=timings,
         fingerprints={benchmark.name: benchmark.fingerprint for benchmark in benchmarks},
     )

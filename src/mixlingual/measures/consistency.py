@@ -5,10 +5,39 @@ Shape suffixes: Q questions, K results of a list. Lists hold distinct positions 
 
 from __future__ import annotations
 
+from itertools import combinations
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from mixlingual.measures.ranks import Scores
+from mixlingual.measures.measure import SAME_QUESTION, Measure, in_section
+from mixlingual.measures.retrieval import Retrieval, Scores
+
+PERSISTENCE = 0.9
+"""Chance that the reader of `rank_biased_overlap` goes on to the next depth."""
+
+
+@in_section(
+    "consistency",
+    Measure(
+        name="consistency.rbo", place=310, group=SAME_QUESTION, label="same list in two languages (RBO)",
+        direction="0 to 1; higher is less biased", unbiased="1", level=lambda _: 1, on_dashboard=True,
+        meaning="Rank-biased overlap (p = 0.9, depth 100) of the lists of one question asked in two languages.",
+    ),
+)  # fmt: skip
+def _of_pairs(found: Retrieval) -> dict[str, Any]:
+    """Overlap of the lists of one question in two languages: means over questions, then over pairs."""
+    rows: dict[str, dict[str, int]] = {language: {} for language in found.languages}
+    for row, query in enumerate(found.benchmark.queries):
+        rows[query.language][query.id] = row
+    pairs: dict[str, dict[str, float]] = {}
+    for left, right in combinations(found.languages, 2):
+        shared = [question for question in rows[left] if question in rows[right]]
+        if shared:
+            left_QK, right_QK = (found.top_QK[[rows[side][question] for question in shared]] for side in (left, right))
+            pairs[f"{left}-{right}"] = {"rbo": float(rank_biased_overlap(left_QK, right_QK, PERSISTENCE).mean())}
+    return {"rbo": float(np.mean([pair["rbo"] for pair in pairs.values()])), "pairs": pairs} if pairs else {}
 
 
 def rank_biased_overlap(left_QK: NDArray[np.int64], right_QK: NDArray[np.int64], persistence: float) -> Scores:
@@ -33,32 +62,6 @@ def rank_biased_overlap(left_QK: NDArray[np.int64], right_QK: NDArray[np.int64],
     agreement_QK = reached.reshape(questions, depth).cumsum(axis=1) / np.arange(1, depth + 1)
     weight_K = (1 - persistence) / persistence * persistence ** np.arange(1, depth + 1)
     return np.asarray(agreement_QK @ weight_K + agreement_QK[:, -1] * persistence**depth)
-
-
-def list_correlation(left_QK: NDArray[np.int64], right_QK: NDArray[np.int64]) -> Scores:
-    """Spearman's rank correlation over the union of two lists, in [-1, 1].
-
-    A result that one list lacks is tied with the others that it lacks, behind its K. 1 for equal lists and -1 for
-    reversed ones. Disjoint lists give -1 for K = 1 and -6/7 as K grows, and so do random ones from a large pool: the
-    value tells order apart only among results that both lists hold. Source: after MRC@k of MultiEuP-v2
-    (arXiv:2509.06195), which correlates the rankings of parallel queries.
-
-    Returns:
-        [Q] values.
-    """
-    questions, depth = left_QK.shape
-    row, left, right = _matches(left_QK, right_QK)
-    common_Q = np.bincount(row, minlength=questions)
-    union_Q = 2 * depth - common_Q
-    middle_Q = (union_Q + 1) / 2
-    absent_Q = (depth + 1 + union_Q) / 2 - middle_Q
-    listed_QK = np.arange(1, depth + 1) - middle_Q[:, None]
-    spread_Q = (listed_QK**2).sum(axis=1) + (union_Q - depth) * absent_Q**2
-    both_Q = np.bincount(row, weights=listed_QK[row, left] * listed_QK[row, right], minlength=questions)
-    alone_Q = 2 * listed_QK.sum(axis=1)
-    alone_Q -= np.bincount(row, weights=listed_QK[row, left] + listed_QK[row, right], minlength=questions)
-    covariance_Q = both_Q + alone_Q * absent_Q
-    return np.where(spread_Q > 0, covariance_Q / np.where(spread_Q > 0, spread_Q, 1), 1.0)
 
 
 def _matches(left_QK: NDArray[np.int64], right_QK: NDArray[np.int64]) -> tuple[NDArray[np.intp], ...]:

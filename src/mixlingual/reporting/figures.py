@@ -18,8 +18,9 @@ from matplotlib.figure import Figure
 
 from mixlingual.analysis.tables.grid import SETTINGS, Axes, Grid, Point, size_by_ratio
 from mixlingual.files import written_whole
+from mixlingual.measures.registry import SETTING_TITLES
 from mixlingual.reporting.heatmaps import language_maps, size_ratio_maps
-from mixlingual.reporting.labels import SETTING_TITLES, file_name
+from mixlingual.reporting.labels import file_name
 from mixlingual.reporting.lines import ratio_lines
 
 _STYLE: dict[Any, Any] = {

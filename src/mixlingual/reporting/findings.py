@@ -13,8 +13,8 @@ from mixlingual.analysis.statistics.estimates import Estimates, Measured
 from mixlingual.analysis.statistics.mixed import NoModel
 from mixlingual.analysis.statistics.power import Pilot
 from mixlingual.analysis.statistics.response import Curve, Interval
-from mixlingual.measures.names import METRICS, larger_is_better
-from mixlingual.reporting.labels import SETTING_TITLES, short_number
+from mixlingual.measures.registry import METRICS, SETTING_TITLES, larger_is_better
+from mixlingual.reporting.labels import short_number
 
 CERTAIN = 0.05
 """Share of the draws up to which the choice of the better pure ratio counts as certain."""

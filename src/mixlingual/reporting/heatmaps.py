@@ -21,7 +21,8 @@ from matplotlib.patches import Rectangle
 from mixlingual.analysis.read.points import RATIO_SERIES
 from mixlingual.analysis.tables.grid import Axes, Grid, Point, language_grid
 from mixlingual.data.writing_systems import script_of
-from mixlingual.reporting.labels import LETTER, RATIO, SETTING_TITLES, label_width, size_label
+from mixlingual.measures.registry import SETTING_TITLES
+from mixlingual.reporting.labels import LETTER, RATIO, label_width, size_label
 from mixlingual.reporting.languages import in_script_order
 
 _COLOURS = mpl.colormaps["viridis"]

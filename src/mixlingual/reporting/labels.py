@@ -1,19 +1,16 @@
-"""How settings, sizes and the ratio axis are named in tables and pictures."""
+"""How sizes and the ratio axis are named in tables and pictures."""
 
 from __future__ import annotations
 
 import re
 
 from mixlingual.analysis.tables.grid import Axes
-from mixlingual.measures.names import BIAS
 
 LETTER = 0.065
 """Inches that a letter takes in pictures, on average."""
 
 RATIO = "monolingual ratio α"
 """The ratio axis in pictures."""
-
-SETTING_TITLES = {"mono": "monolingual", "cross": "cross-lingual", "multi": "multilingual", BIAS: "language bias"}
 
 
 def size_label(model: str, axes: Axes) -> str:

@@ -9,14 +9,7 @@ import pandas as pd
 
 from mixlingual.analysis.read.collect import Sweep
 from mixlingual.analysis.tables.grid import ALL_LANGUAGES
-from mixlingual.measures.names import METRICS
-
-_CHANCE = {"concordance.w": "concordance.chance", "exposure_divergence@10": "exposure_divergence@10.chance"}
-"""Measure -> the figure of each result that says what it would be without bias."""
-
-_OF_QUESTIONS = {"rank_distance": "mean", "rank_distance_median": "median", "max_rank": "mean", "own_first": "mean"}
-"""Measure whose level differs between questions with translations in few and in many languages -> how it is averaged
-over the questions of a language; the languages then count the same, as they do in the measure."""
+from mixlingual.measures.registry import METRICS, Measure
 
 
 def unbiased_levels(sweep: Sweep, benchmark: str, scores: pd.DataFrame, languages: int) -> dict[str, float]:
@@ -29,18 +22,25 @@ def unbiased_levels(sweep: Sweep, benchmark: str, scores: pd.DataFrame, language
         scores: rows of `results_table` that concern it.
         languages: how many it has.
     """
-    measured = {name: metric for name, metric in METRICS.items() if (scores.metric == name).any()}
-    levels = {name: float(scores.loc[scores.metric == key, "value"].mean()) for name, key in _CHANCE.items()}
     answers_Q = answer_languages(sweep, benchmark)
-    for name, metric in measured.items():
-        if metric.reference is None or not languages:
-            continue
-        if name not in _OF_QUESTIONS:
-            levels[name] = metric.reference(languages)
-        elif answers_Q is not None:
-            by_language = answers_Q.map(metric.reference).groupby(level="query_language")
-            levels[name] = float(by_language.agg(_OF_QUESTIONS[name]).mean())
-    return {name: level for name, level in levels.items() if name in measured and not pd.isna(level)}
+    levels = {}
+    for name, measure in METRICS.items():
+        if (scores.metric == name).any():
+            levels[name] = _level(measure, scores, answers_Q, languages)
+    return {name: level for name, level in levels.items() if level is not None and not pd.isna(level)}
+
+
+def _level(measure: Measure, scores: pd.DataFrame, answers_Q: pd.Series[int] | None, languages: int) -> float | None:
+    if isinstance(measure.level, str):
+        return float(scores.loc[scores.metric == measure.level, "value"].mean())
+    if measure.level is None or not languages:
+        return None
+    if measure.level_over is None:
+        return measure.level(languages)
+    if answers_Q is None:
+        return None
+    by_language = answers_Q.map(measure.level).groupby(level="query_language")
+    return float(by_language.agg(measure.level_over).mean())
 
 
 def answer_languages(sweep: Sweep, benchmark: str) -> pd.Series[int] | None:

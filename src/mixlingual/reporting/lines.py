@@ -16,7 +16,8 @@ from matplotlib.lines import Line2D
 
 from mixlingual.analysis.read.points import RATIO_SERIES, ZERO_SHOT
 from mixlingual.analysis.tables.grid import Axes, Grid
-from mixlingual.reporting.labels import RATIO, SETTING_TITLES, label_width, size_label
+from mixlingual.measures.registry import SETTING_TITLES
+from mixlingual.reporting.labels import RATIO, label_width, size_label
 
 _MARKERS = "os^DvPX*"
 _Dash = Literal["-", "--", ":", "-."]

@@ -13,8 +13,8 @@ from mixlingual.analysis.read.curves import thinned_curve
 from mixlingual.analysis.read.points import RATIO_SERIES, ZERO_SHOT, is_number
 from mixlingual.analysis.tables.grid import SETTINGS, Axes, Point, benchmarks
 from mixlingual.data.writing_systems import script_of
-from mixlingual.measures.names import BIAS, METRICS, language_bias, setting_of_bias
-from mixlingual.reporting.labels import SETTING_TITLES, size_label
+from mixlingual.measures.registry import BIAS, METRICS, SETTING_TITLES, language_bias
+from mixlingual.reporting.labels import size_label
 from mixlingual.reporting.languages import in_script_order
 from mixlingual.reporting.levels import unbiased_levels
 
@@ -48,7 +48,7 @@ def payload(sweep: Sweep, results: pd.DataFrame, languages: pd.DataFrame, axes: 
         "settings": SETTING_TITLES,
         "metrics": {name: _facts(name) for name in METRICS},
         "bias": [
-            {"title": title, "measures": [{"setting": setting_of_bias(name), "metric": name} for name in names]}
+            {"title": title, "measures": [{"setting": METRICS[name].setting, "metric": name} for name in names]}
             for title, names in language_bias().items()
         ],
         "benchmarks": {name: _benchmark(name, sweep, results, languages) for name in known_benchmarks(results)},

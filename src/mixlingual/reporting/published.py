@@ -13,8 +13,7 @@ import pandas as pd
 
 from mixlingual.analysis.read.collect import Run, Sweep
 from mixlingual.analysis.read.points import RATIO_SERIES
-from mixlingual.measures.names import METRICS
-from mixlingual.reporting.labels import SETTING_TITLES
+from mixlingual.measures.registry import METRICS, SETTING_TITLES
 from mixlingual.reporting.tables import Cell, Table
 
 RATIOS = {"x_y": 0.0, "hybrid": 0.5, "x_x_mono": 1.0}

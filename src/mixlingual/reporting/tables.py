@@ -15,8 +15,8 @@ import pandas as pd
 from mixlingual.analysis.read.collect import State, Sweep
 from mixlingual.analysis.tables.grid import SETTINGS, Axes, Grid, benchmarks, size_by_ratio
 from mixlingual.files import written_whole
-from mixlingual.measures.names import BIAS, METRICS
-from mixlingual.reporting.labels import SETTING_TITLES, size_label
+from mixlingual.measures.registry import BIAS, METRICS, SETTING_TITLES
+from mixlingual.reporting.labels import size_label
 
 BLANK = "-"
 

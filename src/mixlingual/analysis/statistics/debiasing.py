@@ -29,7 +29,7 @@ from mixlingual.analysis.read.ratio_axis import RatioAxis
 from mixlingual.analysis.statistics.contrasts import satterthwaite
 from mixlingual.analysis.statistics.response import Interval
 from mixlingual.config.schema import AnalysisConfig
-from mixlingual.measures.names import larger_is_better
+from mixlingual.measures.registry import larger_is_better
 
 MIXING_V = np.array([-1.0, 0.0, 1.0, 0.0])
 CORRECTING_V = np.array([-1.0, 1.0, 0.0, 0.0])

@@ -15,7 +15,7 @@ from mixlingual.analysis.statistics.by_language import Pooled, covariates, parti
 from mixlingual.analysis.statistics.contrasts import Gain, Options
 from mixlingual.analysis.statistics.resample import Cell, draw_cells
 from mixlingual.config.schema import AnalysisConfig
-from mixlingual.measures.names import larger_is_better
+from mixlingual.measures.registry import larger_is_better
 
 FEWEST_LANGUAGES = 4
 """Languages from which on their gains are pooled."""

@@ -11,7 +11,7 @@ import pandas as pd
 
 from mixlingual.analysis.read.points import RATIO_SERIES
 from mixlingual.analysis.tables.grid import SETTINGS, Axes, Grid, size_by_ratio
-from mixlingual.measures.names import METRICS
+from mixlingual.measures.registry import METRICS, SETTING_TITLES
 
 
 class Answer(NamedTuple):
@@ -52,7 +52,7 @@ def answer(results: pd.DataFrame, axes: Axes, benchmark: str) -> Answer:
     best = [found for model in axes.sizes if (found := _best(grid, model))] if grid is not None else []
     if grid is None or not best:
         return Answer(f"On {benchmark} there is no answer yet.", "No size has finished runs at two ratios.")
-    measure = f"{grid.setting}lingual {grid.facts.label}"
+    measure = f"{SETTING_TITLES[grid.setting]} {grid.facts.label}"
     return Answer(f"On {benchmark}, {measure} {_where(best)}{_doubt(grid, best)}.", _nature(grid))
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 
 from mixlingual.analysis.read.collect import Run, Sweep
 from mixlingual.analysis.read.points import RATIO_SERIES, ZERO_SHOT, is_number
-from mixlingual.measures.names import BIAS, METRICS, Metric, bias_numbers
+from mixlingual.measures.registry import BIAS, METRICS, Measure
 
 SETTINGS = {"mono": "languages", "cross": "pairs", "multi": "languages"}
 """Setting -> key of its scores per language or per pair."""
@@ -69,7 +69,7 @@ class Grid:
     """Tidy columns model, series, ratio, seed, value: what the means are taken over."""
 
     @property
-    def facts(self) -> Metric:
+    def facts(self) -> Measure:
         """Name, direction and decimals of the metric."""
         return METRICS[self.metric]
 
@@ -183,7 +183,7 @@ class _Section(NamedTuple):
 
     def numbers(self) -> Iterator[tuple[str, float]]:
         """(metric, value) of the section as a whole."""
-        return bias_numbers(self.scores) if self.setting == BIAS else _numbers(self.scores)
+        return _bias_numbers(self.scores) if self.setting == BIAS else _numbers(self.scores)
 
 
 def _sections(sweep: Sweep) -> Iterator[_Section]:
@@ -223,3 +223,9 @@ def _object(value: Any) -> dict[str, Any]:
 
 def _numbers(scores: dict[str, Any]) -> Iterator[tuple[str, float]]:
     return ((name, float(value)) for name, value in scores.items() if is_number(value))
+
+
+def _bias_numbers(section: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    """(path, value) of every figure of a benchmark's `bias` section that is one number."""
+    for group, figures in section.items():
+        yield from ((f"{group}.{key}", value) for key, value in _numbers(_object(figures)))

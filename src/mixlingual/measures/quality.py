@@ -1,19 +1,14 @@
 """Retrieval metrics of single queries, from the ranks of their relevant candidates alone.
 
-Shape suffixes: Q queries, R slots for relevant candidates. Ranks count from 1; 0 marks an empty slot, so
-that queries with fewer relevant candidates fit the same table. Every query has at least one.
+Shape suffixes: Q queries, R slots for relevant candidates. Ranks count from 1; 0 marks an empty slot.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Ranks = NDArray[np.int64]
-Scores = NDArray[np.float64]
-
-ABSENT = np.iinfo(np.int64).max
-"""Stands for the rank of an empty slot where ranks are compared."""
+from mixlingual.measures.measure import Measure, at_depths, declare
+from mixlingual.measures.retrieval import Ranks, Scores, best_rank, relevant
 
 
 def average_precision(rank_QR: Ranks) -> Scores:
@@ -34,21 +29,6 @@ def average_precision(rank_QR: Ranks) -> Scores:
     return np.asarray(precision_QR.sum(axis=1) / relevant(rank_QR))
 
 
-def recall_at_k(rank_QR: Ranks, k: int) -> Scores:
-    """R@k = |top k and relevant| / |relevant|, in [0, 1].
-
-    With n > k relevant candidates the best reachable value is k / n; with one it is 0 or 1.
-
-    Args:
-        rank_QR: [Q, R] distinct ranks in any order, 0 where a slot is empty.
-        k: length of the list that the user looks at.
-
-    Returns:
-        [Q] values.
-    """
-    return np.asarray(((rank_QR > 0) & (rank_QR <= k)).sum(axis=1) / relevant(rank_QR))
-
-
 def reciprocal_rank(rank_QR: Ranks) -> Scores:
     """1 / the rank of the best relevant candidate, in (0, 1], without a cut-off; its mean is the MRR.
 
@@ -61,6 +41,13 @@ def reciprocal_rank(rank_QR: Ranks) -> Scores:
     return np.asarray(1.0 / best_rank(rank_QR))
 
 
+declare(
+    Measure(name="map", column="ap", place=10, label="mAP", of_ranks=lambda _, last_QR: average_precision(last_QR)),
+    Measure(name="mrr", column="rr", place=20, label="MRR", of_ranks=lambda rank_QR, _: reciprocal_rank(rank_QR)),
+)
+
+
+@at_depths("ndcg", "nDCG", depths=(10,), place=30)
 def ndcg_at_k(rank_QR: Ranks, k: int) -> Scores:
     """nDCG@k with gain 1 for a relevant candidate and discount log2(1 + rank), in [0, 1] (Jarvelin & Kekalainen 2002).
 
@@ -79,14 +66,17 @@ def ndcg_at_k(rank_QR: Ranks, k: int) -> Scores:
     return np.asarray(gain_QR.sum(axis=1) / ideal_k[np.minimum(relevant(rank_QR), k) - 1])
 
 
-def relevant(rank_QR: Ranks) -> Ranks:
-    """[Q] numbers of relevant candidates, at least one each."""
-    relevant_Q = (rank_QR > 0).sum(axis=1)
-    assert relevant_Q.all(), "a query without relevant candidates has no metrics"
-    return np.asarray(relevant_Q)
+@at_depths("r", "recall", depths=(1, 10, 100), place=40)
+def recall_at_k(rank_QR: Ranks, k: int) -> Scores:
+    """R@k = |top k and relevant| / |relevant|, in [0, 1].
 
+    With n > k relevant candidates the best reachable value is k / n; with one it is 0 or 1.
 
-def best_rank(rank_QR: Ranks) -> Ranks:
-    """[Q] ranks of the best relevant candidates."""
-    relevant(rank_QR)
-    return np.asarray(np.where(rank_QR > 0, rank_QR, ABSENT).min(axis=1))
+    Args:
+        rank_QR: [Q, R] distinct ranks in any order, 0 where a slot is empty.
+        k: length of the list that the user looks at.
+
+    Returns:
+        [Q] values.
+    """
+    return np.asarray(((rank_QR > 0) & (rank_QR <= k)).sum(axis=1) / relevant(rank_QR))

@@ -2,14 +2,17 @@
 
 A retriever that sees meaning only ranks the translations side by side in the pool of all languages; one that
 prefers some languages spreads them out. Values of different pools or different numbers of translations do not
-compare, but for the normalised distance. Shape suffixes as in `metrics`.
+compare, but for the normalised distance. Shape suffixes as in `retrieval`.
 """
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
-from mixlingual.measures.ranks import Ranks, Scores, best_rank, relevant
+from mixlingual.measures.measure import LESS_BIASED, PARALLEL_RANKS, Measure, declare
+from mixlingual.measures.retrieval import Ranks, Scores, best_rank, relevant
 
 
 def rank_distance(rank_QR: Ranks) -> Scores:
@@ -95,3 +98,58 @@ def completion_at_k(rank_QR: Ranks, k: int) -> Scores:
 
 def _where_parallel(rank_QR: Ranks, value_Q: Scores) -> Scores:
     return np.where(relevant(rank_QR) >= 2, value_Q, np.nan)
+
+
+_lower = partial(Measure, group=PARALLEL_RANKS, larger_is_better=False)
+_completion = partial(Measure, place=130, group=PARALLEL_RANKS, direction="share; higher is less biased")
+
+declare(
+    _lower(
+        name="rank_distance", place=110, label="rank distance", direction=f"ranks; {LESS_BIASED}", decimals=1,
+        level=lambda k: k - 1, level_over="mean", on_dashboard=True,
+        of_questions=lambda found: rank_distance(found.rank_QM),
+        meaning="Worst minus best rank of the translations of the answer, in the pool of all languages; mean over "
+        "questions.",
+        unbiased="k - 1 for k languages with an answer",
+    ),
+    _lower(
+        name="rank_distance_normalized", place=111, label="normalised rank distance",
+        direction=f"0 to 1; {LESS_BIASED}", level=lambda _: 0,
+        of_questions=lambda found: normalized_rank_distance(found.rank_QM, len(found.language_N)),
+        meaning="Rank distance on a scale that does not depend on the size of the pool: 0 is the least, 1 the "
+        "largest possible.",
+        unbiased="0",
+    ),
+    _lower(
+        name="rank_distance_log", place=112, label="log rank distance", direction=f"log2; {LESS_BIASED}", decimals=3,
+        of_questions=lambda found: log_rank_distance(found.rank_QM),
+        meaning="How many times further down the worst translation lies than the best, in powers of two; not driven "
+        "by single far-off ones.",
+        unbiased="log2((b + k - 1) / b) for k translations side by side from rank b on",
+    ),
+    _lower(
+        name="rank_distance_median", place=113, label="median rank distance", direction=f"ranks; {LESS_BIASED}",
+        decimals=1, level=lambda k: k - 1, level_over="median", column="rank_distance", average="median",
+        meaning="Rank distance of the middle question, which single far-off translations do not drive.",
+        unbiased="k - 1 for k languages with an answer",
+    ),
+    _lower(
+        name="max_rank", place=120, label="rank of the last translation", direction=f"ranks; {LESS_BIASED}",
+        decimals=1, level=lambda k: k, level_over="mean", of_questions=lambda found: max_rank(found.rank_QM),
+        meaning="How far to read until every translation of the answer has been seen.",
+        unbiased="k for a perfect retriever",
+    ),
+    _completion(
+        name="completion@10", label="all translations in the top 10",
+        of_questions=lambda found: completion_at_k(found.rank_QM, 10),
+        meaning="Share of questions with every translation of the answer among the first ten; with more than ten "
+        "languages it is 0.",
+        unbiased="1 for a perfect retriever of at most ten languages",
+    ),
+    _completion(
+        name="completion@100", label="all translations in the top 100", level=lambda _: 1,
+        of_questions=lambda found: completion_at_k(found.rank_QM, 100),
+        meaning="Share of questions with every translation of the answer among the first hundred.",
+        unbiased="1 for a perfect retriever",
+    ),
+)  # fmt: skip

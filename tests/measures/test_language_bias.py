@@ -1,4 +1,4 @@
-"""The profile of a benchmark against lists sorted one by one, on pools where questions miss languages."""
+"""All measures of language bias against lists sorted one by one, on pools where questions miss languages."""
 
 import json
 import math
@@ -7,35 +7,14 @@ from statistics import mean
 
 import numpy as np
 import pytest
+from parallel_benchmark import LANGUAGES, made
 
 from mixlingual.evaluation.protocol import DEPTH, score_benchmark
 from mixlingual.evaluation.ranking import rank
-from mixlingual.measures import profile as profiles
-from mixlingual.measures.profile import QUERY_COLUMNS, Profile
+from mixlingual.measures.consistency import PERSISTENCE
+from mixlingual.measures.registry import question_columns, scores_of_questions
+from mixlingual.measures.retrieval import Retrieval
 from mixlingual.records import Benchmark, Candidate, Query
-
-LANGUAGES = ("ar", "de", "en", "zh")
-
-
-def made(seed, questions=30, extra=40, coverage=0.8, shift=0.0):
-    """A benchmark, embeddings of parallel texts near each other, and languages shifted apart."""
-    rng = np.random.default_rng(seed)
-    offset = shift * rng.standard_normal((len(LANGUAGES), 8))
-    queries, candidates, gold, query_QD, candidate_ND = [], [], {}, [], []
-    for question in range(questions):
-        meaning = rng.standard_normal(8)
-        for m, language in enumerate(LANGUAGES):
-            if language == LANGUAGES[question % 4] or rng.random() < coverage:
-                queries.append(Query(f"q{question}", language, "", f"p{question // 2}"))
-                gold[f"q{question}", language] = len(candidates)
-                candidates.append(Candidate(f"{language}/{question}", language, ""))
-                query_QD.append(meaning + offset[m] + 0.5 * rng.standard_normal(8))
-                candidate_ND.append(meaning + offset[m] + 0.5 * rng.standard_normal(8))
-    for n in range(extra):
-        candidates.append(Candidate(f"x/{n}", LANGUAGES[n % 3], ""))
-        candidate_ND.append(rng.standard_normal(8) + offset[n % 3])
-    benchmark = Benchmark("made", LANGUAGES, tuple(queries), tuple(candidates), gold, "f")
-    return benchmark, np.array(query_QD, np.float32), np.array(candidate_ND, np.float32)
 
 
 def sorted_lists(benchmark, query_QD, candidate_ND):
@@ -99,12 +78,13 @@ def divergence(left, right):
 @pytest.mark.parametrize("seed", range(3))
 def test_columns_of_queries_equal_the_sorted_lists(seed):
     benchmark, query_QD, candidate_ND = made(seed, coverage=0.4, shift=0.5)
-    values = Profile(benchmark, rank(benchmark, query_QD, candidate_ND, DEPTH)).of_queries()
-    assert tuple(values) == QUERY_COLUMNS
+    rankings = rank(benchmark, query_QD, candidate_ND, DEPTH)
+    values = scores_of_questions(Retrieval(benchmark, rankings, query_QD, candidate_ND))
+    assert list(values) == question_columns()
     lists = list(sorted_lists(benchmark, query_QD, candidate_ND))
     expected = [reference_of_query(benchmark, *pair) for pair in zip(benchmark.queries, lists)]
     assert any(math.isnan(row["rank_distance"]) for row in expected)
-    for name in QUERY_COLUMNS:
+    for name in values:
         np.testing.assert_allclose(values[name], [row[name] for row in expected], rtol=1e-9, atol=1e-12, err_msg=name)
 
 
@@ -155,7 +135,7 @@ def test_figures_of_the_benchmark_equal_the_sorted_lists():
 def overlap(left, right):
     depth = min(DEPTH, len(left))
     shares = [len(set(left[:d]) & set(right[:d])) / d for d in range(1, depth + 1)]
-    p = profiles.PERSISTENCE
+    p = PERSISTENCE
     return shares[-1] * p**depth + (1 - p) / p * sum(x * p**d for d, x in enumerate(shares, start=1))
 
 
@@ -186,18 +166,6 @@ def test_a_language_offset_shows_in_every_measure():
     for name in ("centroid_variance_share", "language_probe", "alignment_cross", "alignment_translations"):
         assert geometry[1][name] > geometry[0][name], name
     assert geometry[1]["uniformity_within"] > geometry[1]["uniformity_across"]
-
-
-def test_peer_tells_lists_of_one_language_from_fair_ones():
-    """Languages far apart fill whole lists: p is 1 there, and only the share of such lists tells why."""
-    fair, apart = (
-        score_benchmark(*made(5, questions=200, coverage=1.0, shift=shift)).metrics["bias"]["peer@100"]
-        for shift in (0.0, 40.0)
-    )
-    assert fair["untested"] == 0
-    assert 0 < fair["non_relevant"] < 1
-    assert apart["untested"] > 0.5
-    assert apart["non_relevant"] > fair["non_relevant"]
 
 
 def test_measures_without_questions_are_left_out():

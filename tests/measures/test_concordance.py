@@ -1,4 +1,4 @@
-"""Tests over languages: by hand, against scipy where it has them, and at chance."""
+"""Kendall's W and its test: by hand, against scipy where it has them, and at chance."""
 
 import math
 from itertools import permutations, product
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2, friedmanchisquare, kstest
 
-from mixlingual.measures.fairness import concordance, equal_ranks
+from mixlingual.measures.concordance import concordance
 
 
 def random_ranks(rng, queries, pool, languages):
@@ -83,58 +83,3 @@ def test_concordance_of_random_rankings_is_at_chance():
 
 def test_queries_with_one_language_have_no_concordance():
     assert concordance(np.array([[1, 0], [0, 3]])) is None
-
-
-def reference_p(ranks, languages):
-    """Kruskal-Wallis by the sums of squares of its definition, over the ranks as they are."""
-    groups = [[r for r, m in zip(ranks, languages) if m == language] for language in sorted(set(languages))]
-    middle = sum(ranks) / len(ranks)
-    total = sum((rank - middle) ** 2 for rank in ranks)
-    if len(groups) < 2 or total == 0:
-        return 1.0
-    between = sum(len(group) * (sum(group) / len(group) - middle) ** 2 for group in groups)
-    return chi2.sf((len(ranks) - 1) * between / total, len(groups) - 1)
-
-
-def test_equal_ranks_by_hand():
-    """Ranks 1 2 of one language, 3 4 of another: H = 3 * 4 / 5."""
-    test = equal_ranks(np.array([[1, 2, 3, 4, 0]]), np.array([[0, 0, 1, 1, 1]]), 3)
-    np.testing.assert_allclose(test.p_Q, [chi2.sf(2.4, 1)], rtol=1e-12)
-
-
-def test_a_list_in_one_language_is_untested():
-    """p is 1 for a list of one language and for an empty one; two languages are tested."""
-    test = equal_ranks(np.array([[1, 2, 0], [0, 0, 0], [1, 2, 3]]), np.array([[1, 1, 0], [0, 1, 2], [0, 0, 1]]), 3)
-    np.testing.assert_array_equal(test.untested_Q, [True, True, False])
-    np.testing.assert_array_equal(test.p_Q[:2], [1, 1])
-    assert test.p_Q[2] < 1
-
-
-def test_equal_ranks_equal_the_definition():
-    rng = np.random.default_rng(2)
-    rank_QS = random_ranks(rng, 200, 30, 8)
-    rank_QS[rng.random(rank_QS.shape) < 0.5] = 0
-    rank_QS[:, 0] = 31
-    language_QS = rng.integers(0, 4, rank_QS.shape)
-    expected = [
-        reference_p(ranks[ranks > 0].tolist(), languages[ranks > 0].tolist())
-        for ranks, languages in zip(rank_QS, language_QS)
-    ]
-    np.testing.assert_allclose(equal_ranks(rank_QS, language_QS, 4).p_Q, expected, rtol=1e-9)
-    assert 1.0 in expected
-
-
-@pytest.mark.parametrize(("languages", "constant"), [(11, 0.4405), (7, 0.4232), (4, 0.3916)])
-def test_one_result_of_each_language_gives_a_constant(languages, constant):
-    rank_QS = random_ranks(np.random.default_rng(3), 20, 500, languages)
-    column_QS = np.broadcast_to(np.arange(languages), rank_QS.shape)
-    test = equal_ranks(rank_QS, column_QS, languages)
-    np.testing.assert_allclose(test.p_Q, constant, atol=5e-5)
-    assert test.untested_Q.all(), "and that is said"
-
-
-def test_p_of_random_lists_is_about_uniform():
-    rng = np.random.default_rng(4)
-    rank_QS = np.tile(np.arange(1, 101), (1000, 1))
-    test = equal_ranks(rank_QS, rng.integers(0, 3, rank_QS.shape), 3)
-    assert test.p_Q.mean() == pytest.approx(0.5, abs=0.03)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from mixlingual.measures.ranks import average_precision, ndcg_at_k, recall_at_k, reciprocal_rank
+from mixlingual.measures.quality import average_precision, ndcg_at_k, recall_at_k, reciprocal_rank
 
 os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # compiling ranx takes half a minute
 from ranx import Qrels, Run, evaluate

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from mixlingual.measures.spread import (
+from mixlingual.measures.rank_distance import (
     completion_at_k,
     log_rank_distance,
     max_rank,

@@ -1,17 +1,90 @@
-"""Which languages fill the top of a list, against what the pool or fairness would give them.
+"""How often each language is in the first results, against its share of the pool or of the relevant candidates.
 
 Shape suffixes: Q queries, K results of a list, M languages of the pool. `language_QK` holds the columns of the
-languages of the results, best first. S sets of ranks, T distinct shares of a language.
+languages of the results, best first.
 """
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import comb
-from scipy.stats import hypergeom
 
-from mixlingual.measures.ranks import Ranks, Scores
+from mixlingual.measures.measure import LESS_BIASED, WHICH_LANGUAGE, Measure, declare, in_section
+from mixlingual.measures.retrieval import SHORT_LIST, Ranks, Retrieval, Scores
+
+_proportion = partial(
+    Measure,
+    group=WHICH_LANGUAGE,
+    direction="ratio; 1 is in proportion",
+    decimals=3,
+    larger_is_better=None,
+    unbiased="1",
+    level=lambda _: 1,
+)
+_preference = partial(
+    Measure,
+    group=WHICH_LANGUAGE,
+    direction=f"log2; {LESS_BIASED}",
+    decimals=3,
+    larger_is_better=False,
+    unbiased="0",
+    level=lambda _: 0,
+)
+
+
+declare(
+    _proportion(
+        name="own_lift@10", place=240, label="own language in the top 10",
+        of_questions=lambda found: own_language_lift(found.once(_counts), found.own_Q, found.share_M),
+        meaning="Share of the question's language in the first ten results, over its share of the pool.",
+    ),
+    _proportion(
+        name="own_relevant_lift@10", place=250, label="own language of the right results",
+        of_questions=lambda found: own_relevant_lift(found.rank_QM, found.own_Q, SHORT_LIST),
+        meaning="Share of the question's language among the relevant results of the first ten, over its share of "
+        "all relevant candidates: content has no part in it.",
+    ),
+)  # fmt: skip
+
+
+@in_section(
+    "lift@10",
+    _preference(
+        name="lift@10.diagonal_preference", place=280, label="preference for the own language", on_dashboard=True,
+        meaning="Mean log2 lift of the question's own language in the top ten, minus that of the other languages.",
+    ),
+)  # fmt: skip
+def _lift(found: Retrieval) -> dict[str, Any]:
+    return _summaries(found, log_lift(found.once(_counts), found.own_Q, found.share_M))
+
+
+@in_section(
+    "relevant_lift@10",
+    _preference(
+        name="relevant_lift@10.diagonal_preference", place=290,
+        label="preference for the own language among the right",
+        meaning="Mean log2 lift of the question's own language among the relevant results of the first ten, minus "
+        "that of the other languages.",
+    ),
+)  # fmt: skip
+def _relevant_lift(found: Retrieval) -> dict[str, Any]:
+    return _summaries(found, relevant_log_lift(found.rank_QM, found.own_Q, SHORT_LIST))
+
+
+def _counts(found: Retrieval) -> NDArray[np.int64]:
+    return language_counts(found.language_QK[:, :SHORT_LIST], len(found.share_M))
+
+
+def _summaries(found: Retrieval, lift_MM: Scores) -> dict[str, Any]:
+    """A log-lift matrix, query language -> candidate language, and its summaries."""
+    return {
+        "diagonal_preference": diagonal_preference(lift_MM),
+        "attraction": dict(zip(found.languages, attraction(lift_MM).tolist())),
+        "log2": {row: dict(zip(found.languages, values)) for row, values in zip(found.languages, lift_MM.tolist())},
+    }
 
 
 def language_counts(language_QK: NDArray[np.int64], languages: int) -> NDArray[np.int64]:
@@ -111,60 +184,3 @@ def attraction(lift_MM: Scores) -> Scores:
     High for a language that fills the lists of all others, as English often does.
     """
     return np.asarray((lift_MM.sum(axis=0) - lift_MM.diagonal()) / (len(lift_MM) - 1))
-
-
-def exposure_divergence(language_QK: NDArray[np.int64], target_QM: Scores) -> Scores:
-    """Jensen-Shannon divergence, in bits, of the languages' exposure in a list from a target distribution.
-
-    A result at rank i exposes its language by 1 / log2(1 + i). In [0, 1]; 0 means exposure as the target, 1 that no
-    language of the target is shown. No ranking reaches 0 in general, least of all where the target has more languages
-    than the list has results; a random one gives `chance_divergence`. Source: 1 - AWRF of the TREC Fair Ranking track,
-    with languages as groups.
-
-    Args:
-        language_QK: [Q, K] languages of the top k.
-        target_QM: [Q, M] distributions, each summing to 1.
-
-    Returns:
-        [Q] values.
-    """
-    weight_K = 1.0 / np.log2(2.0 + np.arange(language_QK.shape[1]))
-    exposure_QM = np.stack([(language_QK == m) @ weight_K for m in range(target_QM.shape[1])], axis=1)
-    exposure_QM /= weight_K.sum()
-    middle_QM = (exposure_QM + target_QM) / 2
-    return (_divergence(exposure_QM, middle_QM) + _divergence(target_QM, middle_QM)) / 2
-
-
-def chance_divergence(target_QM: Scores, size_M: NDArray[np.int64], depth: int) -> Scores:
-    """[Q] the expected `exposure_divergence` of a random ranking of the pool, exactly.
-
-    The divergence is a sum over languages. That of one depends on the set of ranks that it holds: their number is
-    hypergeometric, and all sets of a number are alike.
-
-    Args:
-        target_QM: [Q, M] distributions, each summing to 1.
-        size_M: [M] candidates of each language.
-        depth: k, at most the pool; all 2^k sets of ranks are counted.
-    """
-    rank_SK = (np.arange(1 << depth)[:, None] >> np.arange(depth)) & 1
-    weight_K = 1.0 / np.log2(2.0 + np.arange(depth))
-    exposure_S, held_S = rank_SK @ weight_K / weight_K.sum(), rank_SK.sum(axis=1)
-    expected_QM = np.empty_like(target_QM)
-    for m, size in enumerate(size_M.tolist()):
-        chance_S = hypergeom.pmf(held_S, int(size_M.sum()), size, depth) / comb(depth, held_S)
-        targets, of_Q = np.unique(target_QM[:, m], return_inverse=True)
-        middle_ST = (exposure_S[:, None] + targets) / 2
-        parts_ST = (_terms(exposure_S[:, None], middle_ST) + _terms(targets, middle_ST)) / 2
-        expected_QM[:, m] = (chance_S @ parts_ST)[of_Q]
-    return np.asarray(expected_QM.sum(axis=1))
-
-
-def _divergence(of_QM: Scores, from_QM: Scores) -> Scores:
-    """[Q] Kullback-Leibler divergences in bits."""
-    return np.asarray(_terms(of_QM, from_QM).sum(axis=1))
-
-
-def _terms(of: Scores, base: Scores) -> Scores:
-    """Of log2(of / base), 0 where of is 0."""
-    of = np.broadcast_to(of, base.shape)
-    return np.asarray(of * np.log2(np.divide(of, base, out=np.ones_like(base), where=of > 0)))

@@ -1,0 +1,104 @@
+"""All measures: found by importing every file of this package, computed, and listed for people.
+
+Shape suffixes: Q queries.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any
+
+from mixlingual import measures
+from mixlingual.measures.measure import AT_DEPTH, BIAS, METRICS, SECTIONS, SETTING_TITLES, Measure
+from mixlingual.measures.retrieval import Ranks, Retrieval, Scores
+
+__all__ = [
+    "BIAS", "METRICS", "SETTING_TITLES", "Measure", "bias_figures", "depth_columns", "is_depth_column", "language_bias",
+    "larger_is_better", "measures_table", "question_columns", "rank_columns", "scores_of_questions", "scores_of_ranks",
+]  # fmt: skip
+
+for _module in iter_modules(measures.__path__, f"{measures.__name__}."):
+    if _module.name != __name__:
+        import_module(_module.name)
+
+
+def larger_is_better(metric: str) -> bool:
+    """Which way is better. Raises ValueError of a measure for which neither is."""
+    larger = METRICS[metric].larger_is_better
+    if larger is None:
+        raise ValueError(f"{metric} is neither better high nor low")
+    return larger
+
+
+def language_bias() -> dict[str, list[str]]:
+    """Title -> its measures, for all measures of language bias in the order of `METRICS`."""
+    groups: dict[str, list[str]] = {}
+    for name, measure in METRICS.items():
+        if measure.group:
+            groups.setdefault(measure.group, []).append(name)
+    return groups
+
+
+def rank_columns() -> dict[str, Measure]:
+    """Column of queries.parquet -> its measure, for those that every setting has."""
+    return {measure.column: measure for measure in METRICS.values() if measure.of_ranks}
+
+
+def question_columns() -> list[str]:
+    """Columns of queries.parquet that the multilingual setting alone has."""
+    return [measure.column for measure in METRICS.values() if measure.of_questions]
+
+
+def depth_columns(cutoffs: Sequence[int]) -> list[str]:
+    """Columns of further depths."""
+    return [f"{prefix}@{k}" for k in sorted(cutoffs) for prefix in sorted(AT_DEPTH)]
+
+
+def is_depth_column(column: str) -> bool:
+    """Whether a column holds a measure at a further depth, as r@50 does."""
+    prefix, at, _ = column.partition("@")
+    return bool(at) and prefix in AT_DEPTH
+
+
+def scores_of_ranks(rank_QR: Ranks, last_QR: Ranks, cutoffs: Sequence[int]) -> dict[str, Scores]:
+    """Column -> [Q] scores, of `rank_columns` and `depth_columns`.
+
+    Args:
+        rank_QR: [Q, R] ranks of relevant candidates, 0 where a slot is empty.
+        last_QR: the same, but the last rank of the candidates that score alike.
+        cutoffs: further depths.
+    """
+    scores = {
+        column: measure.of_ranks(rank_QR, last_QR) for column, measure in rank_columns().items() if measure.of_ranks
+    }
+    return scores | {f"{prefix}@{k}": function(rank_QR, k) for prefix, function in AT_DEPTH.items() for k in cutoffs}
+
+
+def scores_of_questions(found: Retrieval) -> dict[str, Scores]:
+    """Column -> [Q] scores, of `question_columns`."""
+    return {measure.column: measure.of_questions(found) for measure in METRICS.values() if measure.of_questions}
+
+
+def bias_figures(found: Retrieval) -> dict[str, Any]:
+    """The `bias` section of a benchmark, as JSON types; figures that are not finite are left out."""
+    figures: dict[str, Any] = {}
+    for _, section, function in SECTIONS:
+        figures.setdefault(section, {}).update(_finite(function(found)))
+    return figures
+
+
+def _finite(figures: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in figures.items() if not isinstance(value, float) or math.isfinite(value)}
+
+
+def measures_table() -> str:
+    """The measures of language bias as the Markdown table of docs/evaluation.md."""
+    rows = ["| in the result | measure | what it says | without bias |", "| --- | --- | --- | --- |"]
+    for names in language_bias().values():
+        for measure in map(METRICS.__getitem__, names):
+            words = f"{measure.label} ({measure.direction})"
+            rows.append(f"| `{measure.setting}.{measure.name}` | {words} | {measure.meaning} | {measure.unbiased} |")
+    return "\n".join(rows) + "\n"

@@ -1,7 +1,8 @@
 """A token table trained by row against the same table under dense fused AdamW: time of a training step.
 
 Both sides draw the same ids by Zipf's law, look them up and get the same gradient; a step is everything that
-the table costs: lookup, backward pass and update. They take turns, step by step, in one process.
+the table costs: lookup, backward pass and update. They take turns, step by step, in one process. Two processes then
+add up the gradients of a step over gloo: that of the open rows, and that of the whole table.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, multiprocessing, nn
 from torch.optim import AdamW
 
 from benchmarks.rows import Row, number, write_rows
@@ -85,6 +87,24 @@ def compare(tokens: int, width: int, distinct: int, steps: int) -> tuple[list[Ro
     return [step_row, Row("bringing all rows up to date, once", "ms", 1e3 * finish, None)], apart
 
 
+def exchange(tokens: int, width: int, distinct: int, repeats: int = 10) -> Row:
+    """Median times in which two processes add up the gradients of a step, of the open rows and of the whole table."""
+    with TemporaryDirectory() as folder:
+        multiprocessing.spawn(_add_up, (folder, (distinct, tokens), width, repeats), nprocs=2)
+        rows, table = torch.load(Path(folder) / "seconds.pt", weights_only=True)
+    return Row(f"adding up gradients of 2 processes, {distinct} of {tokens} x {width}", "ms", 1e3 * rows, 1e3 * table)
+
+
+def _add_up(rank: int, folder: str, lengths: tuple[int, ...], width: int, repeats: int) -> None:
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    gradients = [torch.ones(length, width) for length in lengths]
+    times = [[seconds(lambda: distributed.all_reduce(part)) for part in gradients] for _ in range(repeats)]  # noqa: B023
+    if rank == 0:
+        torch.save([median(column) for column in zip(*times, strict=True)], Path(folder) / "seconds.pt")
+    distributed.destroy_process_group()
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -95,6 +115,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="JSON file of the rows")
     args = parser.parse_args()
     measured, apart = compare(args.tokens, args.width, args.distinct, args.steps)
+    measured.append(exchange(args.tokens, args.width, args.distinct))
     for row in measured:
         print(f"{row.name}: ours {number(row.ours)}, dense {number(row.peer)} {row.unit}, ratio {number(row.ratio)}")
     print(f"largest difference between the two tables at the end: {apart:.1e}")

@@ -139,8 +139,9 @@ def test_under_slurm_a_failure_has_an_exit_code_that_hydra_cannot_swallow(train,
 
 
 def test_the_same_run_gives_the_same_numbers(train, tmp_path):
+    """With probes and averaged weights, as their preset has them."""
     for sweep in ("one", "two"):
-        options = (f"sweep_name={sweep}", "trainer.log_every=1", "trainer.probe_every=2", "optim.average=ewa")
+        options = (f"sweep_name={sweep}", "trainer.log_every=1", "experiment=dynamics", "trainer.probe_every=2")
         assert train(*TINY, *options).returncode == 0
     one, two = (tmp_path / f"multirun/{sweep}/scratch_xs_hybrid_r0.5_s0" for sweep in ("one", "two"))
     losses = [pd.read_csv(folder / "curves.csv").loss.tolist() for folder in (one, two)]
@@ -149,6 +150,7 @@ def test_the_same_run_gives_the_same_numbers(train, tmp_path):
     assert read(one)["probes"] == read(two)["probes"]
     assert read(one)["probes"]["probes"] == len(pd.read_csv(one / "probes.csv")) == 2
     assert read(one)["probes"]["norm_cross"] > 0
+    assert read(one)["config"]["optim"] | {"average": "ewa", "schedule": "constant"} == read(one)["config"]["optim"]
 
 
 def test_wrong_words_on_the_command_line(train):

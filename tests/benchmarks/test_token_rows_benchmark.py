@@ -25,3 +25,8 @@ def test_draws_are_distinct_and_skewed(benchmark):
     assert all(len(ids.unique()) == 50 for ids in draws)
     often, seldom = (sum(int(((low <= ids) & (ids < low + 10)).sum()) for ids in draws) for low in (0, 900))
     assert often > 10 * max(1, seldom)
+
+
+def test_two_processes_add_up_both_kinds_of_gradients(benchmark):
+    row = benchmark.exchange(tokens=300, width=4, distinct=20, repeats=2)
+    assert min(row.ours, row.peer) > 0

@@ -44,8 +44,8 @@ browser-test: $(VENV)/browser  ## Test the report page in Chromium; leaves scree
 simulation: $(VENV)/dev  ## Count coverage and false positives of the statistics in experiments with a known truth.
 	$(BIN)/python -m pytest -q -m slow tests/analysis
 
-kill-test: $(VENV)/core  ## Kill 100 runs at random moments and count those that end with the same bits.
-	$(BIN)/python -m benchmarks.kill_test --runs 100
+kill-test: $(VENV)/dev  ## Kill 100 runs at random moments until they finish; each must end with the same bits.
+	$(BIN)/python -m pytest -q -m slow tests/training/test_kills.py
 
 slurm-test: $(VENV)/dev  ## Disturb sweeps on a real Slurm, which is installed and started for it (root, Debian).
 	$(BIN)/python -m pytest -q -m 'slurm or not slurm' tests/slurm

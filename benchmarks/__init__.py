@@ -1,1 +1,1 @@
-"""Mixlingual and its peers on the same work; run from the root of the repository."""
+"""Measures Mixlingual and its peers on the same work, from the root of the repository."""

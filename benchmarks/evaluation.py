@@ -1,4 +1,4 @@
-"""Our evaluation engine and its peers on the same work: texts to embeddings to figures.
+"""Measures our evaluation engine and its peers on the same work: texts to embeddings to figures.
 
     python -m benchmarks.evaluation encode --checkpoint FOLDER [--data FOLDER] [--out FILE.json]
     python -m benchmarks.evaluation suite [--data FOLDER]

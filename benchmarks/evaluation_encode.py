@@ -1,4 +1,4 @@
-"""Texts to embeddings: ours against SentenceTransformer.encode on the same weights, texts and precision."""
+"""Measures texts to embeddings: ours against SentenceTransformer.encode on the same weights and texts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GOAL_RATIO = 1.5
 
 
 def compare(root: Path, checkpoint: str, repeats: int, size: int, peer_batch: int) -> list[Row]:
-    """Medians of texts a second over `repeats` rounds in turn; prints how far the embeddings differ."""
+    """Returns medians of texts a second over `repeats` rounds in turn; prints how far the embeddings differ."""
     config = ModelConfig(checkpoint=checkpoint, query_prefix="query: ", passage_prefix="passage: ")
     encoder, tokenizer = load_encoder(config, None, seed=0)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -70,7 +70,7 @@ def _ours(
 
 
 def _peer(encoder: DualEncoder, tokenizer: TextTokenizer, folder: Path, device: torch.device):  # noqa: ANN202
-    """The same weights, prefixes and limits in a SentenceTransformer, if it is installed."""
+    """Returns the same weights, prefixes and limits in a SentenceTransformer, if it is installed."""
     if find_spec("sentence_transformers") is None:
         return None
     save_encoder(encoder, tokenizer, folder)
@@ -84,7 +84,7 @@ def _timed(job) -> tuple[float, NDArray[np.float32]]:  # noqa: ANN001
 
 
 def verdicts(rows: list[Row]) -> Iterator[str]:
-    """One line for the goal."""
+    """Says in one line whether the goal is met."""
     for row in rows:
         if row.ratio is not None:
             met = "met" if row.ratio >= GOAL_RATIO else "NOT MET"

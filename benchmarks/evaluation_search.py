@@ -1,4 +1,4 @@
-"""Exact search over random vectors: ours, from memory-mapped fp16 shards, against faiss IndexFlatIP in memory.
+"""Measures exact search over random vectors: ours, from memory-mapped fp16 shards, against faiss IndexFlatIP.
 
 Ours reads the shards while it searches; the peer's time leaves out building its index. Each search runs in a process
 of its own, in turn, and both must find the same passages. Memory is read from /proc, hence on Linux alone: the kernel's
@@ -32,7 +32,7 @@ WIDTH, DEPTH, SEED = 384, 100, 1
 
 @dataclass(frozen=True)
 class Found:
-    """One search: its seconds, the most memory held beyond that before it, and what it found."""
+    """Holds what a search gave: its seconds, the most memory held beyond that before it, and what it found."""
 
     seconds: float
     memory_mib: float
@@ -40,7 +40,7 @@ class Found:
 
 
 def write_shards(folder: Path, size: int) -> None:
-    """Unit vectors in the files of `evaluation.shards`."""
+    """Writes unit vectors into the files of `evaluation.shards`."""
     rng = np.random.default_rng(SEED)
     count = 0
     for start in range(0, size, SHARD_PASSAGES):
@@ -55,12 +55,12 @@ def write_shards(folder: Path, size: int) -> None:
 
 
 def queries(number: int) -> NDArray[np.float32]:
-    """[Q, D] random vectors."""
+    """Returns [Q, D] random vectors."""
     return np.random.default_rng(SEED + 1).standard_normal((number, WIDTH)).astype(np.float32)
 
 
 def ours(folder: Path, query_QD: NDArray[np.float32], memory_mib: int) -> Found:
-    """Blocked search over the shards."""
+    """Searches the shards block by block."""
     before = _held_mib()
     start = time.perf_counter()
     hits = search(query_QD, open_shards(folder), DEPTH, memory_mib=memory_mib, device=torch.device("cpu"))
@@ -68,7 +68,7 @@ def ours(folder: Path, query_QD: NDArray[np.float32], memory_mib: int) -> Found:
 
 
 def faiss_flat(folder: Path, query_QD: NDArray[np.float32], memory_mib: int) -> Found:  # noqa: ARG001
-    """IndexFlatIP over the same vectors as float32."""
+    """Searches an IndexFlatIP over the same vectors as float32."""
     import faiss
 
     before = _held_mib()
@@ -81,13 +81,13 @@ def faiss_flat(folder: Path, query_QD: NDArray[np.float32], memory_mib: int) -> 
 
 
 def _held_mib() -> float:
-    """MiB that this process holds now; sets its peak to that (proc(5), clear_refs)."""
+    """Returns the MiB that this process holds now, and sets its peak to that (proc(5), clear_refs)."""
     Path("/proc/self/clear_refs").write_text("5")
     return _status_mib("VmRSS")
 
 
 def _peak_mib() -> float:
-    """The most MiB since `_held_mib`: memory of its own, libraries, and pages of mapped files."""
+    """Returns the most MiB since `_held_mib`: memory of its own, libraries, and pages of mapped files."""
     return _status_mib("VmHWM")
 
 
@@ -101,13 +101,13 @@ SIDES = {"ours": ours, "faiss": faiss_flat}
 
 
 def in_own_process(side: str, folder: Path, number: int, memory_mib: int) -> Found:
-    """A search in a new process."""
+    """Searches in a new process."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(SIDES[side], folder, queries(number), memory_mib).result()
 
 
 def compare(sizes: list[int], repeats: int, number: int, memory_mib: int, peer_gib: float) -> list[Row]:
-    """Medians at every size; prints how many of the results agree, and why the peer is not tried."""
+    """Returns medians at every size; prints how many of the results agree, and why the peer is not tried."""
     rows = []
     for size in sizes:
         with tempfile.TemporaryDirectory() as name:
@@ -131,7 +131,7 @@ def compare(sizes: list[int], repeats: int, number: int, memory_mib: int, peer_g
 
 
 def verdicts(rows: list[Row]) -> Iterator[str]:
-    """One line for each goal."""
+    """Says in one line for each goal whether it is met."""
     rates = [row.ratio for row in rows if row.unit == "scores/s" and row.ratio is not None]
     if rates:
         yield f"goal faiss's speed: {'met' if min(rates) >= 1 else 'NOT MET'}, {min(rates):.2f} times at the least"

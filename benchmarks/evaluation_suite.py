@@ -1,4 +1,4 @@
-"""From given embeddings to every figure of MLQA-R and XQuAD-R: ours against ranx and sentence-transformers.
+"""Measures the way from embeddings to all figures of MLQA-R and XQuAD-R: ours, ranx and sentence-transformers.
 
 Ours is `score_benchmark`: three settings, all metrics, all bias measures. A peer gets the same embeddings and
 evaluates one (query language, candidate language) at a time, and the pool for one query language at a time, over the
@@ -33,7 +33,7 @@ Embeddings = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Task:
-    """One query language against one pool: positions of its queries and candidates, and ids of the relevant."""
+    """Holds one query language against one pool: positions of queries and candidates, and ids of the relevant."""
 
     name: str
     queries: NDArray[np.int64]
@@ -42,12 +42,12 @@ class Task:
 
     @property
     def scores(self) -> int:
-        """Number of (query, candidate) scores."""
+        """Returns the number of (query, candidate) scores."""
         return len(self.queries) * len(self.candidates)
 
 
 def tasks(benchmark: Benchmark) -> Iterator[Task]:
-    """Every pair of languages, then every query language against the pool."""
+    """Yields every pair of languages, and every query language against the pool."""
     query_language = np.array([query.language for query in benchmark.queries])
     candidate_language = np.array([candidate.language for candidate in benchmark.candidates])
     for left in benchmark.languages:
@@ -66,7 +66,7 @@ def tasks(benchmark: Benchmark) -> Iterator[Task]:
 
 
 def made_embeddings(benchmark: Benchmark) -> Embeddings:
-    """A direction for each question, shared by its gold candidates, with noise and an offset for each language."""
+    """Makes a direction for each question, which its gold candidates share, with noise and an offset by language."""
     rng = np.random.default_rng(SEED)
     offset = dict(zip(benchmark.languages, rng.standard_normal((len(benchmark.languages), WIDTH))))
     meaning: dict[str, NDArray[np.float64]] = {}
@@ -85,7 +85,7 @@ def _noisy(vector_ND: NDArray[np.float64], rng: np.random.Generator) -> NDArray[
 
 
 def sentence_transformers_map(benchmark: Benchmark, embeddings: Embeddings, task: Task) -> float:
-    """The mAP of a task by InformationRetrievalEvaluator, with the other metrics that we report."""
+    """Returns the mAP of a task by InformationRetrievalEvaluator, which computes our other metrics with it."""
     evaluation = importlib.import_module("sentence_transformers.sentence_transformer.evaluation")
     query_QD, candidate_ND = (
         torch.from_numpy(side[rows]) for side, rows in zip(embeddings, (task.queries, task.candidates))
@@ -108,18 +108,18 @@ def sentence_transformers_map(benchmark: Benchmark, embeddings: Embeddings, task
 
 
 class _Encoded:
-    """A model for InformationRetrievalEvaluator that has encoded the queries already."""
+    """Is a model for InformationRetrievalEvaluator that has encoded the queries already."""
 
     def __init__(self, query_QD: torch.Tensor) -> None:
         self._query_QD = query_QD
 
     def encode_query(self, texts: list[str], **_: object) -> torch.Tensor:
-        """The given embeddings; the evaluator passes its encoding options."""
+        """Returns the given embeddings; the evaluator passes its encoding options."""
         return self._query_QD
 
 
 def ranx_map(benchmark: Benchmark, embeddings: Embeddings, task: Task) -> float:
-    """The mAP of a task by ranx, with the other metrics that we report, from scores sorted by torch."""
+    """Returns the mAP of a task by ranx, which computes our other metrics with it, from scores sorted by torch."""
     ranx = importlib.import_module("ranx")
     query_QD, candidate_ND = embeddings[0][task.queries], embeddings[1][task.candidates]
     score, place = torch.sort(torch.from_numpy(query_QD @ candidate_ND.T), dim=1, descending=True)
@@ -143,7 +143,7 @@ PEERS: dict[str, tuple[str, Callable[[Benchmark, Embeddings, Task], float]]] = {
 
 
 def compare(root: Path, repeats: int, pairs: int) -> list[Row]:
-    """Medians of `repeats` rounds over both benchmarks; prints what was measured and how far the mAPs differ."""
+    """Returns medians of `repeats` rounds over both benchmarks; prints what was measured and how far mAPs differ."""
     rows = []
     for name in ("mlqa_r", "xquad_r"):
         benchmark = load_lareqa(name, root, None)
@@ -160,7 +160,7 @@ def compare(root: Path, repeats: int, pairs: int) -> list[Row]:
 
 
 def _sample(every: list[Task], pairs: int) -> list[Task]:
-    """One pool and some pairs, evenly spaced."""
+    """Chooses one pool and some pairs, evenly spaced."""
     chosen = [task for task in every if not task.name.endswith(POOL)]
     return [*chosen[:: max(1, len(chosen) // pairs)][:pairs], next(task for task in every if task.name.endswith(POOL))]
 
@@ -168,7 +168,7 @@ def _sample(every: list[Task], pairs: int) -> list[Task]:
 def _round(
     benchmark: Benchmark, embeddings: Embeddings, every: list[Task], sample: list[Task]
 ) -> tuple[float, dict[str, float]]:
-    """Our seconds for the suite, and those of each installed peer, in turn."""
+    """Returns our seconds for the suite, and those of each installed peer, in turn."""
     start = time.perf_counter()
     metrics: dict[str, Any] = score_benchmark(benchmark, *embeddings).metrics
     ours = time.perf_counter() - start
@@ -195,7 +195,7 @@ def _our_map(metrics: dict[str, Any], task: Task) -> float:
 
 
 def verdicts(rows: list[Row]) -> Iterator[str]:
-    """One line for each goal."""
+    """Says in one line for each goal whether it is met."""
     seconds = max(row.ours for row in rows if row.name.startswith("xquad_r"))
     met = "met" if seconds < GOAL_SECONDS else "NOT MET"
     yield f"goal XQuAD-R under {GOAL_SECONDS:.0f} s: {met}, {seconds:.1f} s"

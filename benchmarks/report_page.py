@@ -1,4 +1,4 @@
-"""The report of a large sweep that is made up: how long it takes to write, and how large its files are.
+"""Measures how long the report of a large, made-up sweep takes to write, and how large its files are.
 
 140 runs: 5 sizes x 7 ratios x 4 seeds, each scored on three benchmarks of 7, 11 and 20 languages with every measure
 there is, and 600 points of a training curve. The runs have no scores by question, so that no time goes into statistics.
@@ -45,11 +45,11 @@ LANGUAGES = {benchmark: codes.split() for benchmark, codes in _CODES.items()}
 STEPS = range(10, 6001, 10)
 _CURVE = ("loss", "loss_mono", "loss_cross", "gradient_norm", "learning_rate", "pairs_per_second")
 _BUDGET_MB = 5.0
-"""The largest page that still opens and travels well."""
+"""A page that opens and travels well has at most so many MB."""
 
 
 def write_sweep(folder: Path, sizes: dict[str, int], ratios: Sequence[float], seeds: Sequence[int]) -> None:
-    """Finished runs as in multirun/<sweep_name>; the same numbers at every call."""
+    """Writes finished runs as in multirun/<sweep_name>, with the same numbers at every call."""
     rng = np.random.default_rng(0)
     plan = []
     for (model, weights), ratio, seed in itertools.product(sizes.items(), ratios, seeds):
@@ -108,7 +108,7 @@ def measure(folder: Path) -> list[Row]:
 
 
 def verdicts(rows: list[Row]) -> Iterator[str]:
-    """One line for each goal."""
+    """Says in one line for each goal whether it is met."""
     (page,) = (row.ours for row in rows if row.name.endswith("index.html"))
     yield f"goal {_BUDGET_MB:g} MB: {'met' if page < _BUDGET_MB else 'NOT MET'}, the page has {page:.2f} MB"
 

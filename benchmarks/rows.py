@@ -1,4 +1,4 @@
-"""What every benchmark writes: rows of one number of ours and the peer's."""
+"""Writes what every benchmark measures: rows of one number of ours and the peer's."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from mixlingual.files import written_whole
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One quantity; `peer` is None where the peer is not installed or cannot do the job."""
+    """Holds one quantity; `peer` is None where the peer is not installed or cannot do the job."""
 
     name: str
     unit: str
     ours: float
     peer: float | None
     peak_share: float | None = None
-    """Share of the machine's peak rate, where the quantity has one."""
+    """This is the share of the machine's peak rate, where the quantity has one."""
 
     @property
     def ratio(self) -> float | None:
-        """Ours / the peer's."""
+        """Returns ours over the peer's."""
         return None if self.peer is None else self.ours / self.peer
 
 
 def number(value: float | None) -> str:
-    """As a table shows it."""
+    """Returns a number as tables show it."""
     if value is None:
         return "-"
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"

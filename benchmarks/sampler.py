@@ -1,4 +1,4 @@
-"""Our batch sampler and those of sentence-transformers: rate, start-up and memory by the size of a pool.
+"""Measures our batch sampler and those of sentence-transformers: rate, start-up and memory by the size of a pool.
 
 Ours draws from the 49 language pairs of 7 languages. Two of the peer's samplers do the same work over 49
 datasets; the third draws batches without duplicates from one. Each measurement runs in a process of its
@@ -41,17 +41,15 @@ GOAL_IDS_PER_S, GOAL_STARTUP_MS, GOAL_MEMORY_GROWTH = 1e6, 10.0, 1.25
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a sampler takes; `startup_ms` is from its construction to its first batch, `memory_mib` the peak."""
+    """Holds what a sampler takes; `startup_ms` is from its construction to its first batch, `memory_mib` the peak."""
 
     ids_per_s: float
-    batches_per_s: float
     startup_ms: float
     memory_mib: float
 
 
 QUANTITIES = {
     "ids_per_s": ("rate", "ids/s"),
-    "batches_per_s": (f"rate at batch size {BATCH_SIZE}", "batches/s"),
     "startup_ms": ("start-up", "ms"),
     "memory_mib": ("peak memory beyond the imports", "MiB"),
 }
@@ -60,7 +58,7 @@ Costs = dict[str, dict[int, Cost]]  # by side and size
 
 @dataclass(frozen=True)
 class Rows:
-    """The least that the peer's samplers take for a dataset: rows without text, at no cost."""
+    """Is the least that the peer's samplers take for a dataset: rows without text, at no cost."""
 
     size: int
     column_names = ("id",)
@@ -73,7 +71,7 @@ class Rows:
 
 
 def ours(size: int) -> Iterator[Sized]:
-    """Homogeneous batches, half of them monolingual, from 49 pools of `size` items each."""
+    """Yields homogeneous batches, half of them monolingual, from 49 pools of `size` items each."""
     pools = [Pool("source", *pair, size, 1.0) for pair in PAIRS]
     plan = Plan(pools, RatioSchedule(0.5, 0.5, "constant", 0), seed=SEED, batch_size=BATCH_SIZE)
     sampler = HybridBatchSampler(plan, [None] * len(pools), seed=SEED)
@@ -81,17 +79,17 @@ def ours(size: int) -> Iterator[Sized]:
 
 
 def round_robin(size: int) -> Iterator[Sized]:
-    """Homogeneous batches from 49 datasets of `size` rows each, one dataset after the other."""
+    """Yields homogeneous batches from 49 datasets of `size` rows each, one dataset after the other."""
     return _multi_dataset("RoundRobinBatchSampler", size)
 
 
 def proportional(size: int) -> Iterator[Sized]:
-    """Homogeneous batches from 49 datasets of `size` rows each, in random order: the peer's default."""
+    """Yields homogeneous batches from 49 datasets of `size` rows each, in random order: the peer's default."""
     return _multi_dataset("ProportionalBatchSampler", size)
 
 
 def no_duplicates(size: int) -> Iterator[Sized]:
-    """Batches without duplicates from one dataset of `size` rows, a 49th of the others' work to start."""
+    """Yields batches without duplicates from one dataset of `size` rows, a 49th of the others' work to start."""
     import torch
 
     sampler = importlib.import_module(PEER_MODULE).NoDuplicatesBatchSampler
@@ -99,7 +97,7 @@ def no_duplicates(size: int) -> Iterator[Sized]:
 
 
 def _multi_dataset(name: str, size: int) -> Iterator[Sized]:
-    """As the peer's trainer builds it: a shuffle for each dataset, and the named sampler over them."""
+    """Builds what the peer's trainer does: a shuffle for each dataset, and the named sampler over them."""
     import torch
     from torch.utils.data import ConcatDataset, RandomSampler
 
@@ -127,7 +125,7 @@ PEERS = tuple(side for side in SIDES if side != OURS)
 
 
 def measure(side: str, size: int, batches: int) -> Cost:
-    """One start of a sampler, half of `batches` to reach every pool, then the rate over `batches`.
+    """Starts a sampler, takes half of `batches` to reach every pool, then measures the rate over `batches`.
 
     Times are processor times, so that other programs of the machine count as little as they can.
     """
@@ -142,7 +140,7 @@ def measure(side: str, size: int, batches: int) -> Cost:
     start = time.process_time()
     ids = _take(stream, batches)
     seconds = time.process_time() - start
-    return Cost(ids / seconds, batches / seconds, 1e3 * startup, _peak_mib() - before)
+    return Cost(ids / seconds, 1e3 * startup, _peak_mib() - before)
 
 
 def _take(stream: Iterator[Sized], batches: int) -> int:
@@ -150,12 +148,12 @@ def _take(stream: Iterator[Sized], batches: int) -> int:
 
 
 def _peak_mib() -> float:
-    """The most memory that this process has held; Linux counts it in KiB, macOS in bytes."""
+    """Returns the most memory that this process has held; Linux counts it in KiB, macOS in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
 def in_own_process(side: str, size: int, batches: int) -> Cost:
-    """`measure` in a new process; the peer's are forked from one that has done its imports of many seconds."""
+    """Calls `measure` in a new process; the peer's are forked from one that has done its imports of many seconds."""
     context = multiprocessing.get_context("spawn" if side == OURS else "forkserver")
     context.set_forkserver_preload([PEER_MODULE])
     with ProcessPoolExecutor(1, mp_context=context) as pool:
@@ -163,7 +161,7 @@ def in_own_process(side: str, size: int, batches: int) -> Cost:
 
 
 def compare(sizes: Iterable[int], repeats: int, batches: int) -> tuple[Costs, dict[str, str]]:
-    """Medians of every side at every size that it can hold, measured in turn; and why a peer stopped."""
+    """Returns medians of every side at every size that it can hold, measured in turn; and why a peer stopped."""
     costs: Costs = {side: {} for side in SIDES}
     stopped: dict[str, str] = {}
     for size in sizes:
@@ -176,7 +174,7 @@ def compare(sizes: Iterable[int], repeats: int, batches: int) -> tuple[Costs, di
 
 
 def why_not(size: int, known: dict[int, Cost]) -> str:
-    """Why a peer is not tried at a size, given what it took at smaller ones; empty if it is."""
+    """Says why a peer is not tried at a size, given what it took at smaller ones; empty if it is."""
     if find_spec(PEER_MODULE.partition(".")[0]) is None:
         return "sentence-transformers is not installed"
     if not known:
@@ -192,7 +190,7 @@ def why_not(size: int, known: dict[int, Cost]) -> str:
 
 
 def rows(costs: Costs, quantity: str, size: int) -> list[Row]:
-    """One row for each peer."""
+    """Returns one row for each peer."""
     title, unit = QUANTITIES[quantity]
     value = {side: getattr(of_side[size], quantity) for side, of_side in costs.items() if size in of_side}
     name = f"{title}, {_power(size)} items a pool"
@@ -200,7 +198,7 @@ def rows(costs: Costs, quantity: str, size: int) -> list[Row]:
 
 
 def table(costs: Costs, quantity: str) -> Iterator[str]:
-    """Sizes as lines; ours, then each peer and the ratio ours / peer."""
+    """Yields sizes as lines: ours, then each peer and the ratio ours / peer."""
     yield ", ".join(QUANTITIES[quantity])
     yield "  items a pool" + f"{OURS:>12}" + "".join(f"{peer:>16}{'ratio':>9}" for peer in PEERS)
     for size, cost in costs[OURS].items():
@@ -209,8 +207,8 @@ def table(costs: Costs, quantity: str) -> Iterator[str]:
 
 
 def verdicts(costs: Iterable[Cost]) -> Iterator[str]:
-    """One line for each goal."""
-    rate, _, startup, memory = zip(*map(astuple, costs))
+    """Says in one line for each goal whether it is met."""
+    rate, startup, memory = zip(*map(astuple, costs))
     yield _verdict(f"{GOAL_IDS_PER_S:,.0f} ids/s", min(rate) >= GOAL_IDS_PER_S, f"{min(rate):,.0f} at the slowest size")
     flat = max(memory) <= GOAL_MEMORY_GROWTH * min(memory)
     yield _verdict("flat memory", flat, f"{min(memory):.1f} to {max(memory):.1f} MiB")

@@ -1,4 +1,4 @@
-"""A token table trained by row against the same table under dense fused AdamW: time of a training step.
+"""Times a training step of a token table by row, and of the same table under dense fused AdamW.
 
 Both sides draw the same ids by Zipf's law, look them up and get the same gradient; a step is everything that
 the table costs: lookup, backward pass and update. They take turns, step by step, in one process. Two processes then
@@ -28,7 +28,7 @@ Step = Callable[[Tensor, Tensor], None]
 
 
 def ours(embedding: nn.Embedding) -> tuple[RowAdamW, Step]:
-    """Rows are brought up to date, opened, trained and written back."""
+    """Steps by row: rows are brought up to date, opened, trained and written back."""
     table = TokenRows.from_embedding(embedding)
     optimizer = RowAdamW([{"params": [table.weight], "weight_decay": 0.01}], [table], **OPTIONS)
 
@@ -44,7 +44,7 @@ def ours(embedding: nn.Embedding) -> tuple[RowAdamW, Step]:
 
 
 def dense(embedding: nn.Embedding) -> tuple[AdamW, Step]:
-    """What PyTorch does: a gradient as large as the table, and a pass over all of it."""
+    """Steps as PyTorch does: by a gradient as large as the table, and a pass over all of it."""
     optimizer = AdamW([{"params": [embedding.weight], "weight_decay": 0.01}], fused=True, **OPTIONS)
 
     def step(ids: Tensor, gradient: Tensor) -> None:
@@ -56,7 +56,7 @@ def dense(embedding: nn.Embedding) -> tuple[AdamW, Step]:
 
 
 def zipf_draws(tokens: int, distinct: int, steps: int) -> list[Tensor]:
-    """For every step, `distinct` different ids, those of rank k with a frequency as 1 / k."""
+    """Draws `distinct` different ids for every step, those of rank k with a frequency as 1 / k."""
     generator = np.random.default_rng(1)
     share = 1 / np.arange(1, tokens + 1)
     # The largest u^(1/w) are a weighted draw without replacement (Efraimidis & Spirakis 2006).
@@ -65,14 +65,14 @@ def zipf_draws(tokens: int, distinct: int, steps: int) -> list[Tensor]:
 
 
 def seconds(act: Callable[[], None]) -> float:
-    """How long it takes."""
+    """Returns how many seconds a call takes."""
     start = time.perf_counter()
     act()
     return time.perf_counter() - start
 
 
 def compare(tokens: int, width: int, distinct: int, steps: int) -> tuple[list[Row], float]:
-    """Median times of both sides, and how far apart their tables are at the end."""
+    """Returns median times of both sides, and how far apart their tables are at the end."""
     embedding = nn.Embedding(tokens, width)
     twin = nn.Embedding.from_pretrained(embedding.weight.detach().clone(), freeze=False)
     (our_optimizer, our_step), (_, dense_step) = ours(embedding), dense(twin)
@@ -88,7 +88,7 @@ def compare(tokens: int, width: int, distinct: int, steps: int) -> tuple[list[Ro
 
 
 def exchange(tokens: int, width: int, distinct: int, repeats: int = 10) -> Row:
-    """Median times in which two processes add up the gradients of a step, of the open rows and of the whole table."""
+    """Times how two processes add up the gradients of a step, of the open rows and of the whole table."""
     with TemporaryDirectory() as folder:
         multiprocessing.spawn(_add_up, (folder, (distinct, tokens), width, repeats), nprocs=2)
         rows, table = torch.load(Path(folder) / "seconds.pt", weights_only=True)
@@ -106,7 +106,7 @@ def _add_up(rank: int, folder: str, lengths: tuple[int, ...], width: int, repeat
 
 
 def main() -> None:
-    """Command line."""
+    """Measures, prints the rows, and writes them where --out says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokens", type=int, default=250_000, help="rows of the table")
     parser.add_argument("--width", type=int, default=384, help="columns of the table")

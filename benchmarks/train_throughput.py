@@ -1,4 +1,4 @@
-"""Our training step and that of sentence-transformers: pairs a second on the same batches of real text.
+"""Measures our training step and that of sentence-transformers: pairs a second on the same batches of real text.
 
     python -m benchmarks.train_throughput --checkpoint FOLDER [--data FOLDER] [--out FILE.json]
 
@@ -6,12 +6,12 @@ Questions of MLQA-R with their paragraphs, and with the sentence that answers th
 same checkpoint with AdamW and its own dropout, on the same pairs in the same batches, cut to 128 tokens. Each side
 lives in a process of its own; they are asked in turn. The peer runs each of its losses, plain, cached, and cached by
 token budget; the fastest counts. `--first-step` times a run's way to its first step with and without a token cache.
+That both sides' losses are those of a plain loop is a matter of tests/training/test_fit.py.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import itertools
 import logging
 import multiprocessing
@@ -21,10 +21,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -40,59 +40,63 @@ from mixlingual.config.schema import BatchingConfig, ModelConfig, OptimConfig, T
 from mixlingual.data.sources.lareqa import load_lareqa
 from mixlingual.model.encoder import parameter_counts
 from mixlingual.model.load import load_encoder
-from mixlingual.model.loss import info_nce
-from mixlingual.model.tokenizer import pad
 from mixlingual.preflight import TRAIN_FLOPS
 from mixlingual.records import MixlingualError, ParallelCorpus, ParallelItem
 from mixlingual.training.fit import fit
 from mixlingual.training.module import RetrieverModule
 from mixlingual.training.preemption import Signals
-from mixlingual.training.schedule import make_scheduler
 
 PEER = "sentence_transformers"
+UNITS = ("paragraph", "sentence")
 LOSSES = ("plain", "cached", "token budget")
 VARIANTS: dict[str, Callable[[TrainConfig], None]] = {
-    "as shipped": lambda _: None,
     "dense token table": lambda config: setattr(config.optim, "embeddings", "dense"),
     "passes computed twice": lambda config: setattr(config.trainer, "activation_gib", 0.0),
     "torch.compile": lambda config: setattr(config.trainer, "compile", True),
 }
 WARM_UP = 2
-"""Steps at the start of a measurement that do not count."""
+"""The first steps of a measurement do not count."""
 LANGUAGES = ("ar", "de", "en", "es", "hi", "vi", "zh")
 GOALS = {"cpu": (2.0, 0.40), "cuda": (1.3, 0.45)}
-"""Ratio to the peer, and share of the matrix peak, on either device."""
+"""The goals are a ratio to the peer and a share of the matrix peak, on either device."""
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What both sides do."""
+    """Says what both sides do."""
 
     checkpoint: str
     data: str
     unit: str
-    """paragraph or sentence: what a question is paired with."""
+    """A question is paired with a text of this kind, one of `UNITS`."""
     precision: str
     batch_size: int
     steps: int
-    """Steps of one measurement, those of the warm-up included."""
+    """One measurement has so many steps, those of the warm-up included."""
     loss: str = "plain"
-    """The peer's loss."""
-    variant: str = "as shipped"
-    """Ours with one thing changed: a key of `VARIANTS`."""
+    """The peer trains with this loss."""
+    variant: str | None = None
+    """One thing of ours is changed: a key of `VARIANTS`."""
+
+    @property
+    def name(self) -> str:
+        """Returns what rows and lines call the work."""
+        return f"{self.unit}s, {self.precision}"
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """What one side needed: seconds of each step, tokens that it encoded without padding, and the process's memory."""
+    """Holds what one measurement of a side gave, and the most memory that its process has held."""
 
-    seconds: list[float]
-    tokens: list[int]
+    rate: float
+    """The rate is in pairs a second, by the median step."""
+    flops: float
+    """These are operations on the tokens of distinct texts, a second, by the median step; 0 for the peer."""
     peak_mib: float
 
 
 def corpus_of(work: Work) -> ParallelCorpus:
-    """MLQA-R as training items: each question with its gold paragraph or sentence, in each of its languages."""
+    """Returns MLQA-R as training items: each question with its gold paragraph or sentence, in each of its languages."""
     benchmark = load_lareqa("mlqa_r", Path(work.data), None, work.unit)
     query: dict[str, dict[str, str]] = {}
     passage: dict[str, dict[str, str]] = {}
@@ -104,7 +108,7 @@ def corpus_of(work: Work) -> ParallelCorpus:
 
 
 def config_of(work: Work) -> TrainConfig:
-    """Our options for the work: monolingual and cross-lingual batches in equal parts."""
+    """Returns our options for the work: monolingual and cross-lingual batches in equal parts."""
     config = TrainConfig(
         model=ModelConfig(
             checkpoint=work.checkpoint, query_prefix="query: ", passage_prefix="passage: ", temperature=0.02
@@ -113,7 +117,8 @@ def config_of(work: Work) -> TrainConfig:
         optim=OptimConfig(learning_rate=3e-5),
         trainer=TrainerConfig(steps=work.steps, precision=work.precision, log_every=1, checkpoint_minutes=None),
     )
-    VARIANTS[work.variant](config)
+    if work.variant:
+        VARIANTS[work.variant](config)
     return config
 
 
@@ -121,35 +126,31 @@ class Ours:
     """Trains through `fit`, as a run does."""
 
     def __init__(self, work: Work) -> None:
-        self._config = config_of(work)
-        self._corpus = corpus = corpus_of(work)
-        sampler = make_sampler(corpus, self._config.batching, seed=0, steps=work.steps)
-        self._encoder, tokenizer = load_encoder(self._config.model, None, seed=0)
-        store = TokenStore.open(corpus, tokenizer)
-        self._batches = StepBatches(corpus, sampler, store, steps=work.steps, accumulate=1, hard_negatives=0, seed=0)
+        self._work = work
+        self.config = config_of(work)
+        self.corpus = corpus_of(work)
+        sampler = make_sampler(self.corpus, self.config.batching, seed=0, steps=work.steps)
+        self.encoder, tokenizer = load_encoder(self.config.model, None, seed=0)
+        store = TokenStore.open(self.corpus, tokenizer)
+        self.batches = StepBatches(
+            self.corpus, sampler, store, steps=work.steps, accumulate=1, hard_negatives=0, seed=0
+        )
 
-    @property
-    def weights(self) -> int:
-        """Weights without lookup tables."""
-        return parameter_counts(self._encoder)["non_embedding"]
-
-    def measure(self, work: Work) -> Speed:
-        """Trains `work.steps` steps."""
-        with tempfile.TemporaryDirectory() as folder:
+    def measure(self) -> Speed:
+        """Trains all steps."""
+        steps = self._work.steps
+        data = HybridDataModule(self.batches, self.corpus, workers=0)
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
             fit(
-                self._encoder,
-                HybridDataModule(self._batches, self._corpus, workers=0),
-                self._config,
-                steps=work.steps,
-                data_fingerprint="",
-                folder=Path(folder),
-                logger=None,
+                self.encoder, data, self.config, steps=steps, data_fingerprint="", folder=folder, logger=None,
                 signals=Signals(None),
-            )
-            curve = pd.read_csv(Path(folder, "curves.csv"))
-        tokens = [len(self._batches[step]["token_ids"]) for step in range(work.steps)]
-        seconds = (work.batch_size / curve.pairs_per_second).tolist()
-        return Speed(seconds[WARM_UP:], tokens[WARM_UP:], _peak_mib())
+            )  # fmt: skip
+            rates = pd.read_csv(folder / "curves.csv").pairs_per_second[WARM_UP:]
+        weights = parameter_counts(self.encoder)["non_embedding"]
+        tokens = [len(self.batches[step]["token_ids"]) for step in range(WARM_UP, steps)]
+        flops = [TRAIN_FLOPS * weights * held * rate / self._work.batch_size for held, rate in zip(tokens, rates)]
+        return Speed(median(rates), median(flops), _peak_mib())
 
 
 class Peer:
@@ -158,6 +159,7 @@ class Peer:
     def __init__(self, work: Work) -> None:
         from datasets import Dataset
 
+        self._work = work
         corpus = corpus_of(work)
         sampler = make_sampler(corpus, config_of(work).batching, seed=0, steps=work.steps)
         anchors, positives = [], []
@@ -167,14 +169,15 @@ class Peer:
                 pool = sampler.plan.pools[place]
                 anchors.append("query: " + corpus.items[item].query[pool.query_language])
                 positives.append("passage: " + corpus.items[item].passage[pool.passage_language])
-        self._pairs = Dataset.from_dict({"anchor": anchors, "positive": positives})
+        self.pairs = Dataset.from_dict({"anchor": anchors, "positive": positives})
         self._model = _peer_model(work.checkpoint)
 
-    def measure(self, work: Work) -> Speed:
-        """Trains `work.steps` steps with `work.loss`."""
+    def measure(self) -> Speed:
+        """Trains all steps with the loss of the work."""
         from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments, losses
         from transformers import TrainerCallback
 
+        work = self._work
         ends: list[float] = []
 
         class Clock(TrainerCallback):
@@ -211,16 +214,17 @@ class Peer:
             trainer = SentenceTransformerTrainer(
                 model=self._model,
                 args=arguments,
-                train_dataset=self._pairs,
+                train_dataset=self.pairs,
                 loss=make[work.loss](),
                 callbacks=[Clock()],
             )
             trainer.train()
-        return Speed([stop - start for start, stop in itertools.pairwise(ends)][WARM_UP:], [], _peak_mib())
+        seconds = [stop - start for start, stop in itertools.pairwise(ends)][WARM_UP:]
+        return Speed(work.batch_size / median(seconds), 0.0, _peak_mib())
 
 
 def _in_order(dataset: Any, batch_size: int, drop_last: bool, **_: Any) -> Any:
-    """The peer's batches in the order of the rows, so that both sides train on the same ones."""
+    """Returns the peer's batches in the order of the rows, so that both sides train on the same ones."""
     from sentence_transformers.base.sampler import DefaultBatchSampler
     from torch.utils.data import SequentialSampler
 
@@ -238,49 +242,28 @@ def _peer_model(checkpoint: str) -> Any:
 
 
 def _peak_mib() -> float:
-    """The most memory that the process, or its GPU tensors, have held."""
+    """Returns the most MiB that the process, or its GPU tensors, have held."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
-def serve(side: type[Ours] | type[Peer], work: Work, channel: Connection) -> None:
-    """Answers each `Work` with a `Speed` until the channel closes; the first answer is the number of weights."""
+_SIDE: list[Ours | Peer] = []
+"""This list holds the side that this process is, once it has been told."""
+
+
+def _become(side: type[Ours] | type[Peer], work: Work) -> None:
     logging.disable(logging.WARNING)
     os.environ["HF_HUB_OFFLINE"] = "1"
-    worker = side(work)
-    channel.send(worker.weights if isinstance(worker, Ours) else None)
-    while True:
-        try:
-            channel.send(worker.measure(channel.recv()))
-        except EOFError:
-            return
+    _SIDE.append(side(work))
 
 
-class Side:
-    """A process that trains when asked."""
-
-    def __init__(self, side: type[Ours] | type[Peer], work: Work) -> None:
-        self._channel, theirs = multiprocessing.get_context("spawn").Pipe()
-        self._process = multiprocessing.get_context("spawn").Process(target=serve, args=(side, work, theirs))
-        self._process.start()
-        theirs.close()
-        self.weights = self._channel.recv()
-
-    def measure(self, work: Work) -> Speed:
-        """One measurement."""
-        self._channel.send(work)
-        answer: Speed = self._channel.recv()
-        return answer
-
-    def close(self) -> None:
-        """Ends the process."""
-        self._channel.close()
-        self._process.join()
+def _measure() -> Speed:
+    return _SIDE[0].measure()
 
 
 def matrix_peak(precision: str) -> float:
-    """Floating-point operations per second of a large matrix product in the precision, the best of a few."""
+    """Returns the operations per second of a large matrix product in the precision, the best of a few."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     size = 8192 if device == "cuda" else 2048
     matrix = torch.randn(size, size, device=device, dtype=torch.bfloat16 if "bf16" in precision else torch.float32)
@@ -292,126 +275,60 @@ def matrix_peak(precision: str) -> float:
     return best
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """One unit and precision: pairs a second of every round, and what they mean."""
+def measured(work: Work, rounds: int, variants: Iterable[str] = ()) -> tuple[dict[str, list[Speed]], float]:
+    """Returns the speeds of every side in turn, by name, and the median share of the matrix peak that ours reaches.
 
-    work: Work
-    ours: list[float]
-    peer: list[float]
-    peak_share: float
-    """Operations of our weights on the tokens of distinct texts, a second, over the matrix peak of the same run."""
-    ours_mib: float
-    peer_mib: float | None
-
-    def rows(self) -> list[Row]:
-        """The rows of the comparison."""
-        name = f"{self.work.unit}s, {self.work.precision}"
-        peer = median(self.peer) if self.peer else None
-        return [
-            Row(f"training rate, {name}", "pairs/s", median(self.ours), peer, self.peak_share),
-            Row(f"peak memory, {name}", "MiB", self.ours_mib, self.peer_mib),
-        ]
-
-
-def compare(work: Work, rounds: int) -> Comparison:
-    """Ours and the peer's in turn, in every round with each of its losses; the fastest of them counts."""
-    ours = Side(Ours, work)
-    peers = {loss: Side(Peer, replace(work, loss=loss)) for loss in LOSSES} if find_spec(PEER) else {}
-    mine: list[Speed] = []
-    theirs: dict[str, list[Speed]] = {loss: [] for loss in peers}
+    The sides are `ours`, each variant of ours, and the peer with each of its losses where it is installed.
+    """
+    works: dict[str, tuple[type[Ours] | type[Peer], Work]] = {"ours": (Ours, work)}
+    works |= {variant: (Ours, replace(work, variant=variant)) for variant in variants}
+    if find_spec(PEER):
+        works |= {f"peer, {loss} loss": (Peer, replace(work, loss=loss)) for loss in LOSSES}
+    spawn = multiprocessing.get_context("spawn")
+    sides = {
+        name: ProcessPoolExecutor(1, spawn, initializer=_become, initargs=arguments)
+        for name, arguments in works.items()
+    }
+    speeds: dict[str, list[Speed]] = {name: [] for name in sides}
     shares = []
     for _ in range(rounds):
         peak = matrix_peak(work.precision)
-        mine.append(speed := ours.measure(work))
-        flops = [TRAIN_FLOPS * ours.weights * tokens / seconds for tokens, seconds in zip(speed.tokens, speed.seconds)]
-        shares.append(median(flops) / peak)
-        for loss, peer in peers.items():
-            theirs[loss].append(peer.measure(replace(work, loss=loss)))
-    for side in (ours, *peers.values()):
-        side.close()
-    rates = {loss: [_rate(work, speed) for speed in speeds] for loss, speeds in theirs.items()}
-    best = max(rates, key=lambda loss: median(rates[loss]), default="plain")
-    return Comparison(
-        replace(work, loss=best),
-        [_rate(work, speed) for speed in mine],
-        rates.get(best, []),
-        median(shares),
-        max(speed.peak_mib for speed in mine),
-        max(speed.peak_mib for speed in theirs[best]) if peers else None,
-    )
+        for name, side in sides.items():
+            speeds[name].append(side.submit(_measure).result())
+        shares.append(speeds["ours"][-1].flops / peak)
+    for side in sides.values():
+        side.shutdown()
+    return speeds, median(shares)
 
 
-def loss_difference(work: Work) -> Row:
-    """Largest difference between our losses and those of a plain loop over the same steps, without dropout.
-
-    The plain loop pads every text of every pair, takes one backward pass, and steps the whole token table by
-    PyTorch's AdamW.
-    """
-    config = config_of(work)
-    corpus = corpus_of(work)
-    sampler = make_sampler(corpus, config.batching, seed=0, steps=work.steps)
-    encoder, tokenizer = load_encoder(replace(config.model, attention_dropout=0.0), None, seed=0)
-    for module in encoder.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-    plain = copy.deepcopy(encoder)
-    store = TokenStore.open(corpus, tokenizer)
-    batches = StepBatches(corpus, sampler, store, steps=work.steps, accumulate=1, hard_negatives=0, seed=0)
-    data = HybridDataModule(batches, corpus, workers=0)
-    with tempfile.TemporaryDirectory() as folder:
-        ours = fit(
-            encoder,
-            data,
-            config,
-            steps=work.steps,
-            data_fingerprint="",
-            folder=Path(folder),
-            logger=None,
-            signals=Signals(None),
-        ).losses
-    matrices = [weight for weight in plain.parameters() if weight.ndim > 1]
-    others = [weight for weight in plain.parameters() if weight.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": config.optim.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=config.optim.learning_rate)
-    scheduler = make_scheduler(optimizer, config.optim, work.steps)
-    theirs = []
-    for step in range(work.steps):
-        batch = batches[step]
-        texts = batch["token_ids"].split(batch["lengths"].tolist())
-        sides = [[texts[place].tolist() for place in batch[side]] for side in ("query", "passage")]
-        query_BD, passage_BD = (plain(*pad(rows, tokenizer.pad_id)) for rows in sides)
-        loss = info_nce(query_BD, passage_BD, batch["item"], batch["item"], plain.temperature).mean()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(plain.parameters(), config.optim.gradient_clip or torch.inf)
-        optimizer.step()
-        scheduler.step()
-        optimizer.zero_grad()
-        theirs.append(loss.item())
-    largest = max(abs(a - b) for a, b in zip(ours, theirs))
-    return Row(
-        f"loss, largest difference from a plain loop over {work.steps} steps from {theirs[0]:.3f}",
-        "nats",
-        largest,
-        None,
-    )
+def rows_of(work: Work, speeds: dict[str, list[Speed]], share: float) -> list[Row]:
+    """Returns rate and memory of ours and of the peer's fastest loss, and the rate of each variant."""
+    rates = {name: median(speed.rate for speed in of_side) for name, of_side in speeds.items()}
+    best = max((name for name in rates if name.startswith("peer")), key=rates.__getitem__, default=None)
+    memory = {name: max(speed.peak_mib for speed in of_side) for name, of_side in speeds.items()}
+    return [
+        Row(f"training rate, {work.name}", "pairs/s", rates["ours"], best and rates[best], share),
+        Row(f"peak memory, {work.name}", "MiB", memory["ours"], best and memory[best]),
+        *(
+            Row(f"training rate as shipped / {name}, {work.name}", "pairs/s", rates["ours"], rates[name])
+            for name in VARIANTS
+            if name in rates
+        ),
+    ]
 
 
-def ablate(work: Work, rounds: int) -> list[Row]:
-    """Ours as shipped against ours with one thing changed, in turn."""
-    rows = []
-    for variant in list(VARIANTS)[1:]:
-        sides = {name: Side(Ours, replace(work, variant=name)) for name in ("as shipped", variant)}
-        rates: dict[str, list[float]] = {name: [] for name in sides}
-        for _ in range(rounds):
-            for name, side in sides.items():
-                rates[name].append(_rate(work, side.measure(work)))
-        for side in sides.values():
-            side.close()
-        name = f"training rate as shipped / {variant}, {work.unit}s, {work.precision}"
-        rows.append(Row(name, "pairs/s", median(rates["as shipped"]), median(rates[variant])))
-        print(f"as shipped {_spread(rates['as shipped'])}, {variant} {_spread(rates[variant])}", flush=True)
-    return rows
+def describe(work: Work, speeds: dict[str, list[Speed]], rows: list[Row], goals: tuple[float, float]) -> list[str]:
+    """Returns lines for people: the rates of each side with their spread, ratio, share of the peak, memory."""
+    rate, memory = rows[:2]
+    rates = {name: [speed.rate for speed in of_side] for name, of_side in speeds.items()}
+    ratio = [] if rate.ratio is None else [f"  ratio  {rate.ratio:.2f} (goal {goals[0]})"]
+    return [
+        work.name,
+        *(f"  {name:24} {median(x):.1f} pairs/s ({min(x):.1f} to {max(x):.1f})" for name, x in rates.items()),
+        *ratio,
+        f"  peak   {rate.peak_share:.0%} of the matrix product's rate (goal {goals[1]:.0%})",
+        f"  memory {number(memory.ours)} MiB, peer {number(memory.peer)} MiB",
+    ]
 
 
 def _diverged(what: str, step: int) -> MixlingualError:
@@ -419,27 +336,22 @@ def _diverged(what: str, step: int) -> MixlingualError:
 
 
 def profile(work: Work) -> str:
-    """Operations of a step of ours, by the processor time that they take themselves."""
+    """Returns the operations of a step of ours, by the processor time that they take themselves."""
     ours = Ours(work)
-    module = RetrieverModule(ours._encoder, ours._config, steps=work.steps, diverged=_diverged)
+    module = RetrieverModule(ours.encoder, ours.config, steps=work.steps, diverged=_diverged)
     module.configure_optimizers()
     for step in range(WARM_UP + 1):
         with (
             torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler,
-            module.gradient(ours._batches[step]),
+            module.gradient(ours.batches[step]),
         ):
             module.optimizer.step()
     table: str = profiler.key_averages().table(sort_by="self_cpu_time_total", row_limit=12, max_name_column_width=40)
-    return f"{work.unit}s, {work.precision}\n{table}"
-
-
-def _rate(work: Work, speed: Speed) -> float:
-    """Pairs a second, by the median step."""
-    return work.batch_size / median(speed.seconds)
+    return f"{work.name}\n{table}"
 
 
 def first_steps(work: Work) -> Row:
-    """Seconds from the start of a run to its first step, with the token cache that the first run made, and without."""
+    """Times a run's way to its first step, with the token cache that the first run made, and without."""
     seconds = []
     with tempfile.TemporaryDirectory() as folder:
         for name in ("first", "second"):
@@ -464,9 +376,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", required=True, help="folder of a Hugging Face encoder")
     parser.add_argument("--data", default=os.environ.get("MIXLINGUAL_DATA"), help="folder with mlqa-r/ in it")
     parser.add_argument("--out", type=Path, help="JSON file for rows of {name, unit, ours, peer, ratio, peak_share}")
-    parser.add_argument(
-        "--units", nargs="*", default=["paragraph", "sentence"], help="none: only what is asked for below"
-    )
+    parser.add_argument("--units", nargs="*", choices=UNITS, default=UNITS, help="none: only what is asked for below")
     parser.add_argument("--precisions", nargs="+", default=["bf16-mixed", "32-true"])
     parser.add_argument("--profile", action="store_true", help="also where a step of ours spends its time")
     parser.add_argument("--batch-size", type=int, default=64)
@@ -474,8 +384,7 @@ def main() -> None:
         "--steps", type=int, default=6, help="steps of a measurement, the first 2 of which do not count"
     )
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each side")
-    parser.add_argument("--ablate", action="store_true", help="also ours with one thing changed at a time; minutes")
-    parser.add_argument("--loss-curve", action="store_true", help="also compare our losses with a plain loop's")
+    parser.add_argument("--ablate", action="store_true", help="also ours with one thing changed; minutes")
     parser.add_argument("--first-step", action="store_true", help="also time the way to the first step; minutes")
     options = parser.parse_args()
     if not options.data:
@@ -484,41 +393,20 @@ def main() -> None:
     name = torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     print(f"{name}, torch {torch.__version__}, batches of {options.batch_size}")
     work = Work(options.checkpoint, options.data, "paragraph", "bf16-mixed", options.batch_size, options.steps)
+    works = [replace(work, unit=u, precision=p) for u in UNITS for p in options.precisions]
     rows = []
-    for unit in options.units:
-        for precision in options.precisions:
-            comparison = compare(replace(work, unit=unit, precision=precision), options.rounds)
-            rows += comparison.rows()
-            print(*describe(comparison, GOALS[device]), sep="\n", flush=True)
+    for one in works:
+        if one.unit in options.units:
+            speeds, share = measured(one, options.rounds, VARIANTS if options.ablate else ())
+            rows += (of_work := rows_of(one, speeds, share))
+            print(*describe(one, speeds, of_work, GOALS[device]), sep="\n", flush=True)
     if options.profile:
-        for unit, precision in itertools.product(("paragraph", "sentence"), options.precisions):
-            print(profile(replace(work, unit=unit, precision=precision)))
-    if options.ablate:
-        rows += ablate(work, options.rounds)
-    if options.loss_curve:
-        rows.append(row := loss_difference(replace(work, precision="32-true")))
-        print(f"{row.name}: {row.ours:.2g} nats")
+        print(*map(profile, works), sep="\n")
     if options.first_step:
         rows.append(row := first_steps(work))
         print(f"first step: {row.ours:.1f} s with cached tokens, {row.peer:.1f} s without, {1 / row.ratio:.1f}x sooner")
     if options.out:
         write_rows(options.out, rows)
-
-
-def describe(comparison: Comparison, goals: tuple[float, float]) -> list[str]:
-    """Lines for people: rates with their spread, ratio, share of the peak, memory."""
-    rate, memory = comparison.rows()
-    lines = [f"{comparison.work.unit}s, {comparison.work.precision}", f"  ours   {_spread(comparison.ours)}"]
-    if comparison.peer:
-        lines.append(f"  peer   {_spread(comparison.peer)} with its {comparison.work.loss} loss")
-        lines.append(f"  ratio  {rate.ratio:.2f} (goal {goals[0]})")
-    lines.append(f"  peak   {comparison.peak_share:.0%} of the matrix product's rate (goal {goals[1]:.0%})")
-    lines.append(f"  memory {number(memory.ours)} MiB, peer {number(memory.peer)} MiB")
-    return lines
-
-
-def _spread(rates: list[float]) -> str:
-    return f"{median(rates):.1f} pairs/s ({min(rates):.1f} to {max(rates):.1f})"
 
 
 if __name__ == "__main__":

@@ -1,12 +1,10 @@
 """Runs and sweeps as a user starts them: in a process of their own, judged by what they leave on disk."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pandas as pd
 import pytest
+from forks import run_module
 
 TINY = (
     "model=scratch_xs", "model.scratch.vocabulary=2000", "trainer.steps=3", "trainer.save_model=false",
@@ -24,9 +22,8 @@ def train(tmp_path, cache):
     """Calls the entry point in tmp_path; returns the finished process."""
 
     def call(*overrides, module="train", **variables):
-        environment = os.environ | {"MIXLINGUAL_CACHE": str(cache), "OMP_NUM_THREADS": "1"} | variables
-        command = [sys.executable, "-m", f"mixlingual.{module}", *overrides]
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+        variables = {"MIXLINGUAL_CACHE": str(cache), "OMP_NUM_THREADS": "1"} | variables
+        return run_module(tmp_path, f"mixlingual.{module}", *overrides, **variables)
 
     return call
 

@@ -1,5 +1,8 @@
 """A tiny run for the tests of training: two languages, an encoder of one layer, duplicate texts, hard negatives."""
 
+from contextlib import contextmanager
+
+import pytest
 import torch
 
 from mixlingual.batches.datamodule import HybridDataModule, StepBatches
@@ -15,6 +18,7 @@ from mixlingual.config.schema import (
     TrainerConfig,
 )
 from mixlingual.model.load import load_encoder
+from mixlingual.model.loss import contrastive_loss
 from mixlingual.records import ParallelCorpus, ParallelItem
 from mixlingual.training.fit import fit
 from mixlingual.training.preemption import Signals
@@ -80,6 +84,68 @@ def train(folder, encoder, data, config, signals=None):
     return fit(encoder, data, config, steps=STEPS, data_fingerprint="d", folder=folder, logger=None, signals=signals)
 
 
+def trained(folder, dropout=0.1, signals=None, **options):
+    """(encoder, what `fit` gave) of a run in a folder; options as of `config_of`."""
+    encoder, data, _, config = prepare(dropout, **options)
+    return encoder, train(folder, encoder, data, config, signals)
+
+
+class InterruptionError(Exception):
+    """What `interrupted` ends a run with."""
+
+
+@contextmanager
+def interrupted(step):
+    """In the block, a run fails when it loads the batch of a step, and must come to that."""
+    original = StepBatches.__getitem__
+
+    def breaks(self, index):
+        if index == step:
+            raise InterruptionError
+        return original(self, index)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StepBatches, "__getitem__", breaks)
+        with pytest.raises(InterruptionError):
+            yield
+
+
+def resumed(folder, step, *, workers=0, **options):
+    """As `trained`, of a run that fails at a step and is then started again, with so many workers."""
+    with interrupted(step):
+        trained(folder, **options)
+    return trained(folder, workers=workers, **options)
+
+
 def weights(encoder):
     """All weights, flat."""
     return torch.cat([parameter.detach().flatten() for parameter in encoder.parameters()])
+
+
+def naive_losses(encoder, batch, config):
+    """The losses of a step by the plainest code: every text of every pair padded to the longest, one forward pass.
+
+    The texts come from the batch; that they are those of the pairs is tested with the batches.
+    """
+    texts = batch["token_ids"].split(batch["lengths"].tolist())
+
+    def embed(places):
+        if not places:
+            return torch.zeros(0, encoder.dimension)
+        rows = [texts[place] for place in places]
+        ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=encoder.pad_id).long()
+        mask = (torch.arange(ids.shape[1]) < torch.tensor([len(row) for row in rows])[:, None]).long()
+        return encoder(ids, mask)
+
+    losses = []
+    pairs = len(batch["item"]) // config.trainer.accumulate
+    negatives = iter(batch["negative"].tolist())
+    for start in range(0, len(batch["item"]), pairs):
+        part = slice(start, start + pairs)
+        own = [next(negatives) for _ in range(int(batch["negative_count"][part].sum()))]
+        item = batch["item"][part]
+        passages = torch.cat([embed(batch["passage"][part].tolist()), embed(own)])
+        items = torch.cat([item, item.new_full((len(own),), -1)])
+        query = embed(batch["query"][part].tolist())
+        losses.append(contrastive_loss(query, passages, item, items, encoder.temperature, config.loss, normalized=True))
+    return torch.cat(losses)

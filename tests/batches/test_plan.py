@@ -46,11 +46,6 @@ def test_bernoulli_share_follows_the_ratio(ratio, groups):
     assert share == ratio if ratio in (0.0, 1.0) else abs(share - ratio) < 0.03
 
 
-def test_bernoulli_kinds_are_independent():
-    kinds = np.concatenate([plan(0.5).monolingual(step) for step in range(3000)])
-    assert abs(np.corrcoef(kinds[:-1], kinds[1:])[0, 1]) < 0.05
-
-
 @pytest.mark.parametrize("stratified", [False, True])
 def test_languages_are_drawn_uniformly(stratified):
     monolingual = plan(1.0, stratified=stratified)
@@ -118,11 +113,6 @@ def test_a_kind_that_is_asked_for_draws_as_one_that_is_drawn(options):
                 assert same(asked, drawn)
                 agreed.add(kind)
     assert agreed == set(Kind) or options == {"groups": 4}
-
-
-def test_single_pairs_mix_kinds_in_a_batch():
-    drawn = plan(0.5, batch_size=64, groups=64, stratified=True).at(0)
-    assert abs(int(drawn.monolingual_B.sum()) - 32) <= 1
 
 
 @pytest.mark.parametrize("options", [{}, {"groups": 4}, {"mixed": list(Kind)}, {"stratified": True}])

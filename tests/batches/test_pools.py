@@ -3,9 +3,11 @@
 import dataclasses
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mixlingual.batches.plan import Kind
-from mixlingual.batches.pools import make_sampler
+from mixlingual.batches.pools import make_sampler, pool_members
 from mixlingual.config.schema import BatchingConfig
 from mixlingual.records import DataError, ParallelCorpus, ParallelItem
 
@@ -23,6 +25,19 @@ def corpus(rows, weights=None):
 
 def sampler(rows, weights=None, **options):
     return make_sampler(corpus(rows, weights), BatchingConfig(batch_size=4, **options), seed=0, steps=10, accumulate=2)
+
+
+sides = st.sets(st.sampled_from("abc")).map(sorted)
+
+
+@given(st.lists(st.tuples(st.sampled_from("st"), sides, sides), min_size=1, max_size=30))
+@settings(deadline=None, max_examples=40)
+def test_members_are_the_items_with_both_sides(rows):
+    found = pool_members(corpus(rows, {"s": 1.0, "t": 1.0}), "abc")
+    assert len(found) == 2 * 9
+    for (source, query, passage), items in found.items():
+        expected = [i for i, (s, q, p) in enumerate(rows) if s == source and query in q and passage in p]
+        assert items.tolist() == expected
 
 
 def test_a_pair_draws_only_items_that_hold_both_sides():
@@ -122,11 +137,6 @@ def test_the_ratio_moves_over_the_steps():
     )
     assert [bool(moving.batch(step).monolingual_B[0]) for step in range(10)] == [True] * 5 + [False] * 5
     assert moving.plan.ratio.mean() == 0.5
-
-
-def test_stratified_draws_reach_the_plan():
-    spread = sampler([("s", "ab", "ab")] * 8, draw="stratified", monolingual_ratio=0.25)
-    assert abs(sum(bool(spread.batch(step).monolingual_B[0]) for step in range(40)) - 10) <= 1
 
 
 STEPS_DOWN = {"ratio_schedule": "steps", "final_ratio": 0.0, "monolingual_ratio": 1.0}

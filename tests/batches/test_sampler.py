@@ -65,23 +65,6 @@ def test_each_item_once_in_a_pass(options):
         assert len({tuple(items) for items in passes}) == len(passes), "every pass has an order of its own"
 
 
-def test_no_item_comes_twice_in_a_pass_at_any_ratio():
-    sampler = make(0.5)
-    seen = set()
-    for step in range(300):
-        batch, drawn = sampler.batch(step), sampler.plan.at(step)
-        for number, item, place in zip(batch.pool_B.tolist(), batch.item_B.tolist(), drawn.position_B.tolist()):
-            key = (number, place // sampler.plan.pools[number].size, item)
-            assert key not in seen
-            seen.add(key)
-
-
-def test_pools_of_equal_size_have_different_orders():
-    sampler = make(1.0, sizes={("a", "a"): 64, ("b", "b"): 64}, batch_size=64)
-    orders = {int(batch.pool_B[0]): batch.item_B.tolist() for batch in map(sampler.batch, range(10))}
-    assert orders[0] != orders[1]
-
-
 def test_members_turn_positions_into_item_numbers():
     members = [np.arange(pool.size, dtype=np.int32) * 10 + 3 for pool in make().plan.pools]
     plain, mapped = make(), make(members=members)

@@ -1,5 +1,7 @@
 """Tiny random encoders of every architecture, and checkpoint folders made of them."""
 
+import shutil
+
 import pytest
 import torch
 from transformers import (
@@ -65,14 +67,21 @@ def tiny_backbone(tokenizer_hf):
     return make
 
 
+@pytest.fixture(scope="session")
+def saved_checkpoints(tmp_path_factory):
+    """Folder that holds the checkpoints which `checkpoint` copies."""
+    return tmp_path_factory.mktemp("checkpoints")
+
+
 @pytest.fixture
-def checkpoint(tmp_path, tokenizer_hf, tiny_backbone):
-    """Maker of checkpoint folders by architecture."""
+def checkpoint(tmp_path, saved_checkpoints, tokenizer_hf, tiny_backbone):
+    """Maker of checkpoint folders by architecture, each the test's own."""
 
     def make(architecture="bert", dtype=torch.float32):
-        folder = tmp_path / f"checkpoint-{architecture}"
-        tiny_backbone(architecture).to(dtype).save_pretrained(folder)
-        tokenizer_hf.save_pretrained(folder)
-        return folder
+        saved = saved_checkpoints / f"{architecture}-{dtype}"
+        if not saved.exists():
+            tiny_backbone(architecture).to(dtype).save_pretrained(saved)
+            tokenizer_hf.save_pretrained(saved)
+        return shutil.copytree(saved, tmp_path / f"checkpoint-{architecture}")
 
     return make

@@ -5,10 +5,9 @@ import sys
 
 import pytest
 import torch
-from training_fixture import STEPS, prepare, train, weights
+from training_fixture import prepare, resumed, train, trained, weights
 from transformers import AutoModel
 
-from mixlingual.batches.datamodule import StepBatches
 from mixlingual.config.schema import LoraConfig, ModelConfig
 from mixlingual.model.encoder import parameter_counts
 from mixlingual.model.export import save_encoder
@@ -93,8 +92,7 @@ def test_without_peft(checkpoint, monkeypatch):
         load_encoder(config, None, seed=0)
 
 
-def lora_run(**options):
-    return prepare(0.1, model={"lora": LoraConfig(rank=4, dropout=0.1), "learn_temperature": True}, **options)
+LORA = {"lora": LoraConfig(rank=4, dropout=0.1), "learn_temperature": True}
 
 
 @torch.no_grad()
@@ -103,7 +101,7 @@ def embedded(encoder, batch):
 
 
 def test_training_moves_adapters_and_temperature_alone(tmp_path):
-    encoder, data, batches, config = lora_run()
+    encoder, data, batches, config = prepare(model=LORA)
     before = copy.deepcopy(encoder)
     losses = train(tmp_path, encoder, data, config).losses
     named = dict(before.named_parameters())
@@ -114,25 +112,7 @@ def test_training_moves_adapters_and_temperature_alone(tmp_path):
     assert (embedded(encoder, batches[0]) - embedded(before, batches[0])).abs().max() > 0.01
 
 
-class InterruptionError(Exception):
-    pass
-
-
-def test_an_interrupted_run_ends_with_the_same_bits(tmp_path, monkeypatch):
-    encoder, data, _, config = lora_run()
-    train(tmp_path / "whole", encoder, data, config)
-    original = StepBatches.__getitem__
-    with monkeypatch.context() as patch:
-
-        def breaks(self, index):
-            if index == STEPS - 9:
-                raise InterruptionError
-            return original(self, index)
-
-        patch.setattr(StepBatches, "__getitem__", breaks)
-        first, data, _, config = lora_run(checkpoint_steps=3)
-        with pytest.raises(InterruptionError):
-            train(tmp_path / "cut", first, data, config)
-    second, data, _, config = lora_run(checkpoint_steps=3)
-    train(tmp_path / "cut", second, data, config)
+def test_an_interrupted_run_ends_with_the_same_bits(tmp_path):
+    encoder, _ = trained(tmp_path / "whole", model=LORA)
+    second, _ = resumed(tmp_path / "cut", 11, model=LORA, checkpoint_steps=3)
     assert torch.equal(weights(second), weights(encoder))

@@ -59,8 +59,10 @@ def embeddings_and_gradients(model, token_ids):
     return embedding_BD.detach(), {name: weight.grad for name, weight in model.named_parameters()}
 
 
-@pytest.mark.parametrize("config", [BertConfig, RobertaConfig, XLMRobertaConfig, XLMRobertaXLConfig])
-@pytest.mark.parametrize("pooling", ["mean", "cls", "last"])
+@pytest.mark.parametrize(
+    ("config", "pooling"),
+    [(BertConfig, "mean"), (RobertaConfig, "cls"), (XLMRobertaConfig, "last"), (XLMRobertaXLConfig, "mean")],
+)
 def test_packed_texts_give_what_padded_ones_give(config, pooling, monkeypatch):
     assert config.model_type in PACKABLE
     model = encoder(config, pooling)
@@ -69,7 +71,6 @@ def test_packed_texts_give_what_padded_ones_give(config, pooling, monkeypatch):
     monkeypatch.setattr(attention, "varlen_kernel", lambda dropout: one_text_at_a_time)
     monkeypatch.setattr(DualEncoder, "_packs", lambda self, device: True)
     packed, packed_gradients = embeddings_and_gradients(model, token_ids)
-    assert functional.cosine_similarity(packed, padded).min() > 0.9999
     assert torch.allclose(packed, padded, atol=1e-6)
     assert packed_gradients.keys() == padded_gradients.keys()
     for name, gradient in padded_gradients.items():
@@ -156,8 +157,3 @@ def test_a_causal_encoder_stays_causal_in_training(monkeypatch):
         ids = torch.tensor([[3, 4, 5, last]])
         first.append(backbone.train()(input_ids=ids).last_hidden_state[0, 0])
     assert torch.equal(*first)
-
-
-def test_the_encoder_uses_it_where_it_can():
-    model = encoder(BertConfig)
-    assert model.backbone.config._attn_implementation == NAME

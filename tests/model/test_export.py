@@ -29,8 +29,11 @@ def trained(checkpoint):
     return load_encoder(ModelConfig(checkpoint=str(checkpoint()), **OPTIONS), None, seed=0)
 
 
-@pytest.mark.parametrize("layers", [None, [0, 2], [1, 2]])
-@pytest.mark.parametrize("architecture", ["bert", "xlm_roberta", "xlm_roberta_xl", "modernbert", "distilbert"])
+@pytest.mark.parametrize(
+    ("architecture", "layers"),
+    [("bert", None), ("bert", [1, 2]), ("xlm_roberta", [0, 2]), ("xlm_roberta_xl", [1, 2]), ("modernbert", None),
+     ("modernbert", [0, 2]), ("modernbert", [1, 2]), ("distilbert", [0, 2])],
+)  # fmt: skip
 def test_saved_encoder_gives_the_same_embeddings(checkpoint, sentences, tmp_path, architecture, layers):
     config = ModelConfig(checkpoint=str(checkpoint(architecture)), layers=layers, **OPTIONS)
     encoder, tokenizer = load_encoder(config, None, seed=0)
@@ -53,35 +56,26 @@ def test_the_library_alone_reads_it(trained, sentences, tmp_path):
     torch.testing.assert_close(embedding_BD, embed(*trained, list(sentences.values())), rtol=1e-4, atol=1e-5)
 
 
-def test_sentence_transformers_files(trained, tmp_path):
+@pytest.mark.parametrize(
+    ("pooling", "mode", "normalize"),
+    [("mean", "mean_tokens", True), ("cls", "cls_token", False), ("last", "lasttoken", True)],
+)
+def test_sentence_transformers_files(checkpoint, tmp_path, pooling, mode, normalize):
+    config = ModelConfig(checkpoint=str(checkpoint()), pooling=pooling, normalize=normalize, **OPTIONS)
     folder = tmp_path / "model"
-    save_encoder(*trained, folder)
+    save_encoder(*load_encoder(config, None, seed=0), folder)
+    modules = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")][: 2 + normalize]
     assert [(module["idx"], module["path"], module["type"]) for module in content(folder, "modules.json")] == [
-        (0, "", "sentence_transformers.models.Transformer"),
-        (1, "1_Pooling", "sentence_transformers.models.Pooling"),
-        (2, "2_Normalize", "sentence_transformers.models.Normalize"),
+        (number, path, f"sentence_transformers.models.{kind}") for number, (path, kind) in enumerate(modules)
     ]
-    assert (folder / "2_Normalize").is_dir()
+    assert (folder / "2_Normalize").is_dir() == normalize
     general = content(folder, "config_sentence_transformers.json")
     assert general["prompts"] == {"query": "query: ", "document": "passage: "}
-    assert general["similarity_fn_name"] == "cosine"
+    assert general["similarity_fn_name"] == ("cosine" if normalize else "dot")
     assert content(folder, "sentence_bert_config.json")["max_seq_length"] == 24
-    pooling = content(folder, "1_Pooling/config.json")
-    assert pooling["word_embedding_dimension"] == 16
-    chosen = {mode for mode, value in pooling.items() if value is True}
-    assert chosen == {"pooling_mode_mean_tokens", "include_prompt"}
-
-
-@pytest.mark.parametrize(("pooling", "mode"), [("cls", "cls_token"), ("last", "lasttoken")])
-def test_sentence_transformers_files_of_other_encoders(checkpoint, tmp_path, pooling, mode):
-    config = ModelConfig(checkpoint=str(checkpoint()), pooling=pooling, normalize=False)
-    save_encoder(*load_encoder(config, None, seed=0), tmp_path / "model")
-    chosen = content(tmp_path / "model", "1_Pooling/config.json")
-    assert chosen[f"pooling_mode_{mode}"] is True
-    assert chosen["pooling_mode_mean_tokens"] is False
-    assert len(content(tmp_path / "model", "modules.json")) == 2
-    assert not (tmp_path / "model" / "2_Normalize").exists()
-    assert content(tmp_path / "model", "config_sentence_transformers.json")["similarity_fn_name"] == "dot"
+    settings = content(folder, "1_Pooling/config.json")
+    assert settings["word_embedding_dimension"] == 16
+    assert {name for name, value in settings.items() if value is True} == {f"pooling_mode_{mode}", "include_prompt"}
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls", "last"])
@@ -96,28 +90,21 @@ def test_sentence_transformers_gives_the_same_embeddings(checkpoint, sentences, 
     torch.testing.assert_close(embedding_BD, embed(*trained, texts), rtol=1e-4, atol=1e-5)
 
 
-def test_saving_replaces_the_whole_folder(trained, tmp_path):
-    folder = tmp_path / "model"
-    folder.mkdir()
-    (folder / "stale.txt").write_text("from an earlier run")
-    save_encoder(*trained, folder)
-    assert not (folder / "stale.txt").exists()
-    assert (folder / "model.safetensors").exists()
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
-
-
-def test_a_failed_save_keeps_the_earlier_folder(trained, tmp_path, monkeypatch):
-    folder = tmp_path / "model"
-    folder.mkdir()
-    (folder / "config.json").write_text("earlier")
-
+def test_saving_replaces_the_whole_folder_or_nothing(trained, tmp_path, monkeypatch):
     def fail(self, path):
         raise OSError("disk full")
 
-    monkeypatch.setattr(TextTokenizer, "save", fail)
-    with pytest.raises(OSError, match="disk full"):
-        save_encoder(*trained, folder)
-    assert [(path.name, path.read_text()) for path in folder.iterdir()] == [("config.json", "earlier")]
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "stale.txt").write_text("from an earlier run")
+    with monkeypatch.context() as patch:
+        patch.setattr(TextTokenizer, "save", fail)
+        with pytest.raises(OSError, match="disk full"):
+            save_encoder(*trained, folder)
+    assert [(path.name, path.read_text()) for path in folder.iterdir()] == [("stale.txt", "from an earlier run")]
+    save_encoder(*trained, folder)
+    assert not (folder / "stale.txt").exists()
+    assert (folder / "model.safetensors").exists()
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 

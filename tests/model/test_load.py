@@ -29,6 +29,11 @@ def states(backbone):
     return backbone.eval()(input_ids=INPUT_IDS_BT, attention_mask=torch.ones_like(INPUT_IDS_BT)).last_hidden_state
 
 
+def alter(path, **settings):
+    """Changes settings in a JSON file."""
+    path.write_text(json.dumps(json.loads(path.read_text()) | settings))
+
+
 def without_layers(backbone, kept):
     """Slow reference: the other layers taken out of the running model."""
     reference = copy.deepcopy(backbone)
@@ -39,8 +44,9 @@ def without_layers(backbone, kept):
     return reference
 
 
-@pytest.mark.parametrize("kept", [[0, 1, 2, 3], [0, 3], [0]])
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize(
+    ("architecture", "kept"), [*((name, [0, 3]) for name in ARCHITECTURES), ("bert", [0]), ("modernbert", [0, 1, 2, 3])]
+)
 def test_kept_layers_compute_what_they_did(tiny_backbone, architecture, kept):
     backbone = tiny_backbone(architecture)
     cut = keep_layers(backbone, kept)
@@ -125,14 +131,15 @@ def attention_dropouts(monkeypatch):
     attention.AttentionInterface.register(NAME, original)
 
 
-@pytest.mark.parametrize(("wanted", "expected"), [(None, 0.25), (0.0, 0.0), (0.5, 0.5)])
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize(
+    ("architecture", "wanted", "expected"),
+    [*((name, 0.5, 0.5) for name in ARCHITECTURES), ("bert", None, 0.25), ("modernbert", 0.0, 0.0)],
+)
 def test_attention_dropout_is_the_one_that_layers_use(
     checkpoint, attention_dropouts, tmp_path, architecture, wanted, expected
 ):
     folder = checkpoint(architecture)
-    settings = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**settings, ATTENTION_DROPOUT[architecture]: 0.25}))
+    alter(folder / "config.json", **{ATTENTION_DROPOUT[architecture]: 0.25})
     encoder, tokenizer = load_encoder(ModelConfig(checkpoint=str(folder), attention_dropout=wanted), None, seed=0)
     encoder(INPUT_IDS_BT, torch.ones_like(INPUT_IDS_BT))
     assert attention_dropouts == [expected] * 4
@@ -161,11 +168,6 @@ def test_attention_dropout_of_an_encoder_that_has_none():
         set_attention_dropout(FNetConfig(), 0.1)
 
 
-def test_no_such_folder():
-    with pytest.raises(MixlingualError, match=r"^model\.checkpoint=\./nowhere: there is no such folder\."):
-        load_encoder(ModelConfig(checkpoint="./nowhere"), None, seed=0)
-
-
 def test_unreachable_hub(monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     expected = r"no folder of this name, and the Hugging Face hub did not give it: .* run `hf download nobody/nothing "
@@ -174,43 +176,39 @@ def test_unreachable_hub(monkeypatch):
     assert str(caught.value).count("\n") == 0
 
 
-def test_folder_without_tokenizer(checkpoint):
-    folder = checkpoint()
-    for file in folder.glob("tokenizer*"):
-        file.unlink()
-    with pytest.raises(MixlingualError, match=r"it holds no tokenizer\. Add its tokenizer\.json\."):
-        load_encoder(ModelConfig(checkpoint=str(folder)), None, seed=0)
+def halve(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-def test_folder_without_padding_token(checkpoint):
-    folder = checkpoint()
-    settings = json.loads((folder / "tokenizer_config.json").read_text())
-    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "pad_token": None}))
-    with pytest.raises(MixlingualError, match=r"is not a fast tokenizer with a padding token"):
-        load_encoder(ModelConfig(checkpoint=str(folder)), None, seed=0)
-
-
-def test_folder_without_safetensors(checkpoint):
-    folder = checkpoint()
+def as_pickle(folder):
     torch.save(AutoModel.from_pretrained(folder).state_dict(), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
-    with pytest.raises(MixlingualError, match=r"cannot be read .* no model\.safetensors\. If you trust its weights"):
-        load_encoder(ModelConfig(checkpoint=str(folder)), None, seed=0)
 
 
-def test_folder_with_damaged_weights(checkpoint):
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        (
+            lambda folder: [file.unlink() for file in folder.glob("tokenizer*")],
+            r"it holds no tokenizer\. Add its tokenizer\.json\.",
+        ),
+        (
+            lambda folder: alter(folder / "tokenizer_config.json", pad_token=None),
+            r"is not a fast tokenizer with a padding token",
+        ),
+        (as_pickle, r"cannot be read .* no model\.safetensors\. If you trust its weights"),
+        (lambda folder: halve(folder / "model.safetensors"), r"the folder cannot be read as a Hugging Face encoder"),
+        (
+            lambda folder: alter(folder / "config.json", num_hidden_layers=5),
+            r"16 weights of its architecture are not in it, encoder\.layer\.4\.",
+        ),
+    ],
+    ids=["no tokenizer", "no padding token", "no safetensors", "damaged weights", "weights missing"],
+)
+def test_a_folder_that_is_not_whole(checkpoint, damage, expected):
     folder = checkpoint()
-    whole = (folder / "model.safetensors").read_bytes()
-    (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(MixlingualError, match=r"the folder cannot be read as a Hugging Face encoder"):
-        load_encoder(ModelConfig(checkpoint=str(folder)), None, seed=0)
-
-
-def test_checkpoint_that_lacks_weights(checkpoint):
-    folder = checkpoint()
-    settings = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**settings, "num_hidden_layers": 5}))
-    with pytest.raises(MixlingualError, match=r"16 weights of its architecture are not in it, encoder\.layer\.4\."):
+    damage(folder)
+    with pytest.raises(MixlingualError, match=expected):
         load_encoder(ModelConfig(checkpoint=str(folder)), None, seed=0)
 
 
@@ -255,6 +253,13 @@ def test_scratch_geometry():
     assert parameter_counts(encoder)["non_embedding"] == 2 * 16 + 2 * (4 * (16 * 16 + 16) + 2 * 16 * 32 + 48 + 64)
 
 
-def test_scratch_needs_training_texts():
-    with pytest.raises(MixlingualError, match=r"^model\.checkpoint is null, but there are no training texts"):
-        load_encoder(ModelConfig(), None, seed=0)
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (ModelConfig(), r"^model\.checkpoint is null, but there are no training texts"),
+        (ModelConfig(checkpoint="./nowhere"), r"^model\.checkpoint=\./nowhere: there is no such folder\."),
+    ],
+)
+def test_what_there_is_nothing_to_load_from(config, expected):
+    with pytest.raises(MixlingualError, match=expected):
+        load_encoder(config, None, seed=0)

@@ -36,6 +36,8 @@ def test_open_rows_have_the_gradient_of_an_embedding_over_several_passes(embeddi
 
 def test_outside_of_a_step_the_weight_is_a_constant(embedding):
     table = TokenRows.from_embedding(embedding)
+    assert table.weight is embedding.weight
+    assert (table.num_embeddings, table.embedding_dim, table.padding_idx) == (11, 3, embedding.padding_idx)
     assert torch.equal(table(IDS), embedding(IDS))
     assert not table(IDS).requires_grad
     table.open_rows(torch.tensor([0, 2, 5, 9]))
@@ -56,13 +58,6 @@ def test_a_frozen_table_opens_nothing(embedding):
     table.open_rows(torch.tensor([0, 2, 5, 9]))
     assert table.opened is None
     assert torch.equal(table(IDS), embedding(IDS))
-
-
-def test_the_parameter_and_its_name_stay(embedding):
-    table = TokenRows.from_embedding(embedding)
-    assert table.weight is embedding.weight
-    assert list(table.state_dict()) == ["weight"]
-    assert (table.num_embeddings, table.embedding_dim, table.padding_idx) == (11, 3, embedding.padding_idx)
 
 
 def test_another_class_is_refused():

@@ -4,12 +4,14 @@ import unicodedata
 
 import pytest
 import torch
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoTokenizer
 
 from mixlingual.config.schema import ModelConfig
 from mixlingual.files import cache_dir
 from mixlingual.model import tokenizer as module
 from mixlingual.model.tokenizer import TextTokenizer, pad, train_tokenizer
+
+CACHED = [(["a b"], 300), (["a", "b"], 300), (["a b"], 301)]
 
 
 def cached():
@@ -26,7 +28,7 @@ def test_each_side_has_its_prefix_and_limit(tokenizer_hf, sentences):
     config = ModelConfig(query_prefix="query: ", passage_prefix="passage: ", max_query_length=8, max_passage_length=12)
     tokenizer = TextTokenizer(tokenizer_hf, config)
     texts = list(sentences.values())
-    for side, prefix, limit in (("query", "query: ", 8), ("passage", "passage: ", 12)):
+    for side, prefix, limit in (("query", "query: ", 8), ("passage", "passage: ", 12), ("query", "query: ", 8)):
         for ids, text in zip(tokenizer.encode(texts, side), texts):
             whole = tokenizer_hf(prefix + text)["input_ids"]
             assert len(whole) > limit, "otherwise the test shows nothing about truncation"
@@ -47,14 +49,6 @@ def test_tokens_are_counted_without_prefix_frame_and_limit(tokenizer_hf, sentenc
         assert count == len(tokenizer_hf.tokenize(text)) > 8
     assert tokenizer.counts(["", "8 8"]) == [0, 4]
     assert tokenizer.counts([]) == []
-
-
-def test_sides_do_not_disturb_each_other(tokenizer_hf, sentences):
-    tokenizer = TextTokenizer(tokenizer_hf, ModelConfig(max_query_length=5, max_passage_length=9))
-    first = tokenizer.encode([sentences["en"]], "passage")
-    tokenizer.encode([sentences["en"]], "query")
-    assert tokenizer.encode([sentences["en"]], "passage") == first
-    assert len(first[0]) == 9
 
 
 def test_identity_follows_all_that_decides_the_ids(tokenizer_hf, sentences):
@@ -108,11 +102,8 @@ def test_unspaced_scripts_get_pieces_of_bounded_length(own_cache):
     assert all(len(hf.tokenize(text)) <= 6 for text in (zh, th)), "frequent phrases are few pieces"
 
 
-def test_vocabulary_is_bounded(own_cache, sentences):
+def test_a_vocabulary_is_bounded_and_without_texts_the_bytes_are_left(own_cache, sentences):
     assert len(train_tokenizer(sentences.values(), 300)) == 300
-
-
-def test_no_texts_leave_the_bytes(own_cache):
     hf = train_tokenizer([], 300)
     assert hf.decode(hf("zażółć")["input_ids"], skip_special_tokens=True) == "zażółć"
 
@@ -127,32 +118,11 @@ def test_the_same_texts_give_the_same_tokenizer_though_characters_tie(monkeypatc
     assert len(written) == 1
 
 
-def test_a_second_call_reads_the_cache(own_cache, monkeypatch):
-    first = train_tokenizer(iter(["one text", "another"]), 300)
-    monkeypatch.setattr(module, "_train_bpe", None)
-    second = train_tokenizer(["one text", "another"], 300)
-    assert second.get_vocab() == first.get_vocab()
-    assert len(cached()) == 1
-
-
-def test_other_texts_or_sizes_are_cached_apart(own_cache):
-    for texts, vocabulary in ((["a b"], 300), (["a", "b"], 300), (["a b"], 301)):
-        train_tokenizer(texts, vocabulary)
+def test_a_second_call_reads_the_cache_which_holds_other_texts_or_sizes_apart(own_cache, monkeypatch):
+    first = [train_tokenizer(iter(texts), size) for texts, size in CACHED]
     assert len(cached()) == 3
-
-
-def test_a_failed_write_leaves_nothing(own_cache, monkeypatch):
-    def fail_half_way(self, folder):
-        folder.mkdir(exist_ok=True)
-        (folder / "tokenizer.json").write_text("{")
-        raise OSError("disk full")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(PreTrainedTokenizerFast, "save_pretrained", fail_half_way)
-        with pytest.raises(OSError, match="disk full"):
-            train_tokenizer(["a text"], 300)
-    assert cached() == set()
-    assert len(train_tokenizer(["a text"], 300)) > 260
+    monkeypatch.setattr(module, "_train_bpe", None)
+    assert [train_tokenizer(*one).get_vocab() for one in CACHED] == [hf.get_vocab() for hf in first]
 
 
 def test_saved_tokenizer_loads_with_the_library(tokenizer_hf, sentences, tmp_path):

@@ -30,7 +30,15 @@ def outcomes(sweep, run=RUN):
 
 
 def resumed(sweep, run=RUN):
+    """How often a run went on from a checkpoint."""
     return (sweep.of(run) / "run.log").read_text().count("going on from")
+
+
+def ends_as(sweep, driver, whole, runs=(RUN,)):
+    """Lets go of the pace, waits for the driver, and checks that it has done all runs as in the sweep `whole`."""
+    sweep.set_pace(0.0)
+    assert driver.wait() == 0, sweep.log[-3000:]
+    assert_same(sweep, whole, runs)
 
 
 @pytest.mark.parametrize("stop", STOPS)
@@ -40,9 +48,7 @@ def test_an_array_of_one_is_stopped_and_goes_on(sweep, undisturbed, stop):
     one.wait_for_step(RUN, 12)
     STOPS[stop](one)
     one.wait_for_attempt(RUN, 2)
-    one.set_pace(0.0)
-    assert driver.wait() == 0, one.log[-3000:]
-    assert_same(one, undisturbed, [RUN])
+    ends_as(one, driver, undisturbed)
     assert one.starts(RUN) == 2
     assert resumed(one) == 1
     assert "_" not in one.jobs()[RUN], "an array of one is a job"
@@ -54,8 +60,7 @@ def test_a_term_costs_nothing(sweep, undisturbed):
     driver = one.start(*ONE)
     one.wait_for_step(RUN, 12)
     one.signal(RUN, signal.SIGTERM)
-    assert driver.wait() == 0, one.log[-3000:]
-    assert_same(one, undisturbed, [RUN])
+    ends_as(one, driver, undisturbed)
     assert outcomes(one) == {1: "done"}
 
 
@@ -66,9 +71,7 @@ def test_a_preempted_run_goes_on(sweep, undisturbed, partition):
     one.wait_for_step(RUN, 12)
     with one.preempted(RUN):
         one.wait_for_state(RUN, "PENDING")
-    one.set_pace(0.0)
-    assert driver.wait() == 0, one.log[-3000:]
-    assert_same(one, undisturbed, [RUN])
+    ends_as(one, driver, undisturbed)
     assert one.starts(RUN) == 2
     assert resumed(one) == 1
 
@@ -109,9 +112,7 @@ def test_a_run_of_two_processes_goes_on(sweep, together, geometry, stop):
     else:
         STOPS[stop](one)
     one.wait_for_attempt(RUN, 2)
-    one.set_pace(0.0)
-    assert driver.wait() == 0, one.log[-3000:]
-    assert_same(one, whole, [RUN])
+    ends_as(one, driver, whole)
     assert one.starts(RUN) == 2
     assert resumed(one) >= 1
 
@@ -126,36 +127,27 @@ def test_where_a_node_dies_its_process_leaves_the_run_to_the_next(sweep, cluster
     one.wait_for_attempt(RUN, 2)
     assert one.node(RUN) != lost
     wait_until(lambda: not old.is_running() or old.status() == psutil.STATUS_ZOMBIE, "the old process leaves")
-    one.set_pace(0.0)
-    assert driver.wait() == 0, one.log[-3000:]
-    assert_same(one, undisturbed, [RUN])
+    ends_as(one, driver, undisturbed)
     assert one.starts(RUN) == 2
     assert outcomes(one) == {1: "superseded", 2: "done"}
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-def test_a_driver_that_ended_takes_up_its_jobs_again(sweep, undisturbed, how):
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM, None])
+def test_a_driver_that_ended_takes_up_its_jobs_again(sweep, cluster, undisturbed, how):
+    """None: it is killed at once, before it can have written down its jobs."""
     grid = sweep(pace=0.2)
     first = grid.start(*GRID)
-    grid.wait_for_step(RUN, 5)
-    first.send_signal(how)
+    if how:
+        grid.wait_for_step(RUN, 5)
+    else:
+        wait_until(cluster.has_jobs, "Slurm has jobs")
+    first.send_signal(how or signal.SIGKILL)
     assert first.wait() != 0
-    jobs = grid.jobs()
-    assert set(jobs) == set(RUNS)
+    jobs = grid.jobs() if how else None
     assert grid.run(*GRID) == 0, grid.log[-3000:]
-    assert grid.jobs() == jobs
+    assert set(grid.jobs()) == set(RUNS)
+    assert jobs in (None, grid.jobs())
     assert [grid.starts(run) for run in RUNS] == [1, 1, 1, 1], "no run was started twice"
-    assert_same(grid, undisturbed)
-
-
-def test_a_driver_that_is_killed_at_once_leaves_no_run_to_be_done_twice(sweep, cluster, undisturbed):
-    grid = sweep(pace=0.2)
-    first = grid.start(*GRID)
-    wait_until(cluster.has_jobs, "Slurm has jobs")
-    first.kill()
-    first.wait()
-    assert grid.run(*GRID) == 0, grid.log[-3000:]
-    assert [grid.starts(run) for run in RUNS] == [1, 1, 1, 1]
     assert_same(grid, undisturbed)
 
 
@@ -206,8 +198,7 @@ def test_a_killed_run_is_collected_with_and_without_accounting(sweep, accounted,
     for run in RUNS[:2]:
         grid.wait_for_step(run, 7)
         grid.kill(run)
-    assert driver.wait() == 0, grid.log[-3000:]
-    assert_same(grid, undisturbed)
+    ends_as(grid, driver, undisturbed, RUNS)
 
 
 def test_a_run_that_crashes_at_the_same_step_is_given_up(sweep, cluster, undisturbed):

@@ -31,9 +31,3 @@ def test_a_grid_outlives_preemption_a_kill_a_failing_cell_and_the_death_of_its_d
     assert_same(grid, undisturbed, finished)
     for run in (preempted, killed):
         assert "going on from" in (grid.of(run) / "run.log").read_text()
-
-    grid.grief = ""
-    written = {run: (grid.of(run) / "result.json").stat().st_mtime_ns for run in finished}
-    assert grid.run(*GRID) == 0, grid.log[-3000:]
-    assert_same(grid, undisturbed)
-    assert {run: (grid.of(run) / "result.json").stat().st_mtime_ns for run in finished} == written

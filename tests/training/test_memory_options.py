@@ -1,8 +1,10 @@
 """Options that spend time for memory, or the other way round: same gradients, and nothing left behind."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
-from training_fixture import prepare, train
+from training_fixture import config_of, prepare, train, trained, weights
 from transformers import BertConfig, BertModel, XLMRobertaConfig, XLMRobertaModel
 
 from mixlingual.model.attention import use_attention
@@ -49,23 +51,11 @@ def test_layers_computed_again_give_the_same_bits_for_less_memory(architecture):
     assert not again.backbone.is_gradient_checkpointing
 
 
-def test_bytes_are_those_that_autograd_holds():
-    layer = torch.nn.Linear(8, 4)
-    inputs = torch.randn(5, 8, requires_grad=True)
-    with activation_bytes(layer) as held:
-        layer(layer(inputs)[:, :4].exp().repeat(1, 2))
-    assert held.total == 4 * (5 * 8 + 5 * 4 + 5 * 8), "the input, what exp gave, and what it was repeated to"
-
-
 def test_training_with_layers_computed_again_ends_with_the_same_bits(tmp_path, recwarn):
-    ends = []
-    for again in (False, True):
-        encoder, data, _, config = prepare(gradient_checkpointing=again)
-        train(tmp_path / str(again), encoder, data, config)
-        ends.append(torch.cat([weight.flatten() for weight in encoder.parameters()]))
-    assert torch.equal(*ends)
+    plain, again = (trained(tmp_path / str(x), gradient_checkpointing=x)[0] for x in (False, True))
+    assert torch.equal(weights(again), weights(plain))
     assert not [str(warning.message) for warning in recwarn if "gradient_checkpointing_" in str(warning.message)]
-    assert not encoder.backbone.is_gradient_checkpointing
+    assert not again.backbone.is_gradient_checkpointing
 
 
 def test_an_encoder_that_cannot_compute_its_layers_again(monkeypatch, tmp_path):
@@ -77,21 +67,20 @@ def test_an_encoder_that_cannot_compute_its_layers_again(monkeypatch, tmp_path):
 
 @pytest.mark.slow
 def test_a_compiled_encoder_trains_as_one_that_is_not(tmp_path):
-    losses = []
-    for compiled in (False, True):
-        encoder, data, _, config = prepare(dropout=0.0, compile=compiled)
-        losses.append(train(tmp_path / str(compiled), encoder, data, config).losses)
-        assert encoder.backbone._compiled_call_impl is None
-    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+    (_, plain), (encoder, compiled) = (trained(tmp_path / str(x), dropout=0.0, compile=x) for x in (False, True))
+    assert compiled.losses == pytest.approx(plain.losses, rel=1e-3)
+    assert encoder.backbone._compiled_call_impl is None
 
 
-def test_compiling_without_a_compiler(tmp_path, monkeypatch):
+def test_compiling_without_a_compiler(monkeypatch):
     from torch._inductor import config as inductor
 
     monkeypatch.setattr(inductor.cpp, "cxx", ("no-such-compiler",))
     monkeypatch.setattr(inductor, "force_disable_caches", True)
     torch._dynamo.reset()
-    encoder, data, _, config = prepare(dropout=0.0, compile=True)
-    with pytest.raises(MixlingualError, match=r"^trainer\.compile: PyTorch cannot compile BertModel here: "):
-        train(tmp_path, encoder, data, config)
+    encoder = SimpleNamespace(backbone=torch.nn.Linear(3, 3))
+    trainer = config_of(compile=True).trainer
+    expected = r"^trainer\.compile: PyTorch cannot compile Linear here: "
+    with pytest.raises(MixlingualError, match=expected), fit._prepared(encoder, trainer):
+        encoder.backbone(torch.ones(2, 3))
     assert encoder.backbone._compiled_call_impl is None

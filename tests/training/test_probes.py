@@ -1,31 +1,22 @@
 """Probes against plain autograd on the same halves, without a trace in training, over interruptions and processes."""
 
 import copy
-import json
 import math
-import os
-import subprocess
-import sys
-import textwrap
 from contextlib import contextmanager
-from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
+from forks import on_ranks
 from pytorch_lightning.loggers import CSVLogger
 from torch import nn
-from training.test_fit import naive_losses
-from training_fixture import STEPS, prepare, train, weights
+from training_fixture import STEPS, naive_losses, prepare, resumed, train, trained, weights
 
-from mixlingual.batches.datamodule import StepBatches
 from mixlingual.batches.plan import Kind
 from mixlingual.training.fit import fit
 from mixlingual.training.module import RetrieverModule
 from mixlingual.training.preemption import Signals
 from mixlingual.training.probes import COLUMNS, measure, summarize
-
-HERE = [str(folder) for folder in Path(__file__).parents[:2]]
 
 
 def points_of(folder):
@@ -34,18 +25,17 @@ def points_of(folder):
     return [{name: None if pd.isna(x) else x for name, x in row.items()} for row in table.to_dict("records")]
 
 
-def plain_gradient(encoder, half, accumulate):
+def plain_gradient(encoder, half, config):
     """(mean loss, flat gradient of what is no lookup table) by one backward pass over padded texts."""
     encoder = copy.deepcopy(encoder)
-    loss = naive_losses(encoder, half, accumulate).mean()
+    loss = naive_losses(encoder, half, config).mean()
     loss.backward()
     tables = [module.weight for module in encoder.modules() if isinstance(module, nn.Embedding)]
     kept = [w for w in encoder.backbone.parameters() if w.grad is not None and not any(w is table for table in tables)]
     return loss.item(), torch.cat([weight.grad.flatten() for weight in kept]).double()
 
 
-@pytest.mark.parametrize("embeddings", ["rows", "dense"])
-@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize(("accumulate", "embeddings"), [(1, "rows"), (2, "dense")])
 def test_a_probe_measures_what_plain_autograd_does(tmp_path, accumulate, embeddings):
     encoder, data, batches, config = prepare(
         dropout=0.0, accumulate=accumulate, probe_every=STEPS, optim={"embeddings": embeddings}
@@ -54,7 +44,7 @@ def test_a_probe_measures_what_plain_autograd_does(tmp_path, accumulate, embeddi
     whole = {}
     for kind, short in ((Kind.MONOLINGUAL, "mono"), (Kind.CROSSLINGUAL, "cross")):
         halves = batches.probe(0)[kind]
-        (loss1, first), (loss2, second) = (plain_gradient(encoder, half, accumulate) for half in halves)
+        (loss1, first), (loss2, second) = (plain_gradient(encoder, half, config) for half in halves)
         whole[short] = (first + second) / 2
         small, large = (first.norm() ** 2 + second.norm() ** 2) / 2, whole[short].norm() ** 2
         expected |= {
@@ -97,8 +87,7 @@ def test_probes_leave_no_trace_in_training(tmp_path, embeddings, frozen, exact):
 
 @pytest.mark.parametrize("ratio", [0.0, 1.0])
 def test_a_pure_ratio_gives_one_kind(tmp_path, ratio):
-    encoder, data, _, config = prepare(probe_every=10, batching={"monolingual_ratio": ratio})
-    result = train(tmp_path, encoder, data, config)
+    _, result = trained(tmp_path, probe_every=10, batching={"monolingual_ratio": ratio})
     there, missing = ("mono", "cross") if ratio else ("cross", "mono")
     for point in points_of(tmp_path):
         empty = {name for name, value in point.items() if value is None}
@@ -107,29 +96,11 @@ def test_a_pure_ratio_gives_one_kind(tmp_path, ratio):
     assert result.probes["cosine"] is result.probes[f"noise_scale_{missing}"] is None
 
 
-class InterruptionError(Exception):
-    pass
-
-
-def test_an_interrupted_run_keeps_its_points(tmp_path, monkeypatch):
+def test_an_interrupted_run_keeps_its_points(tmp_path):
     options = {"probe_every": 2, "checkpoint_steps": 3}
-    encoder, data, _, config = prepare(**options)
-    whole = train(tmp_path / "whole", encoder, data, config)
-    original = StepBatches.__getitem__
-    with monkeypatch.context() as patch:
-
-        def breaks(self, index):
-            if index == 11:
-                raise InterruptionError
-            return original(self, index)
-
-        patch.setattr(StepBatches, "__getitem__", breaks)
-        first, data, _, config = prepare(**options)
-        with pytest.raises(InterruptionError):
-            train(tmp_path / "cut", first, data, config)
-    assert [point["step"] for point in points_of(tmp_path / "cut")] == [0, 2, 4, 6, 8, 10]
-    second, data, _, config = prepare(**options)
-    assert train(tmp_path / "cut", second, data, config).probes == whole.probes
+    encoder, whole = trained(tmp_path / "whole", **options)
+    second, result = resumed(tmp_path / "cut", 11, **options)
+    assert result.probes == whole.probes
     assert torch.equal(weights(second), weights(encoder))
     assert (tmp_path / "cut/probes.csv").read_text() == (tmp_path / "whole/probes.csv").read_text()
 
@@ -156,8 +127,7 @@ def test_numbers_that_are_not_finite_are_left_out(tmp_path, monkeypatch):
             yield loss_N * math.nan if probed // 4 == 10 and probed % 4 < 2 else loss_N
 
     monkeypatch.setattr(RetrieverModule, "gradient", broken)
-    encoder, data, _, config = prepare(probe_every=10)
-    result = train(tmp_path, encoder, data, config)
+    _, result = trained(tmp_path, probe_every=10)
     first, second = points_of(tmp_path)
     assert second["loss_mono"] is None
     assert result.probes["loss_mono"] == first["loss_mono"]
@@ -190,29 +160,10 @@ def test_a_summary_without_a_positive_square_has_no_ratios():
     assert summary["noise_scale_cross"] == 0
 
 
-SHARED = """
-    import sys
-    sys.path[:0] = {here!r}
-    import training_fixture as f
-    from pathlib import Path
-    encoder, data, _, config = f.prepare(dropout=0.0, devices=2, probe_every=5, optim={{"average": "ewa"}})
-    f.train(Path({folder!r}), encoder, data, config)
-    print(f.weights(encoder).tolist())
-"""
-
-
 def test_two_processes_probe_and_average_as_one_does(tmp_path):
-    encoder, data, _, config = prepare(dropout=0.0, probe_every=5, optim={"average": "ewa"})
-    train(tmp_path / "one", encoder, data, config)
-    script = tmp_path / "script.py"
-    script.write_text(textwrap.dedent(SHARED).format(here=HERE, folder=str(tmp_path / "two")))
-    launched = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-         "--log-dir", str(tmp_path / "log"), "--redirects", "3", str(script)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert launched.returncode == 0, "".join(path.read_text() for path in tmp_path.glob("log/**/stderr.log"))
-    for path in tmp_path.glob("log/**/stdout.log"):
-        assert json.loads(path.read_text().splitlines()[-1]) == pytest.approx(weights(encoder).tolist(), abs=1e-4)
+    options = {"dropout": 0.0, "probe_every": 5, "optim": {"average": "ewa"}}
+    end = weights(trained(tmp_path / "one", **options)[0])
+    for there in on_ranks(tmp_path, 2, lambda: weights(trained(tmp_path / "two", devices=2, **options)[0])):
+        torch.testing.assert_close(there, end, rtol=0, atol=1e-4)
     for point, expected in zip(points_of(tmp_path / "two"), points_of(tmp_path / "one"), strict=True):
         assert point == pytest.approx(expected, rel=2e-2, abs=1e-3)

@@ -4,46 +4,19 @@ import json
 import os
 import subprocess
 import sys
-import textwrap
-from pathlib import Path
 
 import pytest
 import torch
+from forks import on_ranks
 from torch.distributed.tensor import DTensor
-from training_fixture import prepare, train, weights
+from training_fixture import interrupted, prepare, train, weights
 from transformers import AutoModel, XLMRobertaXLConfig
 
-from mixlingual.batches.datamodule import StepBatches
 from mixlingual.config.schema import LoraConfig, ScratchConfig
 from mixlingual.model.tokenizer import train_tokenizer
 from mixlingual.training import sharding
 from mixlingual.training.sharding import ShardedStep
 from mixlingual.training.step import ContrastiveStep
-
-HERE = [str(folder) for folder in Path(__file__).parents[:2]]
-"""Where a process of its own finds this module and its fixture."""
-
-SHARDED = """
-    import json, sys
-    sys.path[:0] = {here!r}
-    import test_sharding as t
-    from pathlib import Path
-    print(json.dumps([t.{call}]))
-"""
-
-
-def processes_of(tmp_path, call, world=2):
-    """What a call of a function of this module returns on each process, by rank."""
-    script = tmp_path / "script.py"
-    script.write_text(textwrap.dedent(SHARDED).format(here=HERE, call=call))
-    launched = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(world),
-         "--log-dir", str(tmp_path / "log"), "--redirects", "3", str(script)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert launched.returncode == 0, "".join(path.read_text()[-3000:] for path in tmp_path.glob("log/**/stderr.log"))
-    logs = {int(path.parent.name): path.read_text() for path in tmp_path.glob("log/**/stdout.log")}
-    return [json.loads(logs[rank].splitlines()[-1])[0] for rank in range(world)]
 
 
 def sharded(dropout=0.0, *, world=2, rank=0, **options):
@@ -64,7 +37,7 @@ def sharded(dropout=0.0, *, world=2, rank=0, **options):
     return encoder, data, config
 
 
-def trained(folder, **options):
+def sharded_run(folder, **options):
     """(losses of all steps, weights of the encoder if it is whole, own passes of each step) of a run."""
     encoder, data, config = sharded(**options)
     counts = []
@@ -75,61 +48,41 @@ def trained(folder, **options):
         counts.append(len(own))
         return iter(own)
 
-    ContrastiveStep._passes = counting
-    try:
-        losses = train(Path(folder), encoder, data, config).losses
-    finally:
-        ContrastiveStep._passes = original
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ContrastiveStep, "_passes", counting)
+        losses = train(folder, encoder, data, config).losses
     whole = not any(isinstance(weight, DTensor) for weight in encoder.parameters())
-    return losses, weights(encoder).tolist() if whole else None, counts
+    return losses, weights(encoder) if whole else None, counts
 
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"activation_gib": 0.0}, {"gradient_checkpointing": True}, {"rank": 4}],
-    ids=["passes kept", "passes computed twice", "layers computed again", "adapters"],
+    [{"gradient_checkpointing": True}, {"activation_gib": 0.0, "rank": 4}],
+    ids=["passes kept, layers computed again", "passes computed twice, adapters"],
 )
 def test_a_cut_encoder_trains_as_a_whole_one_does(tmp_path, options):
-    losses, end, _ = trained(tmp_path / "one", world=1, **options)
-    (tmp_path / "all").mkdir()
-    first, other = processes_of(tmp_path, f"trained({str(tmp_path / 'all')!r}, **{options!r})")
+    losses, end, _ = sharded_run(tmp_path / "one", world=1, **options)
+    first, other = on_ranks(tmp_path, 2, lambda: sharded_run(tmp_path / "all", **options))
     for seen, _, counts in (first, other):
         assert seen == pytest.approx(losses, rel=1e-4)
         assert max(counts) > 1
     assert first[2] != other[2], "the processes cut their texts into different numbers of passes"
-    assert first[1] == pytest.approx(end, abs=1e-4)
+    torch.testing.assert_close(first[1], end, rtol=0, atol=1e-4)
     assert other[1] is None
 
 
-class InterruptionError(Exception):
-    pass
-
-
-def interrupted_and_whole(folder):
-    """(losses, weights) of a run, and of one that stops at step 7 and goes on from its checkpoint."""
-    options = {"dropout": 0.1, "rank": 4}
-    whole = trained(f"{folder}/whole", **options)[:2]
-    original = StepBatches.__getitem__
-
-    def breaks(self, index):
-        if index == 7:
-            raise InterruptionError
-        return original(self, index)
-
-    StepBatches.__getitem__ = breaks
-    with pytest.raises(InterruptionError):
-        trained(f"{folder}/cut", checkpoint_steps=3, **options)
-    StepBatches.__getitem__ = original
-    return whole, trained(f"{folder}/cut", checkpoint_steps=3, **options)[:2]
-
-
 def test_an_interrupted_run_ends_where_a_whole_one_does(tmp_path):
-    first, other = processes_of(tmp_path, f"interrupted_and_whole({str(tmp_path)!r})")
-    (losses, end), (resumed_losses, resumed_end) = first
-    assert resumed_losses == losses
-    assert resumed_end == end
-    assert end is not None
-    assert other[0][0] == other[1][0] == losses
+    options = {"dropout": 0.1, "rank": 4}
+
+    def one_process():
+        whole = sharded_run(tmp_path / "whole", **options)
+        with interrupted(7):
+            sharded_run(tmp_path / "cut", checkpoint_steps=3, **options)
+        return whole, sharded_run(tmp_path / "cut", checkpoint_steps=3, **options)
+
+    ((losses, end, _), (resumed_losses, resumed_end, _)), other = on_ranks(tmp_path, 2, one_process)
+    assert resumed_losses == other[0][0] == other[1][0] == losses
+    assert torch.equal(resumed_end, end)
 
 
 @pytest.mark.parametrize("kept_bytes", [None, 0])

@@ -1,26 +1,21 @@
 """The gradient of a step: the same from any passes, kept or computed twice, in one process or several."""
 
-import json
 import os
-import subprocess
-import sys
-import textwrap
-from pathlib import Path
 
 import pytest
 import torch
+from forks import on_ranks
 from torch import distributed
-from training_fixture import STEPS, config_of, prepare
+from training_fixture import STEPS, config_of, naive_losses, prepare
 
 from mixlingual.model.encoder import DualEncoder
-from mixlingual.model.loss import contrastive_loss
 from mixlingual.training import memory
 from mixlingual.training.memory import activation_bytes, free_bytes, optimizer_bytes
 from mixlingual.training.module import RetrieverModule, make_step
 
-HERE = [str(folder) for folder in Path(__file__).parents[:2]]
 CPU = torch.device("cpu")
 NEGATIVES = {"hard_negatives": 2}
+EVERY_LOSS = {"symmetric": True, "matryoshka": [8], "margin": 0.1, "score_rows": 3}
 
 
 def gradients(encoder, batch, config):
@@ -30,37 +25,10 @@ def gradients(encoder, batch, config):
     return loss_B, {name: weight.grad.clone() for name, weight in encoder.named_parameters()}
 
 
-def naive_gradients(encoder, batch, config, parts):
-    """The same by the plainest code: all texts of all pairs padded to the longest, one graph, one backward pass."""
-    encoder.zero_grad()
-    texts = batch["token_ids"].split(batch["lengths"].tolist())
-
-    def embed(places):
-        if not places:
-            return torch.zeros(0, encoder.dimension)
-        rows = [texts[place] for place in places]
-        ids = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=encoder.pad_id).long()
-        mask = (torch.arange(ids.shape[1]) < torch.tensor([len(row) for row in rows])[:, None]).long()
-        return encoder(ids, mask)
-
-    losses = []
-    pairs = len(batch["item"]) // parts
-    negatives = iter(batch["negative"].tolist())
-    for start in range(0, len(batch["item"]), pairs):
-        part = slice(start, start + pairs)
-        own = [next(negatives) for _ in range(int(batch["negative_count"][part].sum()))]
-        item = batch["item"][part]
-        passages = torch.cat([embed(batch["passage"][part].tolist()), embed(own)])
-        items = torch.cat([item, item.new_full((len(own),), -1)])
-        query = embed(batch["query"][part].tolist())
-        losses.append(contrastive_loss(query, passages, item, items, encoder.temperature, config.loss, normalized=True))
-    torch.cat(losses).mean().backward()
-    return torch.cat(losses), {name: weight.grad.clone() for name, weight in encoder.named_parameters()}
-
-
-@pytest.mark.parametrize("accumulate", [1, 2])
-@pytest.mark.parametrize("pass_tokens", [64, 100_000])
-@pytest.mark.parametrize("loss", [{}, {"symmetric": True, "matryoshka": [8], "margin": 0.1, "score_rows": 3}])
+@pytest.mark.parametrize(
+    ("accumulate", "pass_tokens", "loss"),
+    [(1, 64, {}), (2, 100_000, {}), (2, 64, EVERY_LOSS), (1, 100_000, EVERY_LOSS)],
+)
 def test_the_gradient_is_that_of_one_padded_pass_over_all_pairs(accumulate, pass_tokens, loss):
     encoder, _, batches, config = prepare(
         dropout=0.0, accumulate=accumulate, pass_tokens=pass_tokens, loss=loss, batching=NEGATIVES
@@ -68,7 +36,10 @@ def test_the_gradient_is_that_of_one_padded_pass_over_all_pairs(accumulate, pass
     batch = batches[3]
     assert len(batch["negative"]) > 0
     loss_B, gradient = gradients(encoder, batch, config)
-    expected_B, expected = naive_gradients(encoder, batch, config, accumulate)
+    encoder.zero_grad()
+    expected_B = naive_losses(encoder, batch, config)
+    expected_B.mean().backward()
+    expected = {name: weight.grad for name, weight in encoder.named_parameters()}
     assert torch.allclose(loss_B, expected_B, atol=1e-4)
     assert gradient.keys() == expected.keys()
     scale = max(float(values.abs().max()) for values in expected.values())
@@ -77,22 +48,19 @@ def test_the_gradient_is_that_of_one_padded_pass_over_all_pairs(accumulate, pass
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
-def test_passes_computed_twice_give_the_same_bits_as_those_kept(precision):
+def test_passes_computed_twice_give_the_same_bits_as_those_kept(monkeypatch, precision):
     encoder, _, batches, config = prepare(precision=precision)
     with activation_bytes(encoder) as held:
         gradients(encoder, batches[0], config)
     results = []
+    original = DualEncoder.embed
     for kept in (0.0, 0.9 * held.total / 2**30, 64.0):
         encoder, _, batches, config = prepare(precision=precision, activation_gib=kept)
         runs = []
-        original = DualEncoder.embed
-        DualEncoder.embed = lambda self, *args, original=original, runs=runs: (
-            runs.append(torch.is_grad_enabled()) or original(self, *args)
+        monkeypatch.setattr(
+            DualEncoder, "embed", lambda *args, runs=runs: runs.append(torch.is_grad_enabled()) or original(*args)
         )
-        try:
-            loss_B, gradient = gradients(encoder, batches[0], config)
-        finally:
-            DualEncoder.embed = original
+        loss_B, gradient = gradients(encoder, batches[0], config)
         results.append((kept, runs, loss_B, gradient))
     (_, cached, *_), (_, mixed, *_), (_, kept, *_) = results
     assert all(kept), "all passes keep their graph"
@@ -167,7 +135,9 @@ def test_what_the_optimiser_will_hold_is_set_aside(monkeypatch):
     assert make_step(encoder, config)._allowed_bytes(CPU) == 500
 
 
-def test_files_in_the_cache_of_a_control_group_count_as_free(tmp_path, monkeypatch):
+def test_free_memory_is_what_the_system_and_the_control_group_leave(tmp_path, monkeypatch):
+    """Files in the cache of the group count as free."""
+    assert 0 < free_bytes(CPU) <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for name, text in {"max": "1000\n", "current": "900\n", "stat": "anon 300\ninactive_file 600\n"}.items():
         (tmp_path / f"memory.{name}").write_text(text)
     (tmp_path / "cgroup").write_text("0::/\n")
@@ -175,20 +145,6 @@ def test_files_in_the_cache_of_a_control_group_count_as_free(tmp_path, monkeypat
     monkeypatch.setattr(memory, "OWN_GROUP", tmp_path / "cgroup")
     assert free_bytes(CPU) == 700
 
-
-def test_free_memory_is_what_the_system_and_the_control_group_leave(tmp_path, monkeypatch):
-    free = free_bytes(CPU)
-    assert 0 < free <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    monkeypatch.setattr("mixlingual.training.memory._left_in_groups", lambda: iter([12_345]))
-    assert free_bytes(CPU) == 12_345
-
-
-SEVERAL = """
-    import sys, json
-    sys.path[:0] = {here!r}
-    import test_step as t
-    print(json.dumps(t.one_of_several()))
-"""
 
 OPTIONS = {
     "dropout": 0.0,
@@ -214,40 +170,20 @@ def step_of(rank, world):
 
 
 def one_of_several():
-    """What a process of several finds: [losses, gradients, numbers of elements that were exchanged]."""
+    """What `step_of` gives on a process of several."""
     distributed.init_process_group("gloo")
-    loss_N, held, exchanges = step_of(distributed.get_rank(), distributed.get_world_size())
+    found = step_of(distributed.get_rank(), distributed.get_world_size())
     distributed.destroy_process_group()
-    return [loss_N.tolist(), [gradient.flatten().tolist() for gradient in held], exchanges]
+    return found
 
 
 @pytest.mark.parametrize("world", [2, 4])
 def test_several_processes_have_the_gradient_of_one(tmp_path, world):
     loss_N, held, exchanges = step_of(0, 1)
     assert exchanges == []
-    script = tmp_path / "script.py"
-    script.write_text(textwrap.dedent(SEVERAL).format(here=HERE))
-    launched = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(world),
-         "--log-dir", str(tmp_path / "log"), "--redirects", "3", str(script)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    logs = [path.read_text() for path in tmp_path.glob("log/**/stdout.log")]
-    assert launched.returncode == 0, "".join(path.read_text() for path in tmp_path.glob("log/**/stderr.log"))
-    assert len(logs) == world
-    for log in logs:
-        losses, gradients, exchanged = json.loads(log.splitlines()[-1])
-        assert losses == pytest.approx(loss_N.tolist(), rel=1e-4)
+    for losses, gradients, exchanged in on_ranks(tmp_path, world, one_of_several):
+        torch.testing.assert_close(losses, loss_N, rtol=1e-4, atol=0)
         assert exchanged == [sum(gradient.numel() for gradient in held)], "one exchange of all gradients"
-        assert len(gradients) == len(held)
         scale = max(float(mine.abs().max()) for mine in held)
-        for theirs, mine in zip(gradients, held):
-            assert torch.allclose(torch.tensor(theirs), mine.flatten(), rtol=1e-3, atol=1e-5 * scale)
-
-
-def test_hard_negatives_take_part():
-    encoder, _, batches, config = prepare(dropout=0.0, batching=NEGATIVES)
-    batch = batches[3]
-    with_negatives, _ = gradients(encoder, batch, config)
-    without = batch | {"negative": batch["negative"][:0], "negative_count": torch.zeros_like(batch["negative_count"])}
-    assert (with_negatives > gradients(encoder, without, config)[0]).all()
+        for theirs, mine in zip(gradients, held, strict=True):
+            assert torch.allclose(theirs, mine, rtol=1e-3, atol=1e-5 * scale)

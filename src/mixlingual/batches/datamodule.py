@@ -29,7 +29,7 @@ Ints = NDArray[np.int64]
 
 
 class StepBatches(Dataset[dict[str, Tensor]]):
-    """Every optimiser step of a run, addressed by its number: any order and any worker give the same ones."""
+    """Holds every optimiser step of a run by its number: any order and any worker give the same ones."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class StepBatches(Dataset[dict[str, Tensor]]):
         hard_negatives: int,
         seed: int,
     ) -> None:
-        """Joins what belongs to one corpus.
+        """Takes what belongs to one corpus.
 
         Args:
             corpus: the items, whose languages are the columns of the store.
@@ -65,7 +65,7 @@ class StepBatches(Dataset[dict[str, Tensor]]):
         self._passage_column = np.array([column[pool.passage_language] for pool in sampler.plan.pools])
 
     def dealt(self, rank: int, world: int) -> StepBatches:
-        """The same steps, of which only the pairs of `rank` among `world` processes are handed out."""
+        """Returns the same steps, of which only the pairs of `rank` among `world` processes are handed out."""
         parts = self._accumulate * world
         assert self._sampler.plan.batch_size % parts == 0, "TrainConfig.problems refuses shares that are not whole"
         mine = copy.copy(self)
@@ -76,7 +76,7 @@ class StepBatches(Dataset[dict[str, Tensor]]):
         return self._steps
 
     def __getitem__(self, step: int) -> dict[str, Tensor]:
-        """This process's share of a step: pairs rank, rank + world, rank + 2 world ... of it.
+        """Returns this process's share of a step: pairs rank, rank + world, rank + 2 world ... of it.
 
         Returns:
             The texts, each distinct one once, longest first and equally long ones by row of the store:
@@ -91,12 +91,12 @@ class StepBatches(Dataset[dict[str, Tensor]]):
         return self._assembled(self._sampler.batch(step), step)
 
     def items(self, step: int) -> list[int]:
-        """Numbers of the items of a step, in its order, over all processes."""
+        """Returns the numbers of the items of a step, in its order, over all processes."""
         numbers: list[int] = self._sampler.batch(step).item_B.tolist()
         return numbers
 
     def probe(self, step: int) -> dict[Kind, list[dict[str, Tensor]]]:
-        """What the step would hold if it were of the one kind or of the other, each as two halves.
+        """Returns what the step would hold if it were of the one kind or of the other, each as two halves.
 
         Kinds that the run does not draw are left out. Each half has a `step` of its own, which names its
         dropout masks and its draw of hard negatives: a negative one, so that no step of training has it.
@@ -141,7 +141,7 @@ class StepBatches(Dataset[dict[str, Tensor]]):
         return {name: torch.from_numpy(values).contiguous() for name, values in arrays.items()}
 
     def _negatives(self, step: int, item_N: Ints, column_N: Ints) -> tuple[Ints, NDArray[np.int32]]:
-        """Pair and row of each hard negative that pairs bring along, by pair and then as in the data.
+        """Returns pair and row of each hard negative that pairs bring along, by pair and then as in the data.
 
         Of more than wanted, a pair takes those with the smallest of numbers that are drawn for (seed,
         step, pair, place among the item's negatives).
@@ -158,7 +158,7 @@ class StepBatches(Dataset[dict[str, Tensor]]):
         return pair_C[taken], row_C[taken]
 
     def _are_new(self, pair_M: Ints, negative_M: NDArray[np.int32], passage_N: NDArray[np.int32]) -> NDArray[np.bool_]:
-        """Which negatives are texts that their part of the step does not hold yet.
+        """Tells which negatives are texts that their part of the step does not hold yet.
 
         Another one would count twice and, if it is the passage of a pair, stand against that pair's answer.
         """
@@ -170,7 +170,7 @@ class StepBatches(Dataset[dict[str, Tensor]]):
         return is_first_M & ~np.isin(brought_M, held_N)
 
     def _longest_first(self, row: NDArray[np.int32]) -> tuple[NDArray[np.int32], Ints]:
-        """The distinct rows, longest first and then by number, [U]; and where among them each given row is."""
+        """Returns the distinct rows, longest first and then by number, [U]; and where among them each given row is."""
         distinct_U, place = np.unique(row, return_inverse=True)
         order_U = np.argsort(-self._store.lengths(distinct_U), kind="stable")
         moved_U = np.empty_like(order_U)
@@ -185,7 +185,7 @@ class StepBatches(Dataset[dict[str, Tensor]]):
 
 
 def _ragged(count_N: Ints) -> tuple[Ints, Ints]:
-    """For each of the sum(count_N) members of N groups in turn: its group, and its place in it from 0."""
+    """Returns for each of the sum(count_N) members of N groups in turn its group, and its place in it from 0."""
     group = np.repeat(np.arange(len(count_N)), count_N)
     return group, np.arange(len(group)) - (np.cumsum(count_N) - count_N)[group]
 
@@ -198,7 +198,7 @@ class ResumableLoader(DataLoader[dict[str, Tensor]]):
     """
 
     def __init__(self, batches: StepBatches, *, workers: int) -> None:
-        """Args: all steps of the run; workers that load them beside the training process."""
+        """Takes all steps of the run, and the number of workers that load them beside the training process."""
         self._order = _FromPosition(len(batches))
         super().__init__(
             batches,
@@ -210,14 +210,14 @@ class ResumableLoader(DataLoader[dict[str, Tensor]]):
         )
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:  # type: ignore[override]
-        """The steps from the current position on."""
+        """Yields the steps from the current position on."""
         self._iterator = super().__iter__()  # Lightning looks there for workers to end
         for batch in self._iterator:
             self._order.position += 1
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """The number of steps handed out."""
+        """Returns the number of steps handed out."""
         return {"position": self._order.position}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
@@ -226,13 +226,13 @@ class ResumableLoader(DataLoader[dict[str, Tensor]]):
 
 
 def _leave_signals_to_parent(_worker: int) -> None:
-    """Slurm and terminals send signals to all processes of a run; a worker that died of one would end the run."""
+    """Makes a worker deaf to signals that Slurm and terminals send to all processes: its death would end the run."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
 
 
 class _FromPosition(Sampler[int]):
-    """The numbers from `position` to `length`; its length stays that of the whole run."""
+    """Gives the numbers from `position` to `length`; its own length stays that of the whole run."""
 
     def __init__(self, length: int) -> None:
         self.position = 0
@@ -246,17 +246,17 @@ class _FromPosition(Sampler[int]):
 
 
 class HybridDataModule(LightningDataModule):
-    """Training batches of one run."""
+    """Hands the training batches of one run to Lightning."""
 
     def __init__(self, batches: StepBatches, corpus: ParallelCorpus, *, workers: int) -> None:
-        """Args: all steps of the run, what they are drawn from; workers that load them beside the training process."""
+        """Takes all steps of the run, the corpus that they are drawn from, and the number of loading workers."""
         super().__init__()
         self._batches = batches
         self._corpus = corpus
         self._workers = workers
 
     def train_dataloader(self) -> ResumableLoader:
-        """One pass over this process's pairs of all steps of the run."""
+        """Returns a loader that goes once over this process's pairs of all steps of the run."""
         return ResumableLoader(self._mine(), workers=self._workers)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
@@ -264,11 +264,11 @@ class HybridDataModule(LightningDataModule):
         return batch
 
     def item_ids(self, step: int) -> list[str]:
-        """Ids of the items of a step, in its order, over all processes."""
+        """Returns the ids of the items of a step, in its order, over all processes."""
         return [self._corpus.items[number].id for number in self._batches.items(step)]
 
     def probe(self, step: int) -> dict[Kind, list[dict[str, Tensor]]]:
-        """This process's share of `StepBatches.probe`."""
+        """Returns this process's share of `StepBatches.probe`."""
         return self._mine().probe(step)
 
     def _mine(self) -> StepBatches:

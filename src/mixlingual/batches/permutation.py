@@ -1,4 +1,4 @@
-"""Keyed permutations of [0, n): any position of a shuffled order without holding the order.
+"""Permutes [0, n) by a key: any position of a shuffled order is known without holding the order.
 
 An additive Feistel network over Z_a x Z_b with a * b just above n. Each round adds a keyed hash of
 one half to the other, which is a bijection for any hash; the few values that land at or above n are
@@ -22,7 +22,7 @@ _STREAM = np.arange(1, ROUNDS + 1, dtype=np.uint64) * np.uint64(_GOLDEN)
 
 
 def mix(value: int) -> int:
-    """The splitmix64 finaliser (Steele, Lea & Flood 2014): a bijective hash of 64 bits."""
+    """Hashes 64 bits one to one, by the finaliser of splitmix64 (Steele, Lea & Flood 2014)."""
     value = (value + _GOLDEN) & _MASK
     value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
     value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _MASK
@@ -30,7 +30,7 @@ def mix(value: int) -> int:
 
 
 def derive_key(*parts: int | str) -> int:
-    """A 64-bit key that depends on every part and on their order."""
+    """Returns a 64-bit key that depends on every part and on their order."""
     key = 0
     for part in parts:
         words = [part & _MASK, part >> 64] if isinstance(part, int) else [ord(letter) for letter in part]
@@ -40,13 +40,13 @@ def derive_key(*parts: int | str) -> int:
 
 
 def uniforms(key: int, index: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Numbers in [0, 1), each of 53 random bits that follow from the key and its index alone; same shape."""
+    """Returns numbers in [0, 1), each of 53 random bits that follow from the key and its index alone; same shape."""
     bits = _hash(_hash(index.astype(np.uint64) + np.uint64(_GOLDEN)) ^ np.uint64(key))
     return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def permute(position: NDArray[np.int64], size: int, key: int) -> NDArray[np.int64]:
-    """Where the shuffle named by `key` puts each position.
+    """Returns where the shuffle named by `key` puts each position.
 
     Args:
         position: any shape, values in [0, size).
@@ -80,7 +80,7 @@ def _feistel(value: NDArray[np.int64], rows: int, columns: int, round_keys: list
 
 
 def _add(value: NDArray[np.uint64], bits: NDArray[np.uint64], modulus: np.uint64) -> NDArray[np.uint64]:
-    """The value plus a number below the modulus that follows from `bits`, modulo it, without a division.
+    """Adds a number below the modulus that follows from `bits`, modulo it, without a division.
 
     The upper 32 bits are scaled to the modulus (Lemire 2019); of the total and the total less the
     modulus, the smaller is in range: a negative difference wraps around to nearly 2**64.

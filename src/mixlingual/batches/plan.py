@@ -1,4 +1,4 @@
-"""Which kind and which pool each batch is drawn from: a pure function of (seed, step).
+"""Says which kind and which pool each batch is drawn from, as a pure function of (seed, step).
 
 A *pool* is the set of items that a source holds in one (query language, passage language) pair. At
 every draw the plan names one monolingual and one cross-lingual pool, whatever the kind turns out to
@@ -21,11 +21,11 @@ from mixlingual.batches.permutation import derive_key, permute, uniforms
 from mixlingual.batches.ratio import RatioSchedule
 
 URN_SLOTS = 1 << 14
-"""Slots of an urn whose draws are to be all but independent, or whose weights need resolution."""
+"""An urn has so many slots if its draws are to be all but independent, or its weights need resolution."""
 
 
 class Kind(StrEnum):
-    """What a batch teaches: one language on both sides, or two."""
+    """Says what a batch teaches: one language on both sides, or two."""
 
     MONOLINGUAL = "monolingual"
     CROSSLINGUAL = "crosslingual"
@@ -33,7 +33,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """The items of one source in one language pair, and the pool's share among those of its kind."""
+    """Names the items of one source in one language pair, and the pool's share among those of its kind."""
 
     source: str
     query_language: str
@@ -43,12 +43,12 @@ class Pool:
 
     @property
     def kind(self) -> Kind:
-        """Monolingual where both sides are in one language."""
+        """Is monolingual where both sides are in one language."""
         return Kind.MONOLINGUAL if self.query_language == self.passage_language else Kind.CROSSLINGUAL
 
     @property
     def label(self) -> str:
-        """A readable name: source, then query language - passage language."""
+        """Returns a readable name: source, then query language - passage language."""
         return f"{self.source}:{self.query_language}-{self.passage_language}"
 
 
@@ -61,7 +61,7 @@ class Urn:
     """
 
     def __init__(self, weights: Sequence[float], slots: int, key: int) -> None:
-        """Args: weights of the categories, not all 0; slots of one filling; key of the orders."""
+        """Takes the weights of the categories, not all 0, the slots of one filling, and the key of the orders."""
         self._key = key
         self.counts = _apportion(weights, slots)
         self._category = np.repeat(np.arange(len(weights)), self.counts)
@@ -69,7 +69,7 @@ class Urn:
         self._drawn = self._occurrence = np.empty(0, np.int64)
 
     def draw(self, first: int, number: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Draws first .. first + number - 1.
+        """Returns draws first .. first + number - 1.
 
         Returns:
             (category, occurrence), each of shape [number]; occurrence counts the earlier draws of
@@ -101,7 +101,7 @@ class Urn:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """What one step draws, one entry for each of its B query-passage pairs.
+    """Holds what one step draws, one entry for each of its B query-passage pairs.
 
     `monolingual_B` is the kind, `pool_B` the position in `Plan.pools`, and `position_B` the place in
     the pool's endless stream of shuffled passes.
@@ -113,7 +113,7 @@ class Drawn:
 
 
 class Plan:
-    """Kinds and pools of every step.
+    """Gives the kinds and pools of every step.
 
     A step consists of `groups` equal stretches of pairs, each of one kind: the whole batch, the
     micro-batches of an accumulated step, or the single pairs.
@@ -133,7 +133,7 @@ class Plan:
         stratified: bool = False,
         mixed: Collection[Kind] = (),
     ) -> None:
-        """Args: as in `config.BatchingConfig`.
+        """Takes options that mean what they do in `BatchingConfig`.
 
         Args:
             pools: those of every kind that is drawn at all.
@@ -160,7 +160,7 @@ class Plan:
             self._urn[kind] = Urn(weights, _urn_slots(weights, even=stratified), derive_key(seed, "pool", kind.value))
 
     def monolingual(self, step: int) -> NDArray[np.bool_]:
-        """Whether each group of the step is monolingual, shape [groups]."""
+        """Tells whether each group of the step is monolingual, shape [groups]."""
         number = np.arange(step * self._groups, (step + 1) * self._groups)
         if not self._stratified:
             return uniforms(self._kind_key, number) < self.ratio.at(step)
@@ -169,7 +169,7 @@ class Plan:
         return np.diff(due) > 0
 
     def at(self, step: int, kind: Kind | None = None) -> Drawn:
-        """Kinds, pools and stream positions of the pairs of a step, counted from 0.
+        """Returns kinds, pools and stream positions of the pairs of a step, counted from 0.
 
         With `kind`, those it would have if all of its kinds had been drawn so; the plan must hold pools of the kind.
         """
@@ -188,14 +188,14 @@ class Plan:
 
 
 def _urn_slots(weights: Sequence[float], *, even: bool) -> int:
-    """Slots of one filling: a round over equal pools where they are to be spread evenly, else many rounds."""
+    """Returns the slots of one filling: a round over equal pools if they are to be spread evenly, else many rounds."""
     equal = min(weights) == max(weights)
     rounds = 1 if even and equal else max(1, URN_SLOTS // len(weights))
     return rounds * len(weights)
 
 
 def _apportion(weights: Sequence[float], slots: int) -> NDArray[np.int64]:
-    """Whole numbers, at least 1 each, that sum to `slots` and are nearest to the weights' shares."""
+    """Returns whole numbers, at least 1 each, that sum to `slots` and are nearest to the weights' shares."""
     share = np.asarray(weights, float) / sum(weights) * slots
     counts = np.maximum(np.floor(share), 1).astype(np.int64)
     while counts.sum() < slots:

@@ -1,26 +1,41 @@
-"""The pools that a corpus and a batching config open, with every reason why they cannot be used."""
+"""Opens the pools of a corpus that a batching config names, or says why they cannot be used."""
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mixlingual.batches.members import Key, pool_members
 from mixlingual.batches.plan import Kind, Plan, Pool
 from mixlingual.batches.ratio import RatioSchedule
 from mixlingual.batches.sampler import HybridBatchSampler
 from mixlingual.config.schema import BatchingConfig
 from mixlingual.records import DataError, ParallelCorpus
 
+Key = tuple[str, str, str]
+"""A key is (source, query language, passage language)."""
+
+
+def pool_members(corpus: ParallelCorpus, languages: Sequence[str]) -> dict[Key, NDArray[np.int32]]:
+    """Returns the numbers of the items with both sides, ascending, for every source and ordered pair of languages."""
+    query_LI = np.array([[language in item.query for item in corpus.items] for language in languages])
+    passage_LI = np.array([[language in item.passage for item in corpus.items] for language in languages])
+    source_I = np.array([item.source for item in corpus.items])
+    return {
+        (source, query, passage): np.flatnonzero((source_I == source) & query_LI[q] & passage_LI[p]).astype(np.int32)
+        for source in corpus.source_weights
+        for (q, query), (p, passage) in itertools.product(enumerate(languages), repeat=2)
+    }
+
 
 def make_sampler(
     corpus: ParallelCorpus, config: BatchingConfig, *, seed: int, steps: int, accumulate: int = 1
 ) -> HybridBatchSampler:
-    """The sampler of a corpus.
+    """Returns the sampler of a corpus.
 
     Args:
         seed: names all draws.
@@ -99,7 +114,7 @@ def _wanted(query: str, passage: str, patterns: Iterable[str]) -> bool:
 def _weighted(
     members: dict[Key, NDArray[np.int32]], source_weights: dict[str, float], config: BatchingConfig
 ) -> Iterator[Pool]:
-    """Pools of one kind with their weights: first the source by its weight, then the language pair within it.
+    """Yields pools of one kind with their weights: first the source by its weight, then the language pair within it.
 
     So every source has the same share of the batches of either kind, as far as it has pools of both.
     """

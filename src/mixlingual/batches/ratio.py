@@ -1,4 +1,4 @@
-"""The share of monolingual batches over a run: alpha as a function of the step."""
+"""Moves the share of monolingual batches, alpha, over the steps of a run."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ class RatioSchedule:
     phases: int = 2
 
     def total(self, step: float) -> float:
-        """The integral of the ratio from 0 to `step`: how many monolingual batches are due by then."""
+        """Returns the integral of the ratio from 0 to `step`: how many monolingual batches are due by then."""
         if self.shape == "constant" or not self.steps:
             return self.first * step
         inside = min(step, self.steps)
         return self.first * inside + (self.last - self.first) * self._risen(inside) + self.last * (step - inside)
 
     def at(self, step: int) -> float:
-        """The ratio of the batch at `step`: the mean of the schedule over it."""
+        """Returns the ratio of the batch at `step`: the mean of the schedule over it."""
         return self.first if self.shape == "constant" else self.total(step + 1) - self.total(step)
 
     def mean(self) -> float:
-        """The mean ratio of the run; schedules of equal mean see as many batches of each kind."""
+        """Returns the mean ratio of the run; schedules of equal mean see as many batches of each kind."""
         return self.total(self.steps) / self.steps if self.steps else self.first
 
     def _risen(self, step: float) -> float:
-        """Integral from 0 to `step` of the share of the way from first to last."""
+        """Returns the integral from 0 to `step` of the share of the way from first to last."""
         if self.shape == "linear":
             return step * step / (2 * self.steps)
         if self.shape == "cosine":

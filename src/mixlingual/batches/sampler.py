@@ -1,4 +1,4 @@
-"""HybridBatchSampler: the item numbers and languages of any global batch."""
+"""Names the items and languages of any batch of a run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mixlingual.batches.plan import Kind, Plan
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The query-passage pairs of one step, B in number.
+    """Holds the query-passage pairs of one step, B in number.
 
     `item_B` are item numbers of the corpus, `pool_B` positions in `Plan.pools`, which know the two
     languages, `monolingual_B` the kinds.
@@ -26,25 +26,25 @@ class Batch:
     monolingual_B: NDArray[np.bool_]
 
     def part(self, where: slice) -> Batch:
-        """The pairs at `where`."""
+        """Returns the pairs at `where`."""
         return Batch(self.item_B[where], self.pool_B[where], self.monolingual_B[where])
 
 
 class HybridBatchSampler:
-    """Batches as a pure function of the step: the only state is the step that the caller holds.
+    """Gives batches as a pure function of the step: the only state is the step that the caller holds.
 
     Each pool is a stream: a shuffled pass over its items, then another pass in another order, and so
     on. The plan gives each pair its place in a stream, so that no item comes twice in a pass.
     """
 
     def __init__(self, plan: Plan, members: Sequence[NDArray[np.integer] | None], *, seed: int) -> None:
-        """Args: item numbers of each pool of `plan.pools`, or None where they are 0 .. size - 1."""
+        """Takes the item numbers of each pool of `plan.pools`, or None where they are 0 .. size - 1."""
         self.plan = plan
         self._members = members
         self._keys = [derive_key(seed, "items", pool.label) for pool in plan.pools]
 
     def batch(self, step: int, kind: Kind | None = None) -> Batch:
-        """The whole batch of a step, over all micro-batches and ranks; with `kind`, as `Plan.at` says."""
+        """Returns the whole batch of a step, over all micro-batches and ranks; `kind` is that of `Plan.at`."""
         drawn = self.plan.at(step, kind)
         item_B = np.empty_like(drawn.position_B)
         for number in np.flatnonzero(np.bincount(drawn.pool_B)).tolist():
@@ -53,7 +53,7 @@ class HybridBatchSampler:
         return Batch(item_B, drawn.pool_B, drawn.monolingual_B)
 
     def _items(self, number: int, position: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Item numbers at positions of a pool's stream."""
+        """Returns the item numbers at positions of a pool's stream."""
         size, members = self.plan.pools[number].size, self._members[number]
         passes, place = np.divmod(position, size)
         within = np.empty_like(place)
@@ -64,7 +64,7 @@ class HybridBatchSampler:
 
 
 def exposure(sampler: HybridBatchSampler, steps: int) -> dict[str, object]:
-    """What `steps` batches held, pair by pair.
+    """Counts what `steps` batches held, pair by pair.
 
     Returns:
         `steps`, `pairs`, `planned_ratio` (mean of the schedule), `monolingual_ratio` (realised share of

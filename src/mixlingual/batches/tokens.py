@@ -1,4 +1,4 @@
-"""Token ids of a whole corpus: made once, cached, and memory-mapped by every run after.
+"""Keeps the token ids of a whole corpus: they are made once, cached, and memory-mapped by every run after.
 
 The cache is a folder of plain arrays and a header that says what they are, in a folder named by the
 content of what it was built from.
@@ -24,30 +24,30 @@ from mixlingual.files import built_once, cache_dir
 from mixlingual.records import ParallelCorpus, fingerprint
 
 _RECIPE = "tokens-1"
-"""Names the way tokens are found and stored; a change of either changes the name."""
+"""The recipe names the way tokens are found and stored; a change of either changes the name."""
 _CHUNK = 8192
-"""Texts that are tokenised together."""
+"""So many texts are tokenised together."""
 _HEADER = "header.json"
 
 Side = Literal["query", "passage"]
 
 
 class Tokens(Protocol):
-    """What is needed of a tokenizer."""
+    """States what is needed of a tokenizer."""
 
     @property
     def vocabulary(self) -> int:
         """Token ids are below this number."""
 
     def encode(self, texts: Sequence[str], side: Side) -> list[list[int]]:
-        """Token ids of each text, special tokens included, cut to the side's limit and not padded."""
+        """Returns the token ids of each text, special tokens included, cut to the side's limit and not padded."""
 
     def identity(self) -> str:
-        """Hash of all that decides the ids."""
+        """Returns a hash of all that decides the ids."""
 
 
 class TokenStore:
-    """The distinct token sequences of a corpus, as numbered rows, and which of them each text is.
+    """Holds the distinct token sequences of a corpus as numbered rows, and which of them each text is.
 
     Texts that come to the same ids share a row, on whichever side they stand. Copies, also in other
     processes, map the same files.
@@ -60,7 +60,7 @@ class TokenStore:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Args: a folder that `open` has built or checked."""
+        """Takes a folder that `open` has built or checked."""
         self._folder = folder
         arrays = json.loads((folder / _HEADER).read_text(encoding="utf-8"))["arrays"]
         mapped = {name: _map(folder / name, described) for name, described in arrays.items()}
@@ -73,7 +73,7 @@ class TokenStore:
 
     @classmethod
     def open(cls, corpus: ParallelCorpus, tokenizer: Tokens) -> TokenStore:
-        """The tokens of a corpus, from the cache if they were made before; every byte of it is checked.
+        """Returns the tokens of a corpus, from the cache if they were made before; every byte of it is checked.
 
         Raises:
             OSError: the cache cannot be written.
@@ -93,12 +93,12 @@ class TokenStore:
         return type(self), (self._folder,)
 
     def lengths(self, row_X: NDArray[np.integer]) -> NDArray[np.int64]:
-        """Tokens of each row, shape [X]."""
+        """Returns the number of tokens of each row, shape [X]."""
         length_X: NDArray[np.int64] = self._offset_R1[row_X + 1] - self._offset_R1[row_X]
         return length_X
 
     def tokens(self, row_X: NDArray[np.integer]) -> NDArray[np.int32]:
-        """Token ids of the rows, one after the other, shape [T]."""
+        """Returns the token ids of the rows, one after the other, shape [T]."""
         length_X = self.lengths(row_X)
         shift_X = self._offset_R1[row_X] - (np.cumsum(length_X) - length_X)
         place_T = np.repeat(shift_X, length_X) + np.arange(length_X.sum())
@@ -107,13 +107,13 @@ class TokenStore:
 
 
 def _layout(corpus: ParallelCorpus) -> Iterator[str]:
-    """Which texts each item has, in which languages."""
+    """Says which texts each item has, in which languages."""
     for item in corpus.items:
         yield "/".join(" ".join(sorted(texts)) for texts in (item.query, item.passage, *item.negatives))
 
 
 def _map(path: Path, described: dict[str, Any]) -> NDArray[Any]:
-    """The array, mapped; as a plain one where it is empty, which cannot be mapped."""
+    """Maps an array; an empty one, which cannot be mapped, comes as a plain array."""
     dtype, shape = described["dtype"], tuple(described["shape"])
     return np.asarray(np.memmap(path, dtype, "r", shape=shape)) if path.stat().st_size else np.empty(shape, dtype)
 
@@ -160,7 +160,7 @@ def _write(folder: Path, key: str, corpus: ParallelCorpus, tokenizer: Tokens) ->
 def _encode(
     texts: list[dict[str, str]], side: Side, languages: Sequence[str], tokenizer: Tokens, rows: _Rows
 ) -> NDArray[np.int32]:
-    """Rows of the texts, each in the given languages: [texts, L], -1 where there is none."""
+    """Returns the rows of the texts, each in the given languages: [texts, L], -1 where there is none."""
     held = np.array([[language in text for language in languages] for text in texts], bool)
     row = np.full((len(texts), len(languages)), -1, np.int32)
     numbers, columns = np.nonzero(held.reshape(row.shape))
@@ -183,7 +183,7 @@ class _Rows:
         self._row: dict[bytes, int] = {}
 
     def add(self, ids: list[int]) -> int:
-        """The row of a token sequence."""
+        """Returns the row of a token sequence."""
         content = np.array(ids, self.dtype).tobytes()
         row = self._row.setdefault(hashlib.blake2b(content, digest_size=16).digest(), len(self._row))
         if row == len(self.offsets) - 1:

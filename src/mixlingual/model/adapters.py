@@ -1,4 +1,4 @@
-"""Low-rank adapters (LoRA) inside an encoder, by the package peft."""
+"""Puts low-rank adapters (LoRA) into an encoder, by the package peft."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def add_adapters(backbone: PreTrainedModel, config: LoraConfig) -> None:
 
 
 def _targets(backbone: PreTrainedModel, ends: list[str] | None) -> list[str]:
-    """Names of the linear layers that end in one of `ends`; None: of all."""
+    """Returns the names of the linear layers that end in one of `ends`, or of all if it is None."""
     linear = [name for name, module in backbone.named_modules() if isinstance(module, nn.Linear)]
     if ends is None:
         return linear
@@ -50,7 +50,7 @@ def _targets(backbone: PreTrainedModel, ends: list[str] | None) -> list[str]:
 
 
 def merged(backbone: PreTrainedModel) -> PreTrainedModel:
-    """A copy of the encoder with its adapters added into the weights, or the encoder itself if it has none."""
+    """Returns a copy of the encoder with its adapters added into the weights, or the encoder itself if it has none."""
     if not any("lora_" in name for name, _ in backbone.named_parameters()):
         return backbone
     from peft.tuners.tuners_utils import BaseTunerLayer

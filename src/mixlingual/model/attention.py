@@ -1,4 +1,4 @@
-"""Attention of the encoders: without padding on a GPU, with cheap dropout on a CPU.
+"""Computes the attention of the encoders: without padding on a GPU, with cheap dropout on a CPU.
 
 Registered with transformers under `NAME`, as `attn_implementation`. Texts come either as rows of a
 padded batch, or packed one after the other into a single row, with `cu_seq_lens_q` and `max_length_q`
@@ -25,10 +25,10 @@ from mixlingual.model.dropout import drop
 NAME = "mixlingual"
 
 PACKABLE = ("bert", "roberta", "xlm-roberta", "xlm-roberta-xl")
-"""Architectures whose packed and padded results are compared by a test."""
+"""A test compares packed and padded results of these architectures."""
 
 Kernel = Callable[[Tensor, Tensor, Tensor, Tensor, int, float, float], Tensor]
-"""(query_THD, key_THD, value_THD, ends of the texts from 0 on, longest text, scale, dropout) -> [T, H, D]."""
+"""A kernel maps (query_THD, key_THD, value_THD, ends of the texts from 0 on, longest, scale, dropout) to [T, H, D]."""
 
 
 def use_attention(backbone: PreTrainedModel) -> None:
@@ -47,7 +47,7 @@ def attend(
     dropout: float = 0.0,
     **extra: Any,
 ) -> tuple[Tensor, None]:
-    """Scaled dot-product attention, called by the layers of transformers.
+    """Computes scaled dot-product attention; the layers of transformers call it.
 
     Args:
         module: the layer.

@@ -1,4 +1,4 @@
-"""Dropout whose masks are cheap on a CPU and repeat with the program's random state.
+"""Drops entries by masks that are cheap on a CPU and repeat with the program's random state.
 
 PyTorch draws one number after the other there, which takes a fifth of a training step of a small
 encoder. Here a step of the random state seeds a counter-free generator (SFC64) that yields four masks
@@ -20,10 +20,10 @@ _LEVELS = 1 << 16
 
 
 class Dropout(nn.Dropout):
-    """`nn.Dropout` by `drop`: the same distribution from other random numbers."""
+    """Is `nn.Dropout` by `drop`: the distribution is the same, the random numbers are others."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name in nn.Dropout
-        """The input in eval mode; else as `drop`."""
+        """Returns the input in eval mode, else what `drop` makes of it."""
         return drop(input, self.p) if self.training else input
 
 
@@ -44,14 +44,14 @@ def use_cheap_dropout(module: nn.Module) -> None:
 
 
 def keep_mask(shape: torch.Size, level: int) -> Tensor:
-    """A bool mask on the CPU that is False with probability level / 2**16; the generator moves by one draw."""
+    """Returns a bool mask on the CPU that is False with probability level / 2**16; the generator moves by one draw."""
     size = math.prod(shape)
     words = np.random.SFC64(int(torch.randint(2**63 - 1, ()))).random_raw(-(-size // 4))
     return torch.from_numpy(words.view(np.int16)[:size]).view(shape) >= level - _LEVELS // 2
 
 
 class _Dropped(torch.autograd.Function):
-    """values * mask * scale, forward and backward, in one pass over memory each."""
+    """Computes values * mask * scale, forward and backward, in one pass over memory each."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, level: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""The dual encoder: one set of weights that turns queries and passages into vectors.
+"""Turns queries and passages into vectors by one set of weights, the dual encoder.
 
 Shape suffixes: B texts, T tokens of the longest, S tokens of all, X places of a padded batch, D width of the embedding.
 """
@@ -16,11 +16,11 @@ from mixlingual.model.attention import NAME, PACKABLE, varlen_kernel
 from mixlingual.model.pooling import POOLING
 
 PASS_TOKENS = {"cpu": 2048, "cuda": 32768}
-"""Tokens of a pass through an encoder: what a processor's cache holds, what keeps a GPU busy."""
+"""A pass through an encoder has so many tokens: what a CPU's cache holds, what keeps a GPU busy."""
 
 
 class DualEncoder(nn.Module):
-    """A Hugging Face encoder with pooling and a temperature, shared by queries and passages.
+    """Is a Hugging Face encoder with pooling and a temperature, shared by queries and passages.
 
     Args:
         backbone: encoder whose output has `last_hidden_state`.
@@ -45,28 +45,28 @@ class DualEncoder(nn.Module):
 
     @property
     def temperature(self) -> Tensor:
-        """The divisor of scores, a float32 scalar; it has a gradient if it is learned."""
+        """Returns the divisor of scores, a float32 scalar; it has a gradient if it is learned."""
         if self.log_temperature is None:
             return torch.tensor(self._fixed_temperature)
         return self.log_temperature.float().exp()
 
     @property
     def dimension(self) -> int:
-        """Width of the embedding."""
+        """Returns the width of the embedding."""
         return int(self.backbone.config.hidden_size)
 
     @property
     def pad_id(self) -> int:
-        """Token id that fills rows up."""
+        """Returns the token id that fills rows up."""
         return int(self.backbone.config.pad_token_id or 0)
 
     def forward(self, input_ids_BT: Tensor, attention_mask_BT: Tensor) -> Tensor:
-        """Embeddings embedding_BD in float32 of right-padded token ids and their mask, both int64."""
+        """Returns embedding_BD in float32 of right-padded token ids and their mask, both int64."""
         output = self.backbone(input_ids=input_ids_BT, attention_mask=attention_mask_BT)
         return self._pooled(output.last_hidden_state, attention_mask_BT)
 
     def embed(self, token_id_S: Tensor, length_B: Tensor) -> Tensor:
-        """Embeddings [B, D] in float32 of texts that lie one after the other; no padding is computed if that pays.
+        """Returns embedding_BD in float32 of texts that lie one after the other; no padding is computed if that pays.
 
         Args:
             token_id_S: token ids, on the encoder's device.
@@ -88,7 +88,7 @@ class DualEncoder(nn.Module):
         return embedding_BD
 
     def _packs(self, device: torch.device) -> bool:
-        """Whether texts go through the backbone as one row: by a kernel for it, in half precision, on a GPU."""
+        """Tells whether texts go through the backbone as one row: by a kernel for it, in half precision, on a GPU."""
         config = self.backbone.config
         dropout = config.attention_probs_dropout_prob if self.training and config.model_type in PACKABLE else 0.0
         return (
@@ -102,7 +102,7 @@ class DualEncoder(nn.Module):
         )
 
     def _packed(self, token_id_S: Tensor, position_S: Tensor, length_B: Tensor, longest: int) -> Tensor:
-        """Last hidden states [S, D]. Positions start anew in each text, at the backbone's first position."""
+        """Returns the last hidden states [S, D]. Positions start in each text at the backbone's first position."""
         ends = functional.pad(length_B.cumsum(0), (1, 0))
         first = first_position(self.backbone.get_submodule("embeddings.position_embeddings"))
         output = self.backbone(
@@ -120,13 +120,13 @@ class DualEncoder(nn.Module):
 
 
 def first_position(table: nn.Module) -> int:
-    """Row of the first token's position: encoders of the RoBERTa kind count from the padding index + 1."""
+    """Returns the row of the first token's position: encoders like RoBERTa count from the padding index + 1."""
     padding = table.padding_idx if isinstance(table, nn.Embedding) else None
     return 0 if padding is None else padding + 1
 
 
 def parameter_counts(encoder: DualEncoder) -> dict[str, int]:
-    """Weights of the backbone: `total`, and `non_embedding` without its lookup tables.
+    """Counts the weights of the backbone: `total`, and `non_embedding` without its lookup tables.
 
     The tables are those of tokens, positions and token types, as in Kaplan et al. 2020 (arXiv 2001.08361).
     Frozen weights count; a learned temperature and adapters do not.

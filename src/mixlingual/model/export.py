@@ -1,4 +1,4 @@
-"""A trained encoder written as a folder that Hugging Face and sentence-transformers load."""
+"""Writes a trained encoder as a folder that Hugging Face and sentence-transformers load."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mixlingual.model.tokenizer import TextTokenizer
 
 
 def save_encoder(encoder: DualEncoder, tokenizer: TextTokenizer, folder: Path) -> None:
-    """Write the encoder as a Hugging Face folder that is also a sentence-transformers model.
+    """Writes the encoder as a Hugging Face folder that is also a sentence-transformers model.
 
     The folder appears whole and replaces an earlier one. `load_encoder` with `model.checkpoint=FOLDER` gives the same
     embeddings, since the folder also says how texts are prefixed, cut and pooled.
@@ -39,7 +39,7 @@ def save_encoder(encoder: DualEncoder, tokenizer: TextTokenizer, folder: Path) -
 
 
 def _own_options(encoder: DualEncoder, tokenizer: TextTokenizer) -> dict[str, Any]:
-    """The `model` options that the weights were trained with, for `hub.as_saved`, and their temperature."""
+    """Returns the `model` options that the weights were trained with, for `hub.as_saved`, and their temperature."""
     return {
         "pooling": encoder.pooling,
         "normalize": encoder.normalize,
@@ -53,7 +53,7 @@ def _own_options(encoder: DualEncoder, tokenizer: TextTokenizer) -> dict[str, An
 
 
 def _sentence_transformers_files(encoder: DualEncoder, tokenizer: TextTokenizer) -> dict[str, Any]:
-    """File name -> JSON content, in the form that every release of sentence-transformers since 2.4 reads."""
+    """Returns file name -> JSON content, in the form that every release of sentence-transformers since 2.4 reads."""
     modes = {"cls": "cls_token", "mean": "mean_tokens", "last": "lasttoken"}
     others = ("max_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens")
     modules = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]

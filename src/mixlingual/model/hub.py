@@ -1,4 +1,4 @@
-"""Pretrained encoders and their tokenizers, read from a folder or the Hugging Face hub."""
+"""Reads pretrained encoders and their tokenizers from a folder or the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from mixlingual.records import MixlingualError
 log = logging.getLogger(__name__)
 
 SAVED_OPTIONS = "mixlingual.json"
-"""File of a saved encoder that holds the model options it was trained with."""
+"""This file of a saved encoder holds the model options it was trained with."""
 
 _KEPT_OPTIONS = (
     "pooling", "normalize", "query_prefix", "passage_prefix", "max_query_length", "max_passage_length", "layers",
@@ -41,7 +41,7 @@ _KEPT_OPTIONS = (
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Hold back the warnings of Hugging Face libraries and, where nobody watches, their progress bars."""
+    """Holds back the warnings of Hugging Face libraries and, where nobody watches, their progress bars."""
     verbosity = transformers.logging.get_verbosity(), huggingface_hub.logging.get_verbosity()
     bars = transformers.logging.is_progress_bar_enabled()
     transformers.logging.set_verbosity(logging.ERROR)
@@ -58,7 +58,7 @@ def quiet() -> Iterator[None]:
 
 
 def as_saved(config: ModelConfig) -> ModelConfig:
-    """The config, with the options of a checkpoint that `save_encoder` wrote in place of its own.
+    """Returns the config, with the options of a checkpoint that `save_encoder` wrote in place of its own.
 
     Pooling, prefixes, lengths and layers belong to trained weights; a warning names those that differ.
 
@@ -80,7 +80,7 @@ def as_saved(config: ModelConfig) -> ModelConfig:
 
 
 def checkpoint_file(config: ModelConfig, name: str) -> Path | None:
-    """A file of the checkpoint's folder or hub repository; None if that has no such file.
+    """Returns a file of the checkpoint's folder or hub repository; None if that has no such file.
 
     Without network the cache decides. It may know that the repository lacks the file; where it merely lacks it beside a
     config.json, a warning says that the model is taken as one without.
@@ -101,7 +101,7 @@ def checkpoint_file(config: ModelConfig, name: str) -> Path | None:
 
 
 def _is_missing(config: ModelConfig, name: str, error: Exception) -> bool:
-    """Whether an error of the hub means that the model has no such file."""
+    """Tells whether an error of the hub means that the model has no such file."""
     if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
         return True
     assert config.checkpoint is not None
@@ -122,7 +122,7 @@ def _is_missing(config: ModelConfig, name: str, error: Exception) -> bool:
 
 
 def read_pretrained(config: ModelConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """Backbone, in float32, and tokenizer of `config.checkpoint`. Only safetensors are read: they hold no code.
+    """Reads backbone, in float32, and tokenizer of `config.checkpoint`. Only safetensors are read: they hold no code.
 
     Raises:
         MixlingualError: the checkpoint cannot be found or read, or lacks weights or vocabulary.
@@ -143,7 +143,7 @@ def read_pretrained(config: ModelConfig) -> tuple[PreTrainedModel, PreTrainedTok
 
 
 def read_architecture(config: ModelConfig) -> tuple[PreTrainedConfig, PreTrainedTokenizerFast]:
-    """Architecture and tokenizer of `config.checkpoint`, without its weights.
+    """Reads architecture and tokenizer of `config.checkpoint`, without its weights.
 
     Raises:
         MixlingualError: as `read_pretrained`.
@@ -157,7 +157,7 @@ def read_architecture(config: ModelConfig) -> tuple[PreTrainedConfig, PreTrained
 
 
 def _architecture(config: ModelConfig) -> PreTrainedConfig:
-    """That of the checkpoint, with the dropout of attention weights that `config` asks for."""
+    """Reads the checkpoint's architecture, and sets the dropout of attention weights that `config` asks for."""
     architecture: PreTrainedConfig = AutoConfig.from_pretrained(**_source(config))
     if config.attention_dropout is not None:
         set_attention_dropout(architecture, config.attention_dropout)
@@ -180,7 +180,7 @@ def set_attention_dropout(architecture: PreTrainedConfig, probability: float) ->
 
 
 def _check_weight_files(config: ModelConfig) -> None:
-    """Refuse a checkpoint that holds no safetensors, by the names of its files."""
+    """Refuses a checkpoint that holds no safetensors, by the names of its files."""
     assert config.checkpoint is not None
     folder = Path(config.checkpoint).expanduser()
     if folder.is_dir():
@@ -195,7 +195,7 @@ def _check_weight_files(config: ModelConfig) -> None:
 
 
 def _source(config: ModelConfig) -> dict[str, Any]:
-    """Arguments that name the checkpoint to the library: a folder if it exists, else a hub id."""
+    """Returns the arguments that name the checkpoint to the library: a folder if it exists, else a hub id."""
     assert config.checkpoint is not None
     folder = Path(config.checkpoint).expanduser()
     source = str(folder) if folder.is_dir() else config.checkpoint
@@ -216,7 +216,7 @@ def _readable(checkpoint: str) -> Iterator[None]:
 
 
 def _unreadable(checkpoint: str, error: Exception) -> str:
-    """What was tried, what went wrong and what to do, in one message."""
+    """Says what was tried, what went wrong and what to do, in one message."""
     reason = str(error).strip().partition("\n")[0] or type(error).__name__
     if "model.safetensors" in reason:
         reason = (
@@ -237,7 +237,7 @@ def _unreadable(checkpoint: str, error: Exception) -> str:
 
 
 def _check_weights(checkpoint: str, missing: set[str]) -> None:
-    """Refuse weights that the library would fill in at random; an absent pooler is not used anyway."""
+    """Refuses weights that the library would fill in at random; an absent pooler is not used anyway."""
     absent = sorted(name for name in missing if not name.startswith("pooler."))
     if absent:
         raise MixlingualError(
@@ -247,7 +247,7 @@ def _check_weights(checkpoint: str, missing: set[str]) -> None:
 
 
 def _checked_tokenizer(checkpoint: str, hf: PreTrainedTokenizerBase) -> PreTrainedTokenizerFast:
-    """Refuse the empty vocabulary that the library makes up for a folder without one, slow tokenizers, no padding."""
+    """Refuses the empty vocabulary that the library makes up for a folder without one, slow tokenizers, no padding."""
     if len(hf) <= len(hf.all_special_ids):
         raise MixlingualError(f"model.checkpoint={checkpoint}: it holds no tokenizer. Add its tokenizer.json.")
     if not isinstance(hf, PreTrainedTokenizerFast) or hf.pad_token_id is None:

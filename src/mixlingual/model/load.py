@@ -1,4 +1,4 @@
-"""From `model` options to a dual encoder and its tokenizer: pretrained, cut to some layers, or from scratch."""
+"""Makes a dual encoder and its tokenizer of `model` options: pretrained, cut to some layers, or from scratch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mixlingual.records import MixlingualError
 def load_encoder(
     config: ModelConfig, training_texts: Callable[[], Iterable[str]] | None, seed: int
 ) -> tuple[DualEncoder, TextTokenizer]:
-    """The dual encoder that `config` describes, in training mode and float32, and its tokenizer.
+    """Returns the dual encoder that `config` describes, in training mode and float32, and its tokenizer.
 
     Weights depend on `config`, `seed` and, from scratch, the tokenizer; the random state of the program is
     neither used nor changed.
@@ -62,7 +62,7 @@ def load_encoder(
 
 
 def keep_layers(backbone: PreTrainedModel, kept: list[int]) -> PreTrainedModel:
-    """The encoder with only the layers at positions `kept`, in that order; weights are shared, not copied.
+    """Returns the encoder with only the layers at positions `kept`, in that order; weights are shared, not copied.
 
     It is built anew from a configuration of that many layers, hence saving and loading it changes nothing. Parts
     that a place in the stack does not have are dropped: in ModernBERT the first layer has no norm before attention.
@@ -93,7 +93,7 @@ def check_layers(kept: list[int] | None, layers: int) -> None:
 
 
 def encoder_layers(backbone: PreTrainedModel) -> tuple[str, nn.ModuleList]:
-    """Dotted name and list of the encoder layers: the outermost list of as many modules as there are layers."""
+    """Returns dotted name and list of the encoder layers: the outermost list of as many modules as there are layers."""
     for name, module in backbone.named_modules():
         if isinstance(module, nn.ModuleList) and len(module) == backbone.config.num_hidden_layers:
             return name, module
@@ -106,7 +106,7 @@ def encoder_layers(backbone: PreTrainedModel) -> tuple[str, nn.ModuleList]:
 def _from_scratch(
     config: ModelConfig, training_texts: Callable[[], Iterable[str]] | None
 ) -> tuple[BertModel, PreTrainedTokenizerFast]:
-    """A BERT encoder (Devlin et al. 2019) with random weights, and a tokenizer trained on the texts."""
+    """Makes a BERT encoder (Devlin et al. 2019) with random weights, and a tokenizer trained on the texts."""
     if training_texts is None:
         raise MixlingualError(
             "model.checkpoint is null, but there are no training texts for the tokenizer of an encoder from random "
@@ -117,7 +117,7 @@ def _from_scratch(
 
 
 def scratch_geometry(config: ModelConfig, hf: PreTrainedTokenizerFast) -> BertConfig:
-    """The BERT configuration of `config.scratch`, with as many positions as the length limits need."""
+    """Returns the BERT configuration of `config.scratch`, with as many positions as the length limits need."""
     scratch = config.scratch
     attention_dropout = scratch.dropout if config.attention_dropout is None else config.attention_dropout
     return BertConfig(
@@ -137,13 +137,13 @@ def scratch_geometry(config: ModelConfig, hf: PreTrainedTokenizerFast) -> BertCo
 
 
 def drop_pooler(backbone: PreTrainedModel) -> None:
-    """Take off the head that some encoders put on the first token; unused weights would count and get no gradient."""
+    """Takes off the head that some encoders put on the first token: unused weights would count and get no gradient."""
     if getattr(backbone, "pooler", None) is not None:
         backbone.register_module("pooler", None)
 
 
 def check_positions(backbone: PreTrainedModel, config: ModelConfig) -> None:
-    """Refuse length limits beyond the table of position embeddings; rotary encoders have none."""
+    """Refuses length limits beyond the table of position embeddings; rotary encoders have none."""
     for name, table in backbone.named_modules():
         if name.endswith("position_embeddings") and isinstance(table, nn.Embedding):
             usable = table.num_embeddings - first_position(table)

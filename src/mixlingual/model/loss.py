@@ -1,4 +1,4 @@
-"""The contrastive loss over the candidates of a step, in chunks of rows whose scores fit in memory.
+"""Computes the contrastive loss over the candidates of a step, in chunks of rows whose scores fit in memory.
 
 Shape suffixes: B rows (pairs of this process), N candidates (N >= B), M queries of all processes
 (M >= B), R rows of a chunk, D width of the embedding.
@@ -18,7 +18,7 @@ from mixlingual.config.schema import LossConfig
 from mixlingual.records import MixlingualError
 
 CHUNK_BYTES = 64 * 2**20
-"""Most bytes that the scores of one chunk take, unless `loss.score_rows` says how many rows it has."""
+"""The scores of one chunk take at most so many bytes, unless `loss.score_rows` says how many rows it has."""
 
 
 def contrastive_loss(
@@ -33,7 +33,7 @@ def contrastive_loss(
     all_query_MD: Tensor | None = None,
     all_query_item_M: Tensor | None = None,
 ) -> Tensor:
-    """The loss of each pair: the mean of `info_nce` over the directions and widths that the config names.
+    """Returns the loss of each pair: the mean of `info_nce` over the directions and widths that the config names.
 
     The directions are query -> passages and, if symmetric, passage -> queries (equation 3 of Radford et al.
     2021, arXiv 2103.00020, averages them too). The widths are the whole embedding and each Matryoshka prefix
@@ -88,7 +88,7 @@ def info_nce(
     margin: float | None = None,
     score_rows: int | None = None,
 ) -> Tensor:
-    """InfoNCE of each query against every passage at hand, in float32 even under autocast.
+    """Returns InfoNCE of each query against every passage at hand, in float32 even under autocast.
 
     Row i is -log(exp(s_ii / t) / sum_j exp(s_ij / t)) with the inner product s_ij of query i and passage j:
     equation 1 of Elmahdy, Lin & Ahmad 2024 (arXiv 2408.10536) with the other passages as negatives. Left out
@@ -138,13 +138,13 @@ def check_matryoshka(widths: list[int], dimension: int) -> None:
 
 
 def _prefix(embedding_BD: Tensor, width: int, *, normalized: bool) -> Tensor:
-    """The first `width` numbers of each embedding, at length 1 if the embeddings are."""
+    """Returns the first `width` numbers of each embedding, at length 1 if the embeddings are."""
     prefix_BD = embedding_BD[:, :width]
     return functional.normalize(prefix_BD, dim=-1) if normalized and width < embedding_BD.shape[1] else prefix_BD
 
 
 class _ChunkedInfoNCE(torch.autograd.Function):
-    """InfoNCE of queries over the temperature, `scaled_BD`; `slack` is the margin over the temperature.
+    """Computes InfoNCE of queries over the temperature, `scaled_BD`; `slack` is the margin over the temperature.
 
     With e_ij = s_ij / t - s_ii / t, the loss is log sum_j exp(e_ij), and its gradient with respect to
     s_ij / t is exp(e_ij - loss_i), less 1 for j = i. All chunks share one buffer of scores: fresh ones for
@@ -188,7 +188,7 @@ class _ChunkedInfoNCE(torch.autograd.Function):
 def _excess_chunks(
     scaled_BD: Tensor, passage_ND: Tensor, item_B: Tensor, item_N: Tensor, slack: Tensor | None, rows: int
 ) -> Iterator[tuple[slice, Tensor]]:
-    """(rows of a chunk, their scores less that of the positive, which is on the diagonal); -inf is left out.
+    """Yields (rows of a chunk, their scores less that of the positive, on the diagonal); -inf is left out.
 
     The scores are good until the next chunk, and may be written over.
     """

@@ -1,4 +1,4 @@
-"""What an encoder costs, from its configuration and tokenizer alone: no weights are read."""
+"""Tells what an encoder costs from its configuration and tokenizer alone: no weights are read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mixlingual.model.tokenizer import TextTokenizer, train_tokenizer
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Texts that stand for all: at least one query and one passage."""
+    """Holds texts that stand for all: at least one query and one passage."""
 
     queries: list[str]
     passages: list[str]
@@ -26,7 +26,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """Size of an encoder and mean tokens of its texts, prefix and special tokens included."""
+    """Holds the size of an encoder and the mean tokens of its texts, prefix and special tokens included."""
 
     parameters: dict[str, int]
     query_tokens: float

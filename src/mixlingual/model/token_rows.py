@@ -1,4 +1,4 @@
-"""The token table of an encoder, of which a training step touches and differentiates only some rows.
+"""Lets a training step touch and differentiate only some rows of an encoder's token table.
 
 Shape suffixes: V tokens of the vocabulary, D width, R rows open in a step.
 """
@@ -16,7 +16,7 @@ from mixlingual.records import MixlingualError
 
 @dataclass(frozen=True, slots=True)
 class OpenRows:
-    """The rows of a step.
+    """Holds the rows of a step.
 
     Attributes:
         ids_R: their token ids, ascending and distinct, int64.
@@ -32,7 +32,7 @@ class OpenRows:
 
 
 class TokenRows(nn.Embedding):
-    """An `nn.Embedding` whose weight gets no dense gradient.
+    """Is an `nn.Embedding` whose weight gets no dense gradient.
 
     A dense gradient of a table is as large as the table, is filled with zeros at every backward pass, and
     makes the optimiser pass over all of it, for the few rows that the texts of a step hold. Here a step
@@ -86,7 +86,7 @@ class TokenRows(nn.Embedding):
         self.opened = None
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name that nn.Embedding gives it
-        """Rows [..., D] of token ids [...], int64.
+        """Returns the rows [..., D] of token ids [...], int64.
 
         Raises:
             IndexError: a token is not among the open rows (on a GPU: a device-side assertion).

@@ -1,4 +1,4 @@
-"""Texts to token ids: prefix, truncation, padding, and training a tokenizer for encoders without one.
+"""Turns texts into token ids, with prefix and truncation, and trains a tokenizer for encoders without one.
 
 Shape suffixes: B texts, T tokens.
 """
@@ -29,14 +29,14 @@ log = logging.getLogger(__name__)
 Side = Literal["query", "passage"]
 
 _RECIPE = "bpe-1"
-"""Names the way `train_tokenizer` works; a change of the result changes the name, so caches are not mixed up."""
+"""The recipe names the way `train_tokenizer` works; if the result changes, so does the name of its cache."""
 _SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
 _BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
 _LONGEST_PIECE = 16
 
 
 class TextTokenizer:
-    """A Hugging Face tokenizer with the prefix and the length limit of each side."""
+    """Is a Hugging Face tokenizer with the prefix and the length limit of each side."""
 
     def __init__(self, hf: PreTrainedTokenizerFast, config: ModelConfig) -> None:
         self.hf = hf
@@ -47,7 +47,7 @@ class TextTokenizer:
 
     @property
     def pad_id(self) -> int:
-        """Token id of padding."""
+        """Returns the token id of padding."""
         return int(self.hf.pad_token_id)
 
     @property
@@ -56,7 +56,7 @@ class TextTokenizer:
         return max(self.hf.get_vocab().values()) + 1
 
     def identity(self) -> str:
-        """Hash of all that decides the ids which `encode` gives."""
+        """Returns a hash of all that decides the ids which `encode` gives."""
         backend = self.hf.backend_tokenizer
         backend.no_truncation()
         backend.no_padding()
@@ -64,11 +64,11 @@ class TextTokenizer:
         return fingerprint((tokenizers.__version__, backend.to_str(), sides))
 
     def encode(self, texts: Sequence[str], side: Side) -> list[list[int]]:
-        """Token ids of each text, special tokens included, cut to the side's limit and not padded."""
+        """Returns the token ids of each text, special tokens included, cut to the side's limit and not padded."""
         return self.encode_marked(texts, side)[0]
 
     def encode_marked(self, texts: Sequence[str], side: Side) -> tuple[list[list[int]], list[bool]]:
-        """As `encode`, and whether the limit cut each text."""
+        """Returns what `encode` does, and whether the limit cut each text."""
         if not texts:
             return [], []
         encoded = self.hf(
@@ -82,7 +82,7 @@ class TextTokenizer:
         return [row.ids for row in rows], [bool(row.overflowing) for row in rows]
 
     def counts(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text, without prefix and special tokens, and nothing cut."""
+        """Counts the tokens of each text, without prefix and special tokens, and with nothing cut."""
         if not texts:
             return []
         encoded = self.hf(
@@ -95,13 +95,13 @@ class TextTokenizer:
         return [len(ids) for ids in encoded["input_ids"]]
 
     def save(self, folder: Path) -> None:
-        """Write the tokenizer's files, with the longer of the two limits as `model_max_length`."""
+        """Writes the tokenizer's files, with the longer of the two limits as `model_max_length`."""
         self.hf.backend_tokenizer.no_truncation()
         self.hf.save_pretrained(folder)
 
 
 def pad(token_ids: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:
-    """Rows of token ids as right-padded tensors.
+    """Returns rows of token ids as right-padded tensors.
 
     Returns:
         input_ids_BT and attention_mask_BT (1 at real tokens), both int64; T is the longest row.
@@ -114,7 +114,7 @@ def pad(token_ids: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenizerFast:
-    """A byte-pair tokenizer for the given texts, from the cache if these texts were seen before.
+    """Returns a byte-pair tokenizer for the given texts, from the cache if these texts were seen before.
 
     Text is NFKC-normalised and split at spaces, punctuation and digits. Characters outside the alphabet
     become UTF-8 bytes, so no text loses content. The same texts give the same tokenizer.
@@ -160,7 +160,7 @@ def _train_bpe(texts: list[str], vocabulary: int) -> Tokenizer:
 
 
 def _alphabet(texts: list[str], limit: int) -> list[str]:
-    """The most frequent characters; equally frequent ones in code point order.
+    """Returns the most frequent characters; equally frequent ones come in code point order.
 
     The trainer itself would cut its alphabet in an order that differs from process to process.
     """
@@ -173,7 +173,7 @@ def _alphabet(texts: list[str], limit: int) -> list[str]:
 
 
 def _with_bytes(tokenizer: Tokenizer) -> Tokenizer:
-    """The tokenizer with special tokens and the 256 byte pieces in front of its vocabulary."""
+    """Returns the tokenizer with special tokens and the 256 byte pieces in front of its vocabulary."""
     state = json.loads(tokenizer.to_str())
     learned = sorted(state["model"]["vocab"], key=state["model"]["vocab"].__getitem__)
     pieces = (*_SPECIAL, *_BYTES, *learned)

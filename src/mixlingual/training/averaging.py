@@ -1,4 +1,4 @@
-"""Exponential average of the weights over the steps, so that a fixed budget needs no tuned schedule.
+"""Averages the weights exponentially over the steps, so that a fixed budget needs no tuned schedule.
 
 Zhang et al. 2024 (arXiv 2410.21676) train at a constant rate and evaluate such an average instead of
 letting the rate fall. The weights before the first step have no part in it: what zeros at the start leave
@@ -17,14 +17,14 @@ from torch import Tensor
 from mixlingual.training.module import RetrieverModule
 
 EVERY = 10
-"""Steps between two looks at the weights: one pass over all of them each."""
+"""The average looks at the weights every so many steps; each look is one pass over all of them."""
 
 _DECAYS = ((512, 0.9995), (1024, 0.999), (2048, 0.998), (4096, 0.995))
-"""(largest batch, decay of a step): arXiv 2410.21676, whose batches are of sequences."""
+"""Each pair is (largest batch, decay of a step). The values are those of arXiv 2410.21676 for batches of sequences."""
 
 
 def decay_for(batch_size: int) -> float:
-    """The decay of a step for so many pairs."""
+    """Returns the decay of a step of `batch_size` pairs."""
     return next((decay for largest, decay in _DECAYS if batch_size <= largest), 0.99)
 
 
@@ -39,7 +39,7 @@ class WeightAverage(Callback):
     """
 
     def __init__(self, decay: float) -> None:
-        """Args: decay d of a step."""
+        """Takes the decay d of a step, in [0, 1)."""
         self._decay = decay
         self._sums: dict[str, Tensor] = {}
         self._step = 0
@@ -71,7 +71,7 @@ class WeightAverage(Callback):
                 weight.copy_(self._sums[name] / (1 - self._decay**self._step))
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs."""
+        """Returns what a resumed run needs."""
         return {"sums": self._sums, "step": self._step}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

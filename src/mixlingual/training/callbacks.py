@@ -1,4 +1,4 @@
-"""Our Lightning callbacks: the recorded training curve."""
+"""Records the training curve, as a Lightning callback."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from mixlingual.runs.progress import write_progress
 
 _TELL_SECONDS = 1.0
-"""Least time between two writings of progress.json."""
+"""progress.json is written at most once in so many seconds."""
 
 COLUMNS = ("step", "loss", "loss_mono", "loss_cross", "gradient_norm", "learning_rate", "pairs_per_second")
 
 
 class CurveRecorder(Callback):
-    """Writes curves.csv, and to the trainer's logger if it has one: mean losses and the gradient norm.
+    """Writes mean losses and the gradient norm to curves.csv, and to the trainer's logger if it has one.
 
     Beside curves.csv it keeps progress.json. A resumed run goes on with what the interrupted one had recorded.
 
@@ -31,7 +31,7 @@ class CurveRecorder(Callback):
     """
 
     def __init__(self, path: Path, check: Callable[[], None], *, every: int) -> None:
-        """Args: path of the CSV file; called before each write, see `Signals.check`; steps between points."""
+        """Takes the path of the CSV file, what to call before each write (`Signals.check`), and steps between points."""
         self.losses: list[float] = []
         self.tokens = {"monolingual": 0, "crosslingual": 0}
         self._before = 0.0
@@ -78,11 +78,11 @@ class CurveRecorder(Callback):
 
     @property
     def seconds(self) -> float:
-        """Time spent training so far."""
+        """Returns the seconds spent training so far."""
         return self._before + time.perf_counter() - self._began
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs: all losses, the pairs since the last point, tokens and seconds so far."""
+        """Returns what a resumed run needs: all losses, the pairs since the last point, tokens and seconds so far."""
         return {
             "losses": list(self.losses),
             "since": list(self._since),

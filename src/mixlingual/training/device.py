@@ -1,4 +1,4 @@
-"""Where a run computes: checked before data and weights are loaded."""
+"""Checks where a run computes, before data and weights are loaded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mixlingual.runs.lease import types_in_shell
 
 
 def device_of(accelerator: str) -> torch.device:
-    """The device that `trainer.accelerator` stands for: one GPU if wanted and there, else the CPU.
+    """Returns the device that `trainer.accelerator` stands for: one GPU if it is wanted and there, else the CPU.
 
     Raises:
         MixlingualError: a GPU is asked for and there is none.
@@ -30,7 +30,7 @@ def check_precision(evaluation: EvaluationConfig, device: torch.device) -> None:
 
 
 def launched_by() -> Literal["torchrun", "slurm"] | None:
-    """What started this process as one of a run's; None if it is alone. A Slurm shell for typing in is not a task."""
+    """Says what started this process as one of a run's; None if it is alone. A Slurm shell for typing in is no task."""
     if "WORLD_SIZE" in os.environ:
         return "torchrun"
     return "slurm" if "SLURM_NTASKS" in os.environ and not types_in_shell() else None

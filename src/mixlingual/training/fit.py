@@ -47,12 +47,12 @@ from mixlingual.training.sharding import sharding_strategy, whole_weights
 log = logging.getLogger(__name__)
 
 DIVERGED = "diverged.json"
-"""Where a run that came to nothing says on what: see `divergence`."""
+"""This file of a run's folder says which step was not finite: see `divergence`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What training did: `losses` of its steps (mean over the pairs of each), tokens by kind, seconds, probes.
+    """Holds what training did: `losses` of its steps (mean over the pairs of each), tokens by kind, seconds, probes.
 
     Seconds are those of all attempts, without what an interrupted one did after its last checkpoint. The
     default is that of no training.
@@ -64,10 +64,10 @@ class Trained:
     tokens: dict[str, int] = field(default_factory=lambda: {"monolingual": 0, "crosslingual": 0})
     seconds: float = 0.0
     probes: dict[str, float | None] = field(default_factory=dict)
-    """`GradientProbe.summary`; empty if there were none."""
+    """This is `GradientProbe.summary`; it is empty if there were no probes."""
 
     def summary(self) -> dict[str, float]:
-        """`steps`, `pairs` and, after any step, `final_loss`: the mean over the last tenth of the steps."""
+        """Returns `steps`, `pairs` and, after any step, `final_loss`: the mean over the last tenth of the steps."""
         tail = self.losses[-max(1, self.steps // 10) :]
         result = {"steps": float(self.steps), "pairs": float(self.pairs)}
         return result | {"final_loss": sum(tail) / len(tail)} if tail else result
@@ -185,7 +185,7 @@ def _trainer(
 
 @contextmanager
 def _losing_peers() -> Iterator[None]:
-    """Gives its name to what happens to a process when another one of its run has ended."""
+    """Turns the errors that a process sees when another one of its run has ended into PeerLostError."""
     try:
         yield
     except Exception as error:
@@ -196,7 +196,7 @@ def _losing_peers() -> Iterator[None]:
 
 @contextmanager
 def _prepared(encoder: DualEncoder, options: TrainerConfig) -> Iterator[None]:
-    """While training: compiled, and with the inputs of layers kept alone (Chen et al. 2016, arXiv 1604.06174)."""
+    """Compiles the encoder in the block, and lets layers keep their inputs alone (Chen et al., arXiv 1604.06174)."""
     backbone = encoder.backbone
     if options.gradient_checkpointing and not backbone.supports_gradient_checkpointing:
         raise MixlingualError(
@@ -226,12 +226,12 @@ def _strategy(options: TrainerConfig) -> Strategy | str:
 
 
 def _environment() -> list[SLURMEnvironment]:
-    """Slurm's without Lightning's own requeueing, which would save inside of a signal handler."""
+    """Returns Slurm's environment without Lightning's requeueing, which would save inside of a signal handler."""
     return [SLURMEnvironment(auto_requeue=False)] if launched_by() == "slurm" else []
 
 
 class UnwrappedDDP(DDPStrategy):
-    """Processes that share a batch, without the wrapper that exchanges gradients after every backward pass.
+    """Connects processes that share a batch, without the wrapper that exchanges gradients after every backward pass.
 
     `ContrastiveStep` has many of them in a step, and adds the gradients up once.
     """
@@ -240,11 +240,11 @@ class UnwrappedDDP(DDPStrategy):
         return model
 
     def _register_ddp_hooks(self) -> None:
-        """None: there is no wrapper to hook into."""
+        """Does nothing: there is no wrapper to hook into."""
 
 
 def divergence(what: str, step: int, item_ids: list[str], checkpoints: Path, folder: Path) -> MixlingualError:
-    """The error of a run that came to something else than a finite number.
+    """Returns the error of a run whose loss, gradient or weights are not finite, and writes diverged.json.
 
     Every process calls this, and none goes on before the first has written diverged.json into the run's folder:
     `step` (counted from 1, as in curves.csv), `what`, `items` (ids of the whole batch) and `checkpoint` (path of the

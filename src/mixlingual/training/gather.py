@@ -1,4 +1,4 @@
-"""What the processes of a run share of their batches; with one process, nothing changes.
+"""Shares rows and gradients between the processes of a run; with one process, nothing changes.
 
 A batch is dealt to the W processes in turn, so that pair i of process r is pair i * W + r of it.
 
@@ -18,17 +18,17 @@ from mixlingual.runs.lease import global_rank as global_rank
 
 
 def processes() -> int:
-    """How many connected processes the run has."""
+    """Returns how many connected processes the run has."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
 def lost_peer(error: BaseException) -> bool:
-    """Whether the error says that another process of the run has ended, or cannot be reached."""
+    """Tells whether the error says that another process of the run has ended, or cannot be reached."""
     return isinstance(error, distributed.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
 
 
 def largest(number: int, device: torch.device) -> int:
-    """The largest of all processes' numbers."""
+    """Returns the largest of all processes' numbers."""
     if processes() == 1:
         return number
     shared = torch.tensor(number, device=device)
@@ -37,7 +37,7 @@ def largest(number: int, device: torch.device) -> int:
 
 
 def own_first(local_B: Tensor) -> Tensor:
-    """The rows of all processes, [N, ...], this one's first; gradients flow back to the processes they came from."""
+    """Returns the rows of all processes, [N, ...], this one's first; gradients flow back to where rows came from."""
     if processes() == 1:
         return local_B
     gathered = _gathered(local_B)
@@ -46,7 +46,7 @@ def own_first(local_B: Tensor) -> Tensor:
 
 
 def own_first_ragged(local_B: Tensor) -> Tensor | None:
-    """As `own_first`, for numbers of rows that differ between processes; None if nobody has any."""
+    """Does what `own_first` does for numbers of rows that differ between processes; None if nobody has any."""
     counts = torch.stack(_gathered(torch.tensor(len(local_B), device=local_B.device))).tolist()
     if not any(counts):
         return None
@@ -57,7 +57,7 @@ def own_first_ragged(local_B: Tensor) -> Tensor | None:
 
 
 def in_order(local_B: Tensor) -> Tensor:
-    """The rows of all processes, [N, ...], in the order of the batch; no gradient."""
+    """Returns the rows of all processes, [N, ...], in the order of the batch and without a gradient."""
     return torch.stack(_gathered(local_B.detach()), dim=1).flatten(0, 1)
 
 

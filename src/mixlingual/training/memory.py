@@ -1,4 +1,4 @@
-"""How much memory a forward pass holds for its backward pass, and how much there is."""
+"""Measures how much memory a forward pass holds for its backward pass, and how much there is."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from torch.distributed.tensor import DTensor
 from mixlingual.model.token_rows import TokenRows
 
 CONTROL_GROUPS, OWN_GROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
-"""Where Linux shows the control groups (v2), and that of this process."""
+"""Linux shows the control groups (v2), and that of this process, at these paths."""
 
 
 @dataclass
 class Saved:
-    """Bytes that autograd holds after a block; storage that several nodes share counts once."""
+    """Counts the bytes that autograd holds after a block; storage that several nodes share counts once."""
 
     total: int = 0
 
@@ -47,14 +47,14 @@ def activation_bytes(module: nn.Module) -> Iterator[Saved]:
 
 
 def optimizer_bytes(module: nn.Module) -> int:
-    """What AdamW holds of the module's dense weights from the first step on: a gradient and two moments each."""
+    """Returns the bytes that AdamW holds for the module's dense weights: a gradient and two moments each."""
     rows = {id(part.weight) for part in module.modules() if isinstance(part, TokenRows)}
     dense = (weight for weight in module.parameters() if weight.requires_grad and id(weight) not in rows)
     return sum(12 * (weight.to_local() if isinstance(weight, DTensor) else weight).numel() for weight in dense)
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory of the device that this process may still take; on a CPU, within the limit of its control group."""
+    """Returns the bytes of the device that this process may still take; on a CPU, within its control group's limit."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -63,7 +63,7 @@ def free_bytes(device: torch.device) -> int:
 
 
 def _left_in_groups() -> Iterator[int]:
-    """What the control groups of this process (v2) leave it: a batch system limits a job by them."""
+    """Yields the bytes that each control group of this process leaves it; a batch system limits a job by them."""
     try:
         name = OWN_GROUP.read_text().partition("0::/")[2].strip()
     except OSError:
@@ -80,5 +80,5 @@ def _left_in_groups() -> Iterator[int]:
 
 
 def _statistics(folder: Path) -> dict[str, str]:
-    """Name -> bytes, of a control group; what is cached of files counts as used but can be had."""
+    """Returns name -> bytes of a control group; what is cached of files counts as used but can be had."""
     return dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())

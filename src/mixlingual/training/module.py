@@ -1,4 +1,4 @@
-"""The Lightning module: one optimiser step over a batch that the sampler composed.
+"""Defines the Lightning module, which takes one optimiser step over a batch that the sampler composed.
 
 Shape suffixes: B pairs of this process, N pairs of all processes.
 """
@@ -39,7 +39,7 @@ class RetrieverModule(LightningModule):
     def __init__(
         self, encoder: DualEncoder, config: TrainConfig, *, steps: int, diverged: Callable[[str, int], MixlingualError]
     ) -> None:
-        """Names what is trained.
+        """Takes what is trained.
 
         Args:
             encoder: trained in place.
@@ -57,7 +57,7 @@ class RetrieverModule(LightningModule):
         self._diverged = diverged
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
-        """One optimiser step.
+        """Takes one optimiser step.
 
         Returns:
             Of all pairs of the step, in their order: `loss_N`, `monolingual_N`, `tokens_N`; and `gradient_norm`,
@@ -99,13 +99,13 @@ class RetrieverModule(LightningModule):
             self.optimizer.zero_grad()
 
     def check_weights(self) -> None:
-        """Raises what `training_step` does, of the last step, if the norm of the trained weights is not finite."""
+        """Raises the error of `training_step` for the last step if the norm of the trained weights is not finite."""
         norm = get_total_norm([weight for weight in self.parameters() if weight.requires_grad])
         if not math.isfinite(_whole(norm)):
             raise self._diverged("the norm of the weights", self._steps - 1)
 
     def _clipped(self) -> float:
-        """The norm of all gradients together, which are then scaled down to the largest norm allowed."""
+        """Scales the gradients down to the largest norm allowed, and returns their norm before."""
         trained = self.optimizer.tensors_with_gradients()
         norm = get_total_norm([weight.grad for weight in trained if weight.grad is not None])
         if self._config.optim.gradient_clip is not None:
@@ -119,19 +119,19 @@ class RetrieverModule(LightningModule):
             shard(self.encoder, self.device_mesh)
 
     def configure_optimizers(self) -> Any:
-        """AdamW, with the learning rate moved at every step."""
+        """Returns AdamW and the schedule that moves its learning rate at every step."""
         self.optimizer = make_optimizer(self.encoder.parameters(), self._config.optim, self._tables)
         scheduler = make_scheduler(self.optimizer, self._config.optim, self._steps)
         return {"optimizer": self.optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
 def _whole(norm: Tensor) -> float:
-    """A norm, of all parts where it is one of sharded weights."""
+    """Returns a norm as a number; that of sharded weights is taken over all parts."""
     return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
 
 
 def _token_rows(encoder: DualEncoder) -> list[TokenRows]:
-    """Makes the token table one of rows; empty if it is frozen."""
+    """Turns the token table into one of rows and returns it; the list is empty if the table is frozen."""
     table = encoder.backbone.get_input_embeddings()
     if not table.weight.requires_grad:
         return []
@@ -142,7 +142,7 @@ def _token_rows(encoder: DualEncoder) -> list[TokenRows]:
 
 
 def make_step(encoder: DualEncoder, config: TrainConfig) -> ContrastiveStep:
-    """The gradient computation that the config describes."""
+    """Returns the gradient computation that the config describes."""
     trainer = config.trainer
     kept = trainer.activation_gib
     kind = ShardedStep if trainer.strategy == "shard" else ContrastiveStep

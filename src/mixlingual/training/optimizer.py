@@ -1,4 +1,4 @@
-"""AdamW whose token table is stepped by row: the numbers of the dense optimiser at the cost of a step's rows.
+"""Steps a token table by row with AdamW: the numbers are those of dense AdamW, the cost is that of a step's rows.
 
 Shape suffixes: V tokens of the vocabulary, D width, R rows, T steps done so far + 1.
 """
@@ -19,17 +19,17 @@ from mixlingual.config.schema import OptimConfig
 from mixlingual.model.token_rows import OpenRows, TokenRows
 
 NEGLIGIBLE = 2.0**-24
-"""Half the spacing of float32 at 1."""
+"""This is half the spacing of float32 at 1."""
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
-"""As AdamW names them."""
+"""AdamW keeps its moments under these names."""
 
 ROWS_TOGETHER = 1 << 14
-"""Rows that are brought up to date at once; bounds the memory that it takes."""
+"""So many rows are brought up to date at once, which bounds the memory that it takes."""
 
 
 def make_optimizer(parameters: Iterable[Parameter], config: OptimConfig, tables: Sequence[TokenRows] = ()) -> RowAdamW:
-    """AdamW that decays matrices only: biases, norms and the temperature are left alone.
+    """Returns AdamW that decays matrices only: biases, norms and the temperature are left alone.
 
     Args:
         parameters: all weights; frozen ones are left out.
@@ -46,7 +46,7 @@ def make_optimizer(parameters: Iterable[Parameter], config: OptimConfig, tables:
 
 
 class RowAdamW(AdamW):
-    """Fused AdamW (Loshchilov & Hutter, arXiv 1711.05101) in which rows of token tables wait until they are needed.
+    """Is fused AdamW (Loshchilov & Hutter, arXiv 1711.05101) in which rows of token tables wait until they are needed.
 
     A row without a gradient still moves under dense AdamW: by its momentum and by weight decay. That motion
     follows from the learning rates alone, and is made up for in one go when the row is next looked up
@@ -115,13 +115,13 @@ class RowAdamW(AdamW):
                 self.bring_up_to_date(table, ids_R)
 
     def tensors_with_gradients(self) -> list[Tensor]:
-        """Weights and open rows that a step would move: what to clip."""
+        """Returns the weights and open rows that a step would move, which are what to clip."""
         dense = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
         rows = [table.opened.rows_RD for table in self._tables if table.opened is not None]
         return dense + [rows_RD for rows_RD in rows if rows_RD.grad is not None]
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As AdamW's, which casts all state to the type of the weights: that of the rows keeps its own."""
+        """Loads the state as AdamW does, but lets the state of rows keep its types, which AdamW would cast."""
         super().load_state_dict(state_dict)
         saved = [number for group in state_dict["param_groups"] for number in group["params"]]
         numbers = dict(zip((p for group in self.param_groups for p in group["params"]), saved))
@@ -131,7 +131,7 @@ class RowAdamW(AdamW):
                 self.state[weight][key] = kept.to(weight.device, copy=True)
 
     def _of(self, table: TokenRows) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The parameter group and the state of a table."""
+        """Returns the parameter group and the state of a table."""
         weight = table.weight
         group = next(group for group in self.param_groups if any(p is weight for p in group["params"]))
         state = self.state[weight]
@@ -145,7 +145,7 @@ class RowAdamW(AdamW):
 
 @torch.no_grad()
 def _step_tables(optimizer: RowAdamW, *_: Any) -> None:
-    """After the dense weights of a step, the open rows."""
+    """Steps the open rows, after the dense weights of a step."""
     for table in optimizer._tables:
         group, state = optimizer._of(table)
         _count_step(group, state)
@@ -154,7 +154,7 @@ def _step_tables(optimizer: RowAdamW, *_: Any) -> None:
 
 
 def _step_rows(weight_VD: Tensor, opened: OpenRows, group: dict[str, Any], state: dict[str, Any]) -> None:
-    """One AdamW step of the rows, by the gradient of their open copy; table and copy both hold the result."""
+    """Takes one AdamW step of the rows by the gradient of their open copy; table and copy both hold the result."""
     ids_R, rows_RD, gradient_RD = opened.ids_R, opened.rows_RD, opened.rows_RD.grad
     assert gradient_RD is not None
     moment_RD, square_RD = (state[key].index_select(0, ids_R) for key in MOMENTS)
@@ -169,7 +169,7 @@ def _step_rows(weight_VD: Tensor, opened: OpenRows, group: dict[str, Any], state
 def _put(
     weight_VD: Tensor, state: dict[str, Any], ids_R: Tensor, rows_RD: Tensor, moment_RD: Tensor, square_RD: Tensor
 ) -> None:
-    """Writes rows and their moments back, as of the last step."""
+    """Writes rows and their moments back, and notes that they are those of the last step."""
     weight_VD.index_copy_(0, ids_R, rows_RD)
     state["exp_avg"].index_copy_(0, ids_R, moment_RD)
     state["exp_avg_sq"].index_copy_(0, ids_R, square_RD)
@@ -200,6 +200,6 @@ def _count_step(group: dict[str, Any], state: dict[str, Any]) -> None:
 
 
 def horizon(beta1: float, beta2: float) -> int:
-    """Missed steps after which momentum moves a row by less than float32 resolves, at a constant rate."""
+    """Returns after how many missed steps momentum moves a row by less than float32 resolves, at a constant rate."""
     ratio = beta1 / math.sqrt(beta2)
     return math.ceil(math.log(NEGLIGIBLE) / math.log(ratio)) if ratio > NEGLIGIBLE else 1

@@ -1,4 +1,4 @@
-"""How the gradients of the two kinds of batches agree, and how noisy they are: why mixing might help.
+"""Measures how the gradients of the two kinds of batches agree, and how noisy they are.
 
 At a probe, two halves of a batch of either kind give four gradients at the same weights, each with the
 passages of its own half as negatives. The halves are draws of other items, hence products between them are
@@ -31,7 +31,7 @@ OF_A_KIND = ("loss", "norm", "square", "trace")
 COLUMNS = ("step", *(f"{name}_{short}" for short in SHORT.values() for name in OF_A_KIND), "product", "cosine")
 
 Point = dict[str, float | None]
-"""One probe, by `COLUMNS`; None where the data have one kind only, or a gradient was not finite."""
+"""This is one probe, by `COLUMNS`; None stands where the data have one kind only, or a gradient was not finite."""
 
 
 class GradientProbe(Callback):
@@ -44,7 +44,7 @@ class GradientProbe(Callback):
     """
 
     def __init__(self, path: Path, data: HybridDataModule, check: Callable[[], None], *, every: int) -> None:
-        """Args: path of the CSV file; what draws the batches; called before each write; steps between two probes."""
+        """Takes the path of the CSV file, what draws batches, what to call before a write, and steps between probes."""
         self.points: list[Point] = []
         self._path = path
         self._data = data
@@ -67,11 +67,11 @@ class GradientProbe(Callback):
             trainer.logger.log_metrics(points, step=trainer.global_step)
 
     def summary(self) -> dict[str, float | None]:
-        """What result.json keeps: see `summarize`."""
+        """Returns what result.json keeps: see `summarize`."""
         return summarize(self.points)
 
     def state_dict(self) -> dict[str, Any]:
-        """The points so far."""
+        """Returns the points so far."""
         return {"points": list(self.points)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -87,7 +87,7 @@ class GradientProbe(Callback):
 
 
 def measure(halves: dict[Kind, list[tuple[Tensor, Tensor]]]) -> dict[str, float]:
-    """What the gradients of a probe say, by `COLUMNS`, those that need both kinds only where both are.
+    """Returns the measures of a probe's gradients, by `COLUMNS`; those that need both kinds are there if both are.
 
     Args:
         halves: of each kind, (losses [pairs], gradient [weights]) of two halves of equal size.
@@ -111,7 +111,7 @@ def measure(halves: dict[Kind, list[tuple[Tensor, Tensor]]]) -> dict[str, float]
 
 
 def summarize(points: list[Point]) -> dict[str, float | None]:
-    """Means over probes: their number `probes`, and of each kind `loss`, `norm` and `noise_scale`, and a `cosine`.
+    """Returns means over probes: `probes`, their number; of each kind `loss`, `norm` and `noise_scale`; and a `cosine`.
 
     `noise_scale` is the batch size in pairs at which noise and gradient are of one size, trace / square, B_simple
     of McCandlish et al. 2018. `cosine` is that of the true gradients, product / sqrt(square_mono * square_cross).
@@ -130,7 +130,7 @@ def summarize(points: list[Point]) -> dict[str, float | None]:
 
 
 def _gradient(module: RetrieverModule, half: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Losses [pairs], of all processes, and the gradient [weights] of the backbone's weights but lookup tables."""
+    """Returns losses [pairs] of all processes, and the gradient [weights] of the backbone without lookup tables."""
     tables = {id(table.weight) for table in module.encoder.modules() if isinstance(table, nn.Embedding)}
     with module.gradient(half) as loss_N:
         weights = [weight for weight in module.encoder.backbone.parameters() if id(weight) not in tables]

@@ -1,4 +1,4 @@
-"""The learning rate over the steps of a fixed budget."""
+"""Moves the learning rate over the steps of a fixed budget."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def make_scheduler(optimizer: AdamW, config: OptimConfig, steps: int) -> LambdaL
 
 
 def rate_factor(step: int, steps: int, warmup: float, schedule: str) -> float:
-    """Share of the peak learning rate at `step` of `steps`, in (0, 1].
+    """Returns the share of the peak learning rate at `step` of `steps`, in (0, 1].
 
     It rises linearly over the first `warmup` share of the steps and then stays, falls linearly or
     falls as a half cosine; step 0 already moves the weights and the last step still does.
@@ -33,7 +33,7 @@ def rate_factor(step: int, steps: int, warmup: float, schedule: str) -> float:
 
 
 def budget_steps(steps: int | None, pairs: int | None, batch_size: int) -> int:
-    """Optimiser steps of a budget given in steps or in query-passage pairs (rounded up)."""
+    """Returns the optimiser steps of a budget in steps or in query-passage pairs (rounded up)."""
     if steps is not None:
         return steps
     assert pairs is not None

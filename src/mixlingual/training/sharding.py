@@ -1,4 +1,4 @@
-"""Encoders too large for one device: every layer's weights in parts over the processes (FSDP2).
+"""Cuts the weights of encoders too large for one device into parts over the processes (FSDP2).
 
 Zhao et al. 2023 (arXiv 2304.11277), in the form of `torch.distributed.fsdp.fully_shard`.
 """
@@ -23,7 +23,7 @@ from mixlingual.training.step import Batch, ContrastiveStep, Pass
 
 
 def sharding_strategy(devices: int) -> ModelParallelStrategy:
-    """One group of all processes; checkpoints are whole files, written by the first."""
+    """Returns a strategy of one group of all processes; checkpoints are whole files, written by the first."""
     return ModelParallelStrategy(data_parallel_size=devices, tensor_parallel_size=1, save_distributed_checkpoint=False)
 
 
@@ -36,19 +36,19 @@ def shard(encoder: DualEncoder, mesh: DeviceMesh) -> None:
 
 
 def whole_weights(module: nn.Module) -> dict[str, Tensor]:
-    """All weights in one piece, on the CPU of the first process; empty on the others. Every process calls this."""
+    """Returns all weights in one piece, on the CPU of the first process; others get none. Every process calls this."""
     return get_model_state_dict(module, options=StateDictOptions(full_state_dict=True, cpu_offload=True))  # type: ignore[return-value]
 
 
 class ShardedStep(ContrastiveStep):
-    """A step whose passes are as many, and kept or run again alike, on every process.
+    """Computes a step whose passes are as many, and kept or run again alike, on every process.
 
     Each pass exchanges weights between all processes, which would otherwise wait for each other forever. A
     process with fewer texts fills up with passes of a single token, which add nothing to its gradient.
     """
 
     def _passes(self, batch: Batch, pass_tokens: int) -> Iterator[Pass]:
-        """This process's passes, with the tokens of the largest of all processes in their place."""
+        """Yields this process's passes, each counted with the tokens of the largest of all processes in its place."""
         own = list(super()._passes(batch, pass_tokens))
         largest = _largest([one.padded for one in own])
         rows, tokens = own[-1].rows.stop, own[-1].tokens.stop
@@ -57,7 +57,7 @@ class ShardedStep(ContrastiveStep):
             yield dataclasses.replace(one, padded=padded)
 
     def _first_run(self, one: Pass, token_id_S: Tensor, length_U: Tensor, end: int) -> Tensor:
-        """As without sharding, within the memory of the process that has least."""
+        """Runs a pass as without sharding, within the memory of the process that has least."""
         measures = self._kept_tokens is None
         output = super()._first_run(one, token_id_S, length_U, end)
         if measures:
@@ -72,14 +72,14 @@ class ShardedStep(ContrastiveStep):
 
 
 def _largest(numbers: list[int]) -> list[int]:
-    """Place by place, the largest of all processes' numbers; as many as the longest list has."""
+    """Returns place by place the largest of all processes' numbers; they are as many as the longest list has."""
     lists: list[list[int]] = [[] for _ in range(processes())]
     distributed.all_gather_object(lists, numbers)
     return [max(place) for place in zip_longest(*lists, fillvalue=0)]
 
 
 def _least(number: float | None, device: torch.device) -> float:
-    """The smallest of all processes' numbers."""
+    """Returns the smallest of all processes' numbers."""
     least = torch.tensor(number, device=device)
     distributed.all_reduce(least, distributed.ReduceOp.MIN)
     return float(least)

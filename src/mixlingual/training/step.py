@@ -1,4 +1,4 @@
-"""The gradient of one optimiser step, exact at any batch size and at the cost that memory allows.
+"""Computes the gradient of one optimiser step, exactly at any batch size and at the cost that memory allows.
 
 The texts of a step go through the encoder in *passes* of a few thousand tokens. The loss is taken over
 all embeddings at once, and its gradient with respect to them is carried back through each pass in
@@ -29,19 +29,19 @@ from mixlingual.training.memory import activation_bytes, free_bytes, optimizer_b
 log = logging.getLogger(__name__)
 
 Batch = dict[str, Tensor]
-"""What `batches.datamodule.StepBatches` yields."""
+"""`batches.datamodule.StepBatches` yields such dicts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """Texts that go through the encoder together: rows of the distinct texts, and where their tokens lie."""
+    """Names texts that go through the encoder together: rows of the distinct texts, and where their tokens lie."""
 
     rows: slice
     tokens: slice
     padded: int
-    """Tokens with padding."""
+    """The pass has so many tokens with padding."""
     seed: int
-    """Names the dropout masks."""
+    """The seed names the dropout masks."""
 
 
 class ContrastiveStep:
@@ -58,7 +58,7 @@ class ContrastiveStep:
         bf16: bool,
         seed: int,
     ) -> None:
-        """Names how to compute.
+        """Takes how to compute.
 
         Args:
             encoder: on its device, in training mode.
@@ -111,7 +111,7 @@ class ContrastiveStep:
             row, token, number = stop, token + real, number + 1
 
     def _first_run(self, one: Pass, token_id_S: Tensor, length_U: Tensor, end: int) -> Tensor:
-        """Embeddings of a pass, with its graph if the `end` tokens of all passes up to it fit in memory."""
+        """Returns the embeddings of a pass, with its graph if the `end` tokens of all passes up to it fit in memory."""
         if self._kept_tokens is None:
             with activation_bytes(self._encoder) as measured:
                 output = self._run(one, token_id_S, length_U)
@@ -124,7 +124,7 @@ class ContrastiveStep:
             return self._run(one, token_id_S, length_U)
 
     def _allowed_bytes(self, device: torch.device) -> float:
-        """Memory for graphs: as configured, or half of what gradients and moments will leave to this process."""
+        """Returns the bytes for graphs: those configured, or half of what gradients and moments will leave."""
         if self._kept_bytes is not None:
             return self._kept_bytes
         free = free_bytes(device) / (processes() if device.type == "cpu" else 1)
@@ -136,7 +136,7 @@ class ContrastiveStep:
             return self._encoder.embed(token_id_S[one.tokens], length_U[one.rows])
 
     def _losses(self, embedding_UD: Tensor, inputs: Batch) -> Tensor:
-        """loss_B of all parts, each against the passages of its own part, of all processes."""
+        """Returns loss_B of all parts, each against the passages of its own part, of all processes."""
         ends = inputs["negative_count"].cumsum(0)
         size = len(inputs["item"]) // self._parts
         parts = []

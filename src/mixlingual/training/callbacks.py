@@ -31,7 +31,7 @@ class CurveRecorder(Callback):
     """
 
     def __init__(self, path: Path, check: Callable[[], None], *, every: int) -> None:
-        """Takes the path of the CSV file, what to call before each write (`Signals.check`), and steps between points."""
+        """Takes the path of the CSV file, what to call before a write (`Signals.check`), and steps between points."""
         self.losses: list[float] = []
         self.tokens = {"monolingual": 0, "crosslingual": 0}
         self._before = 0.0

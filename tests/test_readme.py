@@ -1,11 +1,14 @@
 """What the README and the docs tell a user to type exists and is valid."""
 
+import functools
+import operator
 import re
 import shlex
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
 from mixlingual.config.checks import to_config
 from mixlingual.config.schema import SCHEMAS, TrainConfig
@@ -26,13 +29,32 @@ def commands():
                     yield pytest.param(words, id=" ".join(words))
 
 
+@pytest.fixture(autouse=True)
+def _star(monkeypatch):
+    """Composes, of a grid, the first cell and those that differ from it in one option: each value of each option."""
+    split = BasicSweeper.split_arguments
+
+    def star(overrides, size):
+        (cells,) = split(overrides, size)
+        return [[cell for cell in cells if sum(map(operator.ne, cell, cells[0])) < 2]]
+
+    monkeypatch.setattr(BasicSweeper, "split_arguments", staticmethod(star))
+
+
+@functools.cache
 def checked(module, overrides):
-    overrides = [word for word in overrides if word != "-m"]
+    """The configs of a command's runs; `preflight` takes what `train` does."""
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        if module in ("train", "preflight"):
+        if module == "train":
             return compose_runs(overrides)
         schema = SCHEMAS[module]
-        return [to_config(schema, compose(module, overrides=flags_to_options(overrides, schema)))]
+        return [to_config(schema, compose(module, overrides=flags_to_options(list(overrides), schema)))]
+
+
+def asked(words):
+    """(module, overrides) of a command from the module's name on."""
+    module = words[0].removeprefix("mixlingual.").replace("preflight", "train")
+    return module, tuple(word for word in words[1:] if word != "-m")
 
 
 def test_there_are_commands():
@@ -52,14 +74,14 @@ def test_every_command_is_valid(words, monkeypatch):
     elif words[:2] == ["wandb", "sync"]:
         assert words[2].startswith("multirun/")
     elif words[0] == "torchrun":
-        assert checked(words[words.index("-m") + 1].removeprefix("mixlingual."), words[words.index("-m") + 2 :])
+        assert checked(*asked(words[words.index("-m") + 1 :]))
     elif words[:2] == ["python", "-m"] and words[2].startswith("mixlingual."):
         module = words[2].removeprefix("mixlingual.")
         assert (ROOT / f"src/mixlingual/{module}.py").exists()
         if module == "options":
             assert all(any(word in path for path, _ in describe(TrainConfig())) for word in words[3:])
         else:
-            assert checked(module, words[3:])
+            assert checked(*asked(words[2:]))
     elif words[:2] == ["python", "-m"]:
         assert (ROOT / f"{words[2].replace('.', '/')}.py").exists()
     else:

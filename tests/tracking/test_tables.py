@@ -103,8 +103,8 @@ def test_bias_is_scalars_where_it_concerns_no_language_and_rows_of_a_table_alway
 
 
 def test_the_grid_of_languages_has_the_monolingual_setting_on_its_diagonal():
-    languages, map_LL = language_matrix(BENCHMARKS["mlqa_r"])
-    assert languages == ["en", "zh", "zh-TW"]
+    grid = language_matrix(BENCHMARKS["mlqa_r"])
+    assert list(grid.index) == list(grid.columns) == ["en", "zh", "zh-TW"]
     nan = np.nan
-    np.testing.assert_array_equal(map_LL, [[0.6, 0.1, nan], [nan, nan, nan], [0.3, nan, nan]])
+    np.testing.assert_array_equal(grid, [[0.6, 0.1, nan], [nan, nan, nan], [0.3, nan, nan]])
     assert language_matrix(BENCHMARKS["atlas"]) is None

@@ -93,6 +93,8 @@ class WandbServer:
         names = {"id": "1", "entity": ENTITY, "username": ENTITY, "email": "t@example.org", "flags": "{}"}
         return {"viewer": {**names, "admin": False, "teams": teams, "apiKeys": {"edges": []}}}
 
+    on_GetDefaultEntity = on_Viewer
+
     def on_ServerFeaturesQuery(self, values):  # noqa: N802
         return {"serverInfo": {"features": []}}
 
@@ -164,6 +166,15 @@ class WandbServer:
         return {"upsertView": {"view": view, "inserted": identity == values.get("id")}}
 
     on_UpsertView2 = on_upsertView = _save_view
+
+    def on_View(self, values):  # noqa: N802
+        """The saved workspaces of a name, with or without what the client puts around it."""
+        found = [
+            {"id": identity, "displayName": view["displayName"], "spec": view["spec"]}
+            for identity, view in self.views.items()
+            if values["viewName"] == view["name"]
+        ]
+        return {"project": {"allViews": {"edges": [{"node": node} for node in found]}}}
 
 
 def _handler(server: WandbServer) -> type[BaseHTTPRequestHandler]:

@@ -30,6 +30,7 @@ from mixlingual.records import AnyBenchmark, ParallelCorpus, RunResult
 from mixlingual.runs.lease import Attempt
 from mixlingual.runs.progress import write_progress
 from mixlingual.tracking.run import Tracker
+from mixlingual.tracking.terminal import terminal_bars
 from mixlingual.training.device import check_precision, check_processes, device_of
 from mixlingual.training.fit import Trained, fit
 from mixlingual.training.preemption import Signals
@@ -121,6 +122,7 @@ def _train(config: TrainConfig, parts: _Parts, folder: Path, logger: Logger | No
         folder=folder,
         logger=logger,
         signals=signals,
+        callbacks=terminal_bars(),
     )
 
 

@@ -6,6 +6,7 @@ colour vision deficiency tell apart.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from matplotlib.figure import Figure
 from mixlingual.analysis.tables.grid import SETTINGS, Axes, Grid, Point, size_by_ratio
 from mixlingual.files import written_whole
 from mixlingual.measures.registry import SETTING_TITLES
-from mixlingual.reporting.heatmaps import language_maps, size_ratio_maps
+from mixlingual.reporting.heatmaps import language_map, language_maps, size_ratio_maps
 from mixlingual.reporting.labels import file_name
 from mixlingual.reporting.lines import ratio_lines
 
@@ -60,6 +61,14 @@ def pictures(results: pd.DataFrame, languages: pd.DataFrame, axes: Axes, benchma
             _bias_picture(bias, axes),
             _language_picture(benchmark, languages, axes),
         ]
+
+
+def language_png(benchmark: str, map_QC: pd.DataFrame) -> bytes:
+    """The picture of one run's mAP by language of question and candidates, as PNG."""
+    png = io.BytesIO()
+    with _style():
+        language_map(f"mAP × 100 on {benchmark}", map_QC).savefig(png, dpi=150)
+    return png.getvalue()
 
 
 def write_picture(picture: Picture, folder: Path) -> list[Path]:

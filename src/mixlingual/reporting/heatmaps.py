@@ -92,6 +92,23 @@ def language_maps(languages: pd.DataFrame, benchmark: str, axes: Axes) -> Figure
     return figure
 
 
+def language_map(title: str, map_QC: pd.DataFrame) -> Figure:
+    """MAP x 100 of one run: questions in rows, candidates in columns, monolingual retrieval on the diagonal.
+
+    Args:
+        title: above it.
+        map_QC: mAP from 0 to 1, of the same languages in rows and columns; NaN where nothing was measured.
+    """
+    codes, score_QC = [str(code) for code in map_QC.index], 100 * map_QC.to_numpy(dtype=float)
+    side = 1.6 + 0.3 * len(codes)
+    figure = Figure(figsize=(side + 0.6, side))
+    panel, scale = figure.subplots(), _scale([score_QC])
+    _language_panel(panel, score_QC, codes, scale)
+    panel.set(title=title, xlabel="language of the candidates", ylabel="language of the question")
+    figure.colorbar(ScalarMappable(scale, _COLOURS), ax=panel, shrink=0.7)
+    return figure
+
+
 def _scores(shown: pd.DataFrame, benchmark: str, model: str, point: Point, codes: Sequence[str]) -> np.ndarray:
     grid = language_grid(shown, benchmark, model, point).reindex(index=codes, columns=codes)
     return np.asarray(100 * grid.to_numpy(dtype=float))

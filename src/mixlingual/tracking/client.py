@@ -1,17 +1,12 @@
-"""Starts the W&B run of a cell, online where that works at once, else on disk for `wandb sync`."""
+"""Starts the W&B run of a cell: online where that works within ten seconds, else on disk for `wandb sync`."""
 
 from __future__ import annotations
 
 import logging
-import queue
 import secrets
 import shlex
-import socket
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from mixlingual.config.identity import to_plain
 from mixlingual.config.schema import TrainConfig
@@ -26,8 +21,8 @@ _client_log.setLevel(logging.WARNING)
 
 STEP = "trainer/global_step"
 """The axis of every curve. Steps that a requeued run repeats appear twice; the later row counts."""
-PROBE_SECONDS, INIT_SECONDS, FINISH_SECONDS = 3.0, 10.0, 60.0
-"""Longest waits for a TCP connection, for the start of an online run, and for its last uploads."""
+INIT_SECONDS, FINISH_SECONDS = 10.0, 60.0
+"""Longest waits for the start of an online run, and for its last uploads."""
 _FLUSH_SECONDS = 1.0
 """Between writes of the run's file. The client's 15 would lose a killed run's last points, and a short one's all."""
 ID_FILE = "wandb_id"
@@ -36,8 +31,8 @@ _TAG_CHARACTERS = 64
 """W&B refuses longer tags."""
 
 
-def start_run(config: TrainConfig, folder: Path, parameters: dict[str, int]) -> Run:
-    """A run online if that works, else offline, saying why and how to send it later.
+def start_run(config: TrainConfig, folder: Path, parameters: dict[str, int]) -> Run | None:
+    """A run online if that works, else offline, saying why and how to send it later; None where W&B is disabled.
 
     Args:
         config: its `tracking` says which.
@@ -49,13 +44,16 @@ def start_run(config: TrainConfig, folder: Path, parameters: dict[str, int]) -> 
     """
     import wandb
 
+    if environment_mode() == "disabled":
+        log.warning("W&B is off: WANDB_MODE=disabled. Nothing is recorded for it; unset WANDB_MODE to change that")
+        return None
     reason = _reason_for_offline(config.tracking.mode)
     if reason is None:
         try:
             run = _init(config, folder, parameters, "online")
         except Exception as error:
             wandb.teardown()
-            reason = f"it did not start online ({type(error).__name__}: {error})"
+            reason = f"it did not start online ({type(error).__name__}: {' '.join(str(error).split())})"
         else:
             log.info("W&B: %s. What does not get there: %s", run.url, sync_command(run))
             return run
@@ -63,6 +61,14 @@ def start_run(config: TrainConfig, folder: Path, parameters: dict[str, int]) -> 
     level = logging.INFO if config.tracking.mode == "offline" else logging.WARNING
     log.log(level, "W&B is offline: %s. Send it later with: %s", reason, sync_command(run))
     return run
+
+
+def environment_mode() -> str:
+    """What WANDB_MODE, or a file of settings, asks of every run: online, offline or disabled."""
+    import wandb
+
+    mode = str(wandb.setup(settings=wandb.Settings(silent=True)).settings.mode)
+    return "offline" if mode == "dryrun" else mode
 
 
 def sync_command(run: Run) -> str:
@@ -143,38 +149,13 @@ def _reason_for_offline(mode: str) -> str | None:
     """Why the run must stay on disk, or None if it may go online."""
     import wandb
 
-    settings = wandb.setup(settings=wandb.Settings(silent=True)).settings
     if mode == "offline":
         return "tracking.mode=offline"
-    if settings.mode in ("offline", "dryrun", "disabled"):
-        return f"WANDB_MODE={settings.mode}"
+    if environment_mode() == "offline":
+        return "WANDB_MODE=offline"
     try:
         if not wandb.login(prompt=False, verify=False):
             return "there is no API key (use wandb login, or set WANDB_API_KEY)"
     except wandb.Error as error:
         return str(error).rstrip(".")
-    return _reason_for_no_route(settings.base_url)
-
-
-def _reason_for_no_route(base_url: str) -> str | None:
-    """Why the server, or the proxy that leads to it, refuses a TCP connection; None if it takes one."""
-    url = urlsplit(base_url)
-    proxy = getproxies().get(url.scheme)
-    if proxy and not proxy_bypass(url.hostname or ""):
-        url = urlsplit(proxy if "//" in proxy else f"//{proxy}")
-    address = (url.hostname or "", url.port or (443 if url.scheme == "https" else 80))
-    outcome: queue.Queue[str | None] = queue.Queue()
-    threading.Thread(target=lambda: outcome.put(_connect(address)), daemon=True).start()
-    try:
-        problem = outcome.get(timeout=PROBE_SECONDS)
-    except queue.Empty:
-        problem = f"no answer in {PROBE_SECONDS:g} s"
-    return problem and f"{address[0]}:{address[1]} cannot be reached ({problem})"
-
-
-def _connect(address: tuple[str, int]) -> str | None:
-    try:
-        socket.create_connection(address, timeout=PROBE_SECONDS).close()
-    except OSError as error:
-        return str(error)
     return None

@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -18,8 +19,8 @@ from pytorch_lightning.loggers import WandbLogger
 
 from mixlingual.config.schema import TrainConfig
 from mixlingual.records import MixlingualError, RunResult
+from mixlingual.reporting.figures import language_png
 from mixlingual.tracking.client import start_run, sync_command
-from mixlingual.tracking.pictures import draw_language_map
 from mixlingual.tracking.tables import language_matrix, metric_tables, summary_scalars
 
 if TYPE_CHECKING:
@@ -145,12 +146,13 @@ class _Logger(WandbLogger):
 def _pictures(result: RunResult) -> dict[str, object]:
     """eval/<benchmark>/languages of each benchmark that has cross-lingual scores."""
     import wandb
+    from PIL import Image
 
     grids = {benchmark: language_matrix(metrics) for benchmark, metrics in result.benchmarks.items()}
     return {
-        f"eval/{benchmark}/languages": wandb.Image(draw_language_map(benchmark, *grid))
+        f"eval/{benchmark}/languages": wandb.Image(Image.open(BytesIO(language_png(benchmark, grid))))
         for benchmark, grid in grids.items()
-        if grid
+        if grid is not None
     }
 
 

@@ -11,11 +11,12 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
 
+from mixlingual.analysis.tables.grid import SETTINGS
+from mixlingual.measures.registry import BIAS
 from mixlingual.records import RunResult
-
-_SETTINGS = ("mono", "cross", "multi")
+from mixlingual.reporting.languages import in_script_order
 
 
 def summary_scalars(result: RunResult) -> dict[str, float]:
@@ -51,31 +52,36 @@ def metric_tables(benchmarks: dict[str, Any]) -> dict[str, tuple[list[str | int]
     return {name: _columns_and_rows(rows) for name, rows in tables.items() if rows}
 
 
-def language_matrix(metrics: dict[str, Any]) -> tuple[list[str], NDArray[np.float64]] | None:
-    """(languages, mAP [L, L]) by language of the question and of the candidates; None without cross-lingual scores.
+def language_matrix(metrics: dict[str, Any]) -> pd.DataFrame | None:
+    """MAP by language of the question (rows) and of the candidates (columns); None without cross-lingual scores.
 
     Args:
         metrics: of one benchmark. The diagonal is its monolingual setting; NaN where nothing was measured.
     """
     pairs = metrics.get("cross", {}).get("pairs", {})
     alone = metrics.get("mono", {}).get("languages", {})
-    languages = list(metrics.get("languages", []))
+    languages = in_script_order(metrics.get("languages", []))
     scores = {f"{code}-{code}": values for code, values in alone.items()} | pairs
     cells = [scores.get(f"{query}-{candidate}", {}) for query, candidate in product(languages, repeat=2)]
     map_LL = np.array([cell.get("map", np.nan) for cell in cells]).reshape(len(languages), -1)
-    return (languages, map_LL) if pairs and np.isfinite(map_LL).any() else None
+    return pd.DataFrame(map_LL, languages, languages) if pairs and np.isfinite(map_LL).any() else None
+
+
+def scalar_name(benchmark: str, setting: str, measure: str) -> str:
+    """The name on W&B of a macro metric, or of a measure of language bias, whose name may be a path with dots."""
+    return "/".join(("eval", benchmark, setting, *measure.split(".")))
 
 
 def _macro(benchmarks: dict[str, Any]) -> dict[str, float]:
     scalars = {
-        f"eval/{benchmark}/{setting}/{metric}": value
+        scalar_name(benchmark, setting, metric): value
         for benchmark, setting, metrics in _measured(benchmarks)
         for metric, value in metrics.items()
         if not isinstance(value, dict)
     }
     for row in _bias_rows(benchmarks):
         if not row["languages"]:
-            scalars[f"eval/{row['benchmark']}/bias/{row['measure']}"] = row["value"]
+            scalars[scalar_name(row["benchmark"], BIAS, row["measure"])] = row["value"]
     return scalars
 
 
@@ -97,7 +103,7 @@ def _bias_rows(benchmarks: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for benchmark, metrics in benchmarks.items():
         languages = metrics.get("languages", [])
         about = {*languages, *(f"{one}-{other}" for one, other in product(languages, repeat=2))}
-        for path, value in _leaves(metrics.get("bias", {})):
+        for path, value in _leaves(metrics.get(BIAS, {})):
             named = [part for part in path if part in about]
             measure = [part for part in path if part not in about and part not in ("languages", "pairs")]
             yield {
@@ -116,7 +122,7 @@ def _leaves(values: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tupl
 def _measured(benchmarks: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """(benchmark, setting, metrics) of every setting that was measured."""
     for benchmark, metrics in benchmarks.items():
-        for setting in _SETTINGS:
+        for setting in SETTINGS:
             if setting in metrics:
                 yield benchmark, setting, metrics[setting]
 

@@ -6,21 +6,21 @@ group. W&B draws lines from the tables by a preset of its own, and has none for 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
+import wandb
 import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 
-SETTINGS = {"mono": "monolingual", "cross": "cross-lingual", "multi": "multilingual pool"}
-RATIO, SIZE, STEP = "batching.monolingual_ratio", "model.name", "trainer/global_step"
-_BIAS = {
-    "multi/rank_distance": "rank distance (lower is less biased)",
-    "multi/own_first": "first answer in the question's language (share)",
-    "bias/lift@10/diagonal_preference": "preference for the question's language (log2, 0 is none)",
-    "bias/consistency/rbo": "overlap of the results of parallel questions (1 is the same)",
-}
-"""Metric under eval/<benchmark>/ -> its words."""
+from mixlingual.analysis.tables.grid import SETTINGS
+from mixlingual.measures.registry import METRICS, SETTING_TITLES
+from mixlingual.tracking.client import STEP
+from mixlingual.tracking.tables import scalar_name
+
+RATIO, SIZE = "batching.monolingual_ratio", "model.name"
 GRID_COLUMNS = ("size", "ratio", "mean", "lowest seed", "highest seed", "seeds")
 _WIDE = wr.Layout(w=24, h=10)
 _CURVES = ("train/loss", "train/loss_mono", "train/loss_cross", "train/gradient_norm", "train/pairs_per_second")
@@ -37,19 +37,28 @@ class Shown:
     project: str
     models: tuple[str, ...]
     """The size axis, ascending."""
-    benchmarks: tuple[str, ...]
     pictures: dict[str, tuple[str, ...]]
     """Benchmark -> keys of the pictures of the whole grid."""
-    grids: dict[str, dict[str, str]]
-    """Benchmark -> setting -> key of the table of the whole grid: its mAP by size and ratio, in `GRID_COLUMNS`."""
+    tables: tuple[str, ...]
+    """Keys of the tables of the whole grid, from `grid_key`: mAP by size and ratio, in `GRID_COLUMNS`."""
+
+    @property
+    def benchmarks(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(self.pictures)
 
     @property
     def columns(self) -> list[str]:
         """What tells runs apart and what they are compared by: the columns of the run table."""
         axes = ["config:model.value.name", "config:batching.value.monolingual_ratio", "config:seed.value"]
-        scores = [f"summary:eval/{name}/{setting}/map" for name in self.benchmarks for setting in SETTINGS]
-        bias = [f"summary:eval/{name}/multi/rank_distance" for name in self.benchmarks]
+        scores = [f"summary:{scalar_name(name, s, 'map')}" for name in self.benchmarks for s in SETTINGS]
+        bias = [f"summary:{scalar_name(name, 'multi', 'rank_distance')}" for name in self.benchmarks]
         return [*axes, *scores, *bias, "summary:training/final_loss", "summary:seconds/train"]
+
+
+def grid_key(benchmark: str, setting: str) -> str:
+    """The key on W&B of a table of the whole grid."""
+    return f"grid/{benchmark}/{setting}"
 
 
 @dataclass(frozen=True)
@@ -107,42 +116,42 @@ def _parts(shown: Shown) -> Iterator[_Part]:
 
 def _parts_of(shown: Shown, benchmark: str) -> Iterator[_Part]:
     ratio, prefix = wr.Config(RATIO), f"eval/{benchmark}"
-    maps = [f"{prefix}/{setting}/map" for setting in SETTINGS]
-    pictures = [wr.MediaBrowser(media_keys=[key], num_columns=1, layout=_WIDE) for key in shown.pictures[benchmark]]
-    lines = [_lines(table, f"mAP, {SETTINGS[setting]}") for setting, table in shown.grids[benchmark].items()]
+    maps = {SETTING_TITLES[setting]: scalar_name(benchmark, setting, "map") for setting in SETTINGS}
+    mono, cross, _ = maps.values()
+    tables = {setting: key for setting in SETTINGS if (key := grid_key(benchmark, setting)) in shown.tables}
     yield _Part(
         f"{benchmark}: size x ratio",
         "Means over seeds, as the files say; made anew by each call. Lines: a size each, over the ratio.",
         [
-            *pictures,
-            *lines,
-            *(wr.WeavePanelSummaryTable(table_name=table) for table in shown.grids[benchmark].values()),
+            *(wr.MediaBrowser(media_keys=[key], num_columns=1, layout=_WIDE) for key in shown.pictures[benchmark]),
+            *(_lines(key, f"mAP, {SETTING_TITLES[setting]}") for setting, key in tables.items()),
+            *(wr.WeavePanelSummaryTable(table_name=key) for key in tables.values()),
         ],
     )
     yield _Part(
         f"{benchmark}: mAP against the ratio",
         "Bars: means over seeds. Points: runs. Ratio 0 is all cross-lingual, 1 all monolingual.",
         [
-            *(_bars(key, title) for key, title in zip(maps, SETTINGS.values(), strict=True)),
-            *(_points(ratio, key, title) for key, title in zip(maps, SETTINGS.values(), strict=True)),
+            *(_bars(name, title) for title, name in maps.items()),
+            *(_points(ratio, name, title) for title, name in maps.items()),
         ],
     )
     yield _Part(
         f"{benchmark}: language bias against the ratio",
         "Measured in the pool of all languages.",
-        [_points(ratio, f"{prefix}/{key}", words) for key, words in _BIAS.items()],
+        [
+            _points(ratio, scalar_name(benchmark, known.setting, known.name), f"{known.label} ({known.direction})")
+            for known in METRICS.values()
+            if known.on_dashboard
+        ],
     )
+    compared = (wr.Config(SIZE), ratio, *map(wr.SummaryMetric, maps.values()))
     yield _Part(
         f"{benchmark}: monolingual against cross-lingual",
         "Up and to the right is better at both. Each line of the second panel is a run.",
         [
-            _points(wr.SummaryMetric(maps[0]), maps[1], "trade-off", z=ratio),
-            wr.ParallelCoordinatesPlot(
-                columns=[
-                    wr.ParallelCoordinatesPlotColumn(metric)
-                    for metric in (wr.Config(SIZE), ratio, *map(wr.SummaryMetric, maps))
-                ]
-            ),
+            _points(wr.SummaryMetric(mono), cross, "trade-off", z=ratio),
+            wr.ParallelCoordinatesPlot(columns=[wr.ParallelCoordinatesPlotColumn(metric) for metric in compared]),
         ],
     )
     yield _Part(
@@ -187,3 +196,40 @@ def _bars(metric: str, title: str) -> wr.BarPlot:
         groupby_aggfunc="mean",
         orientation="v",
     )
+
+
+def save(shown: Shown, known: dict[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
+    """Sends both, over those that an earlier call made.
+
+    Args:
+        shown: what there is to show.
+        known: what an earlier call returned second, or nothing.
+
+    Returns:
+        workspace and report -> URL, and what finds them again.
+    """
+    shown = dataclasses.replace(shown, entity=shown.entity or wandb.Api().default_entity or "")
+    view, text = workspace(shown), report(shown)
+    if isinstance(address := known.get("workspace"), str):
+        stored = ws.Workspace.from_url(address)
+        stored.name, stored.sections = view.name, view.sections
+        stored.settings, stored.runset_settings = view.settings, view.runset_settings
+        view = stored
+    text.id = known.get("report", "")
+    view.save()
+    text.save()
+    return {"workspace": view.url, "report": text.url}, {"workspace": view.url, "report": text.id}
+
+
+def described(part: Any) -> Any:
+    """A workspace, a report or a part of one as JSON types: its kind, and what its public fields hold."""
+    if dataclasses.is_dataclass(part):
+        held = {field.name: getattr(part, field.name) for field in dataclasses.fields(part) if field.name[0] != "_"}
+        return {"kind": type(part).__name__} | {
+            name: described(value) for name, value in held.items() if value not in (None, "", [], {})
+        }
+    if isinstance(part, dict):
+        return {str(key): described(value) for key, value in part.items()}
+    if isinstance(part, list | tuple):
+        return [described(value) for value in part]
+    return part if isinstance(part, bool | int | float | str) else str(part)

@@ -6,7 +6,7 @@ import copy
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +28,6 @@ from mixlingual.model.encoder import DualEncoder
 from mixlingual.model.loss import check_matryoshka
 from mixlingual.records import MixlingualError
 from mixlingual.runs.lease import PeerLostError
-from mixlingual.tracking.terminal import terminal_bars
 from mixlingual.training.averaging import WeightAverage, decay_for
 from mixlingual.training.callbacks import CurveRecorder
 from mixlingual.training.checkpoint import (
@@ -83,6 +82,7 @@ def fit(
     folder: Path,
     logger: Logger | None,
     signals: Signals,
+    callbacks: Sequence[Callback] = (),
 ) -> Trained:
     """Trains the encoder in place for `steps` steps, at least one.
 
@@ -95,6 +95,7 @@ def fit(
         folder: receives curves.csv, probes.csv and checkpoints/.
         logger: Lightning logger for the curves, or None.
         signals: asked at the end of every step what to do.
+        callbacks: what else watches the training, as a bar on the terminal does.
 
     Raises:
         MixlingualError: a loss, a gradient or the trained weights became NaN or infinite (see `divergence`), or
@@ -120,7 +121,7 @@ def fit(
     module = RetrieverModule(trained, config, steps=steps, diverged=diverged)
     guard = PreemptGuard(signals, steps=config.trainer.checkpoint_steps, minutes=config.trainer.checkpoint_minutes)
     keeper = CheckpointKeeper(checkpoints, guard, keep=config.trainer.keep_checkpoints)
-    watchers: list[Callback] = [watcher for watcher in (guard, probe, average, recorder, keeper) if watcher]
+    watchers = [watcher for watcher in (guard, probe, average, recorder, keeper, *callbacks) if watcher]
     trainer = _trainer(config.trainer, steps, folder, logger, watchers, VerifiedCheckpointIO(signals.attempt))
     if resumed := newest_checkpoint(checkpoints):
         log.info("going on from %s", resumed)
@@ -170,7 +171,7 @@ def _trainer(
         strategy=_strategy(options),
         max_steps=steps,
         logger=logger or False,
-        callbacks=[*callbacks, *terminal_bars()],
+        callbacks=callbacks,
         plugins=[checkpoint_io, *_environment()],
         default_root_dir=folder,
         use_distributed_sampler=False,

@@ -35,7 +35,7 @@ from mixlingual.config.schema import (
     TrainerConfig,
 )
 from mixlingual.data.registry import load_benchmark, load_corpus
-from mixlingual.train import train
+from mixlingual.grid.cell import train
 
 LANGUAGES = ["de", "en", "th"]
 STEPS = 60

@@ -133,7 +133,7 @@ def test_without_results_or_server_there_is_a_message(sweep, monkeypatch, tmp_pa
     )
     assert refused.returncode == 1
     assert "W&B did not take the dashboard (" in refused.stderr
-    assert "--dry-run FILE" in refused.stderr
+    assert "dry_run=FILE" in refused.stderr
     assert "Traceback" not in refused.stderr
     for path in Path(sweep).glob("*/result.json"):
         path.unlink()

@@ -9,8 +9,9 @@ from hydra import compose, initialize_config_dir
 
 from mixlingual.config.checks import to_config
 from mixlingual.config.schema import SCHEMAS, TrainConfig
-from mixlingual.grid.guards import compose_runs
-from mixlingual.grid.hydra import CONF_DIR, flags_to_options, register
+from mixlingual.grid.compose import compose_runs
+from mixlingual.grid.doors import as_written
+from mixlingual.grid.hydra import CONF_DIR, register
 from mixlingual.options import describe
 
 ROOT = Path(__file__).parents[1]
@@ -32,7 +33,7 @@ def checked(module, overrides):
         if module in ("train", "preflight"):
             return compose_runs(overrides)
         schema = SCHEMAS[module]
-        return [to_config(schema, compose(module, overrides=flags_to_options(overrides, schema)))]
+        return [to_config(schema, compose(module, overrides=as_written(overrides, schema)))]
 
 
 def test_there_are_commands():

@@ -1,6 +1,6 @@
 """Entry point: a workspace and a report on W&B that show one sweep.
 
-python -m mixlingual.dashboard sweep_name=NAME [--dry-run FILE]
+python -m mixlingual.dashboard sweep_name=NAME [dry_run=FILE]
 """
 
 from __future__ import annotations
@@ -13,16 +13,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import hydra
-from omegaconf import DictConfig
-
 from mixlingual.analysis.read.collect import Sweep, read_sweep
 from mixlingual.analysis.read.points import RATIO_SERIES
 from mixlingual.analysis.tables.grid import SETTINGS, grid_axes, languages_table, results_table, size_by_ratio
-from mixlingual.config.checks import to_config
 from mixlingual.config.schema import DashboardConfig
 from mixlingual.files import written_whole
-from mixlingual.grid.hydra import CONF_DIR, flags_to_options, register
+from mixlingual.grid.doors import door
 from mixlingual.records import MixlingualError
 from mixlingual.reporting.figures import Picture, pictures, write_picture
 from mixlingual.reporting.payload import known_benchmarks
@@ -39,18 +35,6 @@ log = logging.getLogger(__name__)
 
 SAVED = "wandb_dashboard.json"
 """In the sweep's folder: what W&B calls the workspace and the report, so that the next call updates them."""
-
-register()
-
-
-@hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="dashboard")
-def main(cfg: DictConfig) -> None:
-    """Makes or updates both, or writes what would be sent."""
-    try:
-        dashboard(to_config(DashboardConfig, cfg))
-    except (MixlingualError, OSError) as error:
-        log.error(error)  # noqa: TRY400 - the message is for the user
-        sys.exit(1)
 
 
 def dashboard(config: DashboardConfig) -> None:
@@ -90,7 +74,7 @@ def dashboard(config: DashboardConfig) -> None:
     except Exception as error:
         raise MixlingualError(
             f"W&B did not take the dashboard ({type(error).__name__}: {error}); check the network, wandb login, "
-            "entity=NAME and project=NAME, or write it with --dry-run FILE"
+            "entity=NAME and project=NAME, or write it with dry_run=FILE"
         ) from error
     sys.stdout.write("".join(f"{name}: {url}\n" for name, url in urls.items()))
 
@@ -197,6 +181,7 @@ def _write(path: Path, content: dict[str, Any]) -> None:
         temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+main = door("dashboard", DashboardConfig, dashboard)
+
 if __name__ == "__main__":
-    sys.argv[1:] = flags_to_options(sys.argv[1:], DashboardConfig)
     main()

@@ -161,7 +161,7 @@ def test_a_driver_that_is_killed_at_once_leaves_no_run_to_be_done_twice(sweep, c
 
 def test_detached_runs_do_without_a_driver(sweep, undisturbed):
     grid = sweep(pace=0.2)
-    assert grid.run(*GRID, "--detach") == 0, grid.log
+    assert grid.run(*GRID, "detach=true") == 0, grid.log
     assert not any(grid.is_done(run) for run in RUNS)
     for run in RUNS:
         wait_until(lambda run=run: grid.is_done(run), f"{run} is done")

@@ -12,7 +12,7 @@ import pytest
 import torch
 from training_fixture import STEPS, prepare, train, weights
 
-import mixlingual.train
+import mixlingual.grid.cell
 from mixlingual.records import MixlingualError
 from mixlingual.runs import lease as attempt_module
 from mixlingual.runs.record import RunRecord
@@ -172,10 +172,10 @@ def test_the_run_is_recorded_as_failed(tmp_path, monkeypatch):
     break_loss(monkeypatch, math.nan)
     encoder, data, _, config = prepare(checkpoint_steps=3)
     monkeypatch.setattr(
-        mixlingual.train, "run", lambda config, folder, signals, save: train(folder, encoder, data, config)
+        mixlingual.grid.cell, "run", lambda config, folder, signals, save: train(folder, encoder, data, config)
     )
     with pytest.raises(MixlingualError, match="the loss is not a finite number at step 9"):
-        mixlingual.train.train(config, tmp_path)
+        mixlingual.grid.cell.train(config, tmp_path)
     status = json.loads((tmp_path / "status.json").read_text())
     assert status["state"] == "failed"
     assert "the loss is not a finite number at step 9" in status["reason"]
@@ -209,7 +209,7 @@ DEALT = """
     import sys, math
     sys.path[:0] = {here!r}
     import torch
-    import mixlingual.train
+    import mixlingual.grid.cell
     import training_fixture as f
     from pathlib import Path
     from mixlingual.training import step
@@ -227,10 +227,10 @@ DEALT = """
 
     step.ContrastiveStep.gradient = broken
     encoder, data, _, config = f.prepare(devices=2, checkpoint_steps=3)
-    mixlingual.train.run = lambda config, folder, signals, save: f.train(folder, encoder, data, config)
+    mixlingual.grid.cell.run = lambda config, folder, signals, save: f.train(folder, encoder, data, config)
     try:
-        mixlingual.train.train(config, Path({folder!r}))
-    except mixlingual.train.MixlingualError as error:
+        mixlingual.grid.cell.train(config, Path({folder!r}))
+    except mixlingual.records.MixlingualError as error:
         print("stopped:", error)
         raise
 """

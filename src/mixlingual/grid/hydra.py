@@ -33,9 +33,7 @@ def register() -> None:
     OmegaConf.register_new_resolver("own", own_name, replace=True)
     OmegaConf.register_new_resolver("number", lambda value: f"{float(value):g}", replace=True)
     OmegaConf.register_new_resolver("joined", lambda values: "-".join(values), replace=True)
-    OmegaConf.register_new_resolver(
-        "mode", lambda target: "MULTIRUN" if target.endswith("GridLauncher") else None, replace=True
-    )
+    OmegaConf.register_new_resolver("mode", _mode, replace=True)
     store = ConfigStore.instance()
     for name, schema in SCHEMAS.items():
         node = OmegaConf.create(dataclasses.asdict(schema()))
@@ -47,6 +45,10 @@ def register() -> None:
     for name, launcher in (("submitit_slurm", SlurmGridLauncher), ("submitit_local", LocalGridLauncher)):
         plugins.register(launcher)  # Hydra's own search does not see what is installed for development
         store.store(group="hydra/launcher", name=name, node=_launcher(launcher.__name__))
+
+
+def _mode(launcher: str) -> str | None:
+    return "MULTIRUN" if launcher.endswith("GridLauncher") else None
 
 
 def _launcher(name: str) -> DictConfig:

@@ -38,9 +38,9 @@ from mixlingual.batches.pools import make_sampler
 from mixlingual.batches.tokens import TokenStore
 from mixlingual.config.schema import BatchingConfig, ModelConfig, OptimConfig, TrainConfig, TrainerConfig
 from mixlingual.data.sources.lareqa import load_lareqa
+from mixlingual.grid.cost import TRAIN_FLOPS
 from mixlingual.model.encoder import parameter_counts
 from mixlingual.model.load import load_encoder
-from mixlingual.preflight import TRAIN_FLOPS
 from mixlingual.records import MixlingualError, ParallelCorpus, ParallelItem
 from mixlingual.training.fit import fit
 from mixlingual.training.module import RetrieverModule

@@ -14,10 +14,10 @@ import torch
 import mixlingual.evaluate
 from mixlingual.config.schema import EvaluateConfig, EvaluationConfig, ModelConfig, PostHocConfig, ScratchConfig
 from mixlingual.data.sources.atlas import atlas_benchmark, atlas_corpus
-from mixlingual.evaluate import evaluate
 from mixlingual.evaluation.encode import encode
 from mixlingual.evaluation.trec import read_run
 from mixlingual.grid.cell import corpus_texts
+from mixlingual.grid.evaluation import evaluate
 from mixlingual.model.export import save_encoder
 from mixlingual.model.load import load_encoder
 from mixlingual.records import MixlingualError
@@ -146,17 +146,6 @@ def test_runs_of_another_system_are_scored(checkpoint, tmp_path):
     (runs / "miracl/yo-yo.trec.gz").unlink()
     with pytest.raises(MixlingualError, match=r"yo-yo\.trec\.gz is missing"):
         evaluate(dataclasses.replace(config, score_runs=str(runs)))
-
-
-def test_contradictions_are_reported_together():
-    config = EvaluateConfig(
-        precomputed="a", score_runs="b", evaluation=EvaluationConfig(benchmarks=["atlas", "miracl"]),
-        post_hoc=PostHocConfig(methods=["lir"]),
-    )  # fmt: skip
-    assert [path for path, _ in config.problems()] == [
-        "score_runs", "post_hoc.methods"
-    ]  # fmt: skip
-    assert [path for path, _ in EvaluateConfig().problems()] == ["model.checkpoint"]
 
 
 @pytest.mark.parametrize("foreign", ["precomputed", "score_runs"])

@@ -100,7 +100,7 @@ def installed(tmp_path_factory):
             "train --cfg hydra --package hydra.launcher hydra/launcher=submitit_slurm cluster=slurm",
             "hydra_plugins.mixlingual_launcher.launcher.SlurmGridLauncher",
         ),
-        ("options cluster detach", "--detach says the same"),
+        ("options cluster detach", "Submit and return"),
         ("evaluate --help", "mixlingual.evaluate"),
         ("report --help", "sweep_name"),
         ("preflight experiment=smoke", "1 run"),

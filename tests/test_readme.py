@@ -12,8 +12,9 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
 from mixlingual.config.checks import to_config
 from mixlingual.config.schema import SCHEMAS, TrainConfig
-from mixlingual.grid.guards import compose_runs
-from mixlingual.grid.hydra import CONF_DIR, flags_to_options, register
+from mixlingual.grid.compose import compose_runs
+from mixlingual.grid.doors import as_written
+from mixlingual.grid.hydra import CONF_DIR, register
 from mixlingual.options import describe
 
 ROOT = Path(__file__).parents[1]
@@ -48,7 +49,7 @@ def checked(module, overrides):
         if module == "train":
             return compose_runs(overrides)
         schema = SCHEMAS[module]
-        return [to_config(schema, compose(module, overrides=flags_to_options(list(overrides), schema)))]
+        return [to_config(schema, compose(module, overrides=as_written(overrides, schema)))]
 
 
 def asked(words):

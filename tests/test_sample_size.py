@@ -9,7 +9,7 @@ from scored_sweep import write_scored_sweep
 
 from mixlingual.config.schema import SampleSizeConfig
 from mixlingual.records import MixlingualError
-from mixlingual.sample_size import plan
+from mixlingual.reporting.sample_size import plan
 
 
 def test_smaller_effects_take_more_seeds_and_the_questions_set_the_limit(tmp_path):

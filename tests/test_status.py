@@ -31,7 +31,7 @@ def test_tables_are_plain_where_there_is_no_terminal(sweep):
 
 
 def test_json_is_for_programs(sweep):
-    done = status(sweep, "--json", "sweep_name=demo")
+    done = status(sweep, "json=true", "sweep_name=demo")
     runs = json.loads(done.stdout)["runs"]
     assert [(run["name"], run["state"], run["ratio"]) for run in runs] == [("r0", "running", 0), ("r1", "planned", 0)]
 
@@ -44,7 +44,7 @@ def test_an_unknown_sweep_is_a_message_and_exit_code_1(sweep):
 
 
 def test_watching_starts_anew_until_it_is_interrupted(sweep):
-    command = [sys.executable, "-um", "mixlingual.status", "sweep_name=demo", "--watch", "seconds=0.1"]
+    command = [sys.executable, "-um", "mixlingual.status", "sweep_name=demo", "watch=true", "seconds=0.1"]
     with subprocess.Popen(command, cwd=sweep, stdout=subprocess.PIPE, text=True) as watching:
         lines = iter(watching.stdout.readline, "")
         assert next(line for line in lines if "1 planned" in line)

@@ -1,6 +1,6 @@
 """Entry point: every option with its default, its allowed values and what it means.
 
-python -m mixlingual.options [train | evaluate | report | plan | status | dashboard | cluster] [part of a name]
+python -m mixlingual.options [train | evaluate | report | sample_size | status | dashboard | cluster] [part of a name]
 """
 
 from __future__ import annotations

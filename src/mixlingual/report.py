@@ -6,36 +6,16 @@ python -m mixlingual.report parts=[REPORT,REPORT] sweep_name=NAME output=FOLDER
 
 from __future__ import annotations
 
-import logging
 import sys
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import hydra
-from omegaconf import DictConfig
-
 from mixlingual.analysis.read.collect import read_sweep
 from mixlingual.analysis.read.parts import restore
-from mixlingual.config.checks import to_config
 from mixlingual.config.schema import ReportConfig
-from mixlingual.grid.hydra import CONF_DIR, register
-from mixlingual.records import MixlingualError
+from mixlingual.grid.doors import door
 from mixlingual.reporting.write import write_report
-
-log = logging.getLogger(__name__)
-
-register()
-
-
-@hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="report")
-def main(cfg: DictConfig) -> None:
-    """Writes the report, prints its summary and says where it lies."""
-    try:
-        report(to_config(ReportConfig, cfg))
-    except MixlingualError as error:
-        log.error(error)  # noqa: TRY400 - the message is for the user
-        sys.exit(1)
 
 
 def report(config: ReportConfig) -> None:
@@ -55,6 +35,8 @@ def report(config: ReportConfig) -> None:
         paths = write_report(read_sweep(folder), output)
     sys.stdout.write(f"{paths.summary.read_text(encoding='utf-8')}\nreport: {paths.page}\n")
 
+
+main = door("report", ReportConfig, report)
 
 if __name__ == "__main__":
     main()

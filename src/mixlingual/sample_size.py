@@ -5,72 +5,13 @@ python -m mixlingual.sample_size sweep_name=PILOT effects=[0.006]
 
 from __future__ import annotations
 
-import logging
 import sys
-from pathlib import Path
 
-import hydra
-from omegaconf import DictConfig
-
-from mixlingual.analysis.read.collect import read_sweep
-from mixlingual.analysis.statistics.contrasts import corrected_level
-from mixlingual.analysis.statistics.estimates import PRIMARY, primary_draws
-from mixlingual.analysis.statistics.power import Pilot
-from mixlingual.config.checks import to_config
 from mixlingual.config.schema import SampleSizeConfig
-from mixlingual.grid.hydra import CONF_DIR, register
-from mixlingual.measures.registry import SETTING_TITLES
-from mixlingual.records import MixlingualError
+from mixlingual.grid.doors import door
+from mixlingual.reporting.sample_size import plan
 
-log = logging.getLogger(__name__)
-
-register()
-
-
-@hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="sample_size")
-def main(cfg: DictConfig) -> None:
-    """Prints the plan."""
-    try:
-        sys.stdout.write(plan(to_config(SampleSizeConfig, cfg)))
-    except MixlingualError as error:
-        log.error(error)  # noqa: TRY400 - the message is for the user
-        sys.exit(1)
-
-
-def plan(config: SampleSizeConfig) -> str:
-    """For each benchmark and setting: seeds that each effect takes, and the effect that each number of seeds finds.
-
-    Raises:
-        MixlingualError: there is no such sweep, or it says nothing of the contrast.
-    """
-    sweep = read_sweep(Path(config.root) / config.sweep_name)
-    primary = primary_draws(sweep, sweep.analysis)
-    pilots = {
-        f"{part.benchmark}, {SETTING_TITLES[part.setting]}": pilot
-        for part in primary
-        if (pilot := Pilot.of(part.draws, part.contrast))
-    }
-    if not pilots:
-        raise MixlingualError(
-            f"{config.sweep_name} is no pilot: it takes finished runs of two sizes at the ratios 0, "
-            f"{sweep.analysis.ratio:g} and 1, with two seeds or more somewhere in each size"
-        )
-    tests = len(PRIMARY) * len({part.benchmark for part in primary})
-    level = corrected_level(sweep.analysis.level, tests)
-    sure = f"with chance {config.power:g}, at a level of {1 - sweep.analysis.level:.3g} over {tests} primary contrasts"
-    lines = [f"Seeds in every cell that find a difference of gains {sure}:"]
-    for name, pilot in pilots.items():
-        needed = [(effect, pilot.seeds_for(effect, level, config.power)) for effect in config.effects]
-        shown = "   ".join(f"{effect:g} mAP: {seeds or 'out of reach'}" for effect, seeds in needed)
-        lines.append(f"  {name:40s} {shown}")
-    lines.append("Difference in mAP that a number of seeds finds with that chance; questions alone set the last:")
-    for name, pilot in pilots.items():
-        found = [(str(seeds), pilot.detectable(seeds, level, config.power)) for seeds in config.seeds]
-        limit = pilot.limit(level, config.power)
-        shown = "   ".join(f"{seeds}: {effect:.4f}" for seeds, effect in (*found, ("any", limit)))
-        lines.append(f"  {name:40s} {shown}")
-    return "\n".join(lines) + "\n"
-
+main = door("sample_size", SampleSizeConfig, lambda config: sys.stdout.write(plan(config)))
 
 if __name__ == "__main__":
     main()

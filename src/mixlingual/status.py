@@ -1,6 +1,6 @@
 """Entry point: how the runs of a sweep stand, from their files.
 
-python -m mixlingual.status sweep_name=NAME [--watch] [--json] [view=grid]
+python -m mixlingual.status sweep_name=NAME [watch=true] [json=true] [view=grid]
 """
 
 from __future__ import annotations
@@ -8,41 +8,22 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
-import logging
 import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 
-import hydra
-from omegaconf import DictConfig
 from rich.console import Console, RenderableType
 from rich.live import Live
 
 from mixlingual.cluster.squeue import job_states
-from mixlingual.config.checks import to_config
 from mixlingual.config.schema import StatusConfig
-from mixlingual.grid.hydra import CONF_DIR, flags_to_options, register
-from mixlingual.records import MixlingualError
+from mixlingual.grid.doors import door
 from mixlingual.runs.state import Moment, RunState, read_states
 from mixlingual.runs.table import grid_table, runs_table
 
-log = logging.getLogger(__name__)
-
 _PLAIN_WIDTH = 160
 """Characters of a line where the output is no terminal."""
-
-register()
-
-
-@hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="status")
-def main(cfg: DictConfig) -> None:
-    """Prints the status, once or until Ctrl-C."""
-    try:
-        show(to_config(StatusConfig, cfg))
-    except MixlingualError as error:
-        log.error(error)  # noqa: TRY400 - the message is for the user
-        sys.exit(1)
 
 
 def show(config: StatusConfig) -> None:
@@ -88,6 +69,7 @@ def picture(config: StatusConfig) -> RenderableType:
     return table(config.sweep_name, look(config))
 
 
+main = door("status", StatusConfig, show)
+
 if __name__ == "__main__":
-    sys.argv[1:] = flags_to_options(sys.argv[1:], StatusConfig)
     main()

@@ -93,7 +93,7 @@ def test_the_finished_runs_of_a_sweep_are_evaluated(tmp_path):
 def test_a_driver_that_leaves_says_what_becomes_of_the_jobs(tmp_path, monkeypatch):
     slurm = fake_slurm.FakeSlurm.installed(tmp_path / "slurm", monkeypatch)
     words = ("seed=0", "hydra/launcher=submitit_slurm", "cluster=slurm_cpu")
-    detached = train(tmp_path, *words, "--detach")
+    detached = train(tmp_path, *words, "detach=true")
     assert detached.returncode == 0, detached.stderr
     assert "1 jobs go on by themselves" in detached.stderr
 

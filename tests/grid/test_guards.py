@@ -1,13 +1,18 @@
-"""What a sweep says about runs that did not finish, and the words of its command line."""
+"""What a sweep says about runs that did not finish, what its evaluations stand for, and what it keeps."""
 
 import json
 
 import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import open_dict
 
 from mixlingual.analysis.read.collect import read_sweep
 from mixlingual.cluster.queue import after_release
-from mixlingual.config.schema import AnalysisConfig, TrainConfig
-from mixlingual.grid.guards import over_runs, record_grid, spelled_out
+from mixlingual.config.schema import AnalysisConfig, EvaluateConfig, TrainConfig
+from mixlingual.grid.compose import compose_cells
+from mixlingual.grid.guards import finished_runs, record_grid, record_start
+from mixlingual.grid.hydra import CONF_DIR, register
+from mixlingual.records import MixlingualError
 from mixlingual.runs.reasons import why_not_done
 
 AGAIN = "the same command goes on"
@@ -70,37 +75,47 @@ def test_a_result_needs_nowhy_not_done(tmp_path):
     assert why_not_done(tmp_path, JOB | {"ended": "FAILED"}) is None
 
 
-def test_detach_is_an_option_of_the_launcher():
-    words = ["sweep=demo", "hydra/launcher=submitit_slurm", "--detach"]
-    assert spelled_out(words) == ["-m", *words[:2], "hydra.launcher.detach=true"]
-    assert spelled_out(["sweep=demo", "-m"]) == ["sweep=demo", "-m"]
-    with pytest.raises(SystemExit, match=r"--detach .* add hydra/launcher=submitit_slurm"):
-        spelled_out(["sweep=demo", "--detach"])
-
-
-def test_one_run_for_a_cluster_is_a_grid_of_one():
-    word = "hydra/launcher=submitit_local"
-    assert spelled_out(["seed=0", word]) == ["-m", "seed=0", word]
-    for words in (["-m", word], [word, "--cfg=job"], [word, "--help"], ["hydra/launcher=parallel"]):
-        assert spelled_out(words) == words
-
-
 def test_a_sweep_stands_for_its_finished_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name, files in {"a": ("result.json", "model"), "b": ("result.json", "model"), "c": ("model",)}.items():
+    for name, files in {
+        "a=b, c (d)": ("result.json", "model"),
+        "it's ü": ("result.json", "model"),
+        "c": ("model",),
+    }.items():
         for file in files:
-            (tmp_path / "multirun/grid" / name / file).mkdir(parents=True)
-    words = ["-m", "sweep_name=grid", "evaluation.benchmarks=[miracl]"]
-    added = [word for word in over_runs(words) if word not in words]
-    assert over_runs([*words, "--cfg", "job"]) == [*over_runs(words), "--cfg", "job"], "Hydra takes no later overrides"
-    assert added[0] == "run_name=a,b"
-    assert "model.checkpoint='multirun/${sweep_name}/${run_name}/model'" in added
-    assert len(added) == 4
-    assert len(over_runs([*words, "output=x.json"])) == len(words) + 1 + 3
-    assert over_runs([*words, "run_name=c"]) == [*words, "run_name=c"]
-    assert over_runs(["model=labse"]) == ["model=labse"]
-    with pytest.raises(SystemExit, match="multirun/other has no finished run with a model"):
-        over_runs(["sweep_name=other"])
+            (tmp_path / "multirun/2024_11" / name / file).mkdir(parents=True)
+    words = ["sweep_name='2024_11'", "evaluation.benchmarks=[miracl]"]
+    varied = finished_runs(words)
+    assert list(varied) == ["run_name", "model.checkpoint", "model.name", "output"]
+    assert "output" not in finished_runs([*words, "output=x.json"])
+    assert finished_runs([*words, "run_name=c"]) == finished_runs(["model=labse"]) == {}
+    with pytest.raises(MixlingualError, match="multirun/other has no finished run with a model"):
+        finished_runs(["sweep_name=other"])
+    register()
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        config = compose("evaluate", overrides=words, return_hydra_config=True)
+        with open_dict(config.hydra):
+            config.hydra.sweeper.params = varied
+        cells = compose_cells("evaluate", EvaluateConfig, config.hydra.sweeper.params, words)
+    assert [cell.run_name for cell in cells] == ["a=b, c (d)", "it's ü"]
+    assert [cell.model.name for cell in cells] == ["a=b, c (d)", "it's ü"]
+    assert cells[1].model.checkpoint == "multirun/2024_11/it's ü/model"
+    assert cells[0].output == "multirun/2024_11/a=b, c (d)/evaluation_miracl.json"
+
+
+def test_every_distinct_start_of_a_sweep_is_kept_with_its_flags(tmp_path, monkeypatch):
+    first, second = ["--config-dir", "my conf", "sweep=demo"], ["-m", "sweep=demo", "seed=1"]
+    for words in (first, second, first):
+        monkeypatch.setattr("sys.argv", ["train.py", *words])
+        record_start(tmp_path)
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr("sys.argv", ["train.py", "seed=7"])
+    record_start(tmp_path)
+    record_grid(tmp_path, [TrainConfig(run_name="a")])
+    assert read_sweep(tmp_path).commands == (
+        "python -m mixlingual.train --config-dir 'my conf' sweep=demo",
+        "python -m mixlingual.train -m sweep=demo seed=1",
+    )
 
 
 def test_the_analysis_of_the_first_start_is_the_declared_one(tmp_path, capsys):

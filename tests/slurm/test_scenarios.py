@@ -153,7 +153,7 @@ def test_a_driver_that_ended_takes_up_its_jobs_again(sweep, cluster, undisturbed
 
 def test_detached_runs_do_without_a_driver(sweep, undisturbed):
     grid = sweep(pace=0.2)
-    assert grid.run(*GRID, "--detach") == 0, grid.log
+    assert grid.run(*GRID, "detach=true") == 0, grid.log
     assert not any(grid.is_done(run) for run in RUNS)
     for run in RUNS:
         wait_until(lambda run=run: grid.is_done(run), f"{run} is done")

@@ -130,7 +130,7 @@ def test_what_keeps_it_from_the_server_is_a_message(options, monkeypatch):
     monkeypatch.setattr(client, "INIT_SECONDS", 0.5)
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
-    with pytest.raises(MixlingualError, match=r"W&B did not take the dashboard \(CommError: (.|\n)*--dry-run FILE"):
+    with pytest.raises(MixlingualError, match=r"W&B did not take the dashboard \(CommError: (.|\n)*dry_run=FILE"):
         dashboard.show(DashboardConfig(**options))
 
 

@@ -8,7 +8,7 @@ import torch
 from forks import on_ranks
 from training_fixture import STEPS, prepare, train, trained, weights
 
-import mixlingual.train
+import mixlingual.grid.cell
 from mixlingual.records import MixlingualError
 from mixlingual.runs import lease as attempt_module
 from mixlingual.runs.record import RunRecord
@@ -187,9 +187,9 @@ def test_all_processes_stop_where_one_goes_wrong(tmp_path, monkeypatch, what):
 
     def one_process():
         encoder, data, _, config = prepare(devices=2, checkpoint_steps=3)
-        mixlingual.train.run = lambda config, folder, signals, save: train(folder, encoder, data, config)
+        mixlingual.grid.cell.run = lambda config, folder, signals, save: train(folder, encoder, data, config)
         with pytest.raises(MixlingualError, match=f"^{what} is not a finite number at step 9"):
-            mixlingual.train.train(config, tmp_path / "run")
+            mixlingual.grid.cell.train(config, tmp_path / "run")
         return RunRecord(tmp_path / "run", config).is_done()
 
     monkeypatch.setattr(step_module.ContrastiveStep, "gradient", broken)

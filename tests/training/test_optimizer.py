@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import AdamW
 
+from mixlingual.config.contradictions import contradictions
 from mixlingual.config.schema import OptimConfig, TrainConfig, TrainerConfig
 from mixlingual.model.token_rows import TokenRows
 from mixlingual.training.optimizer import RowAdamW, horizon, make_optimizer
@@ -198,6 +199,6 @@ def test_the_frozen_table_is_left_alone():
 
 def test_momentum_that_outlives_the_second_moment_is_refused():
     config = TrainConfig(trainer=TrainerConfig(steps=1), optim=OptimConfig(betas=[0.9, 0.81]))
-    assert [path for path, _ in config.problems()] == ["optim.betas"]
+    assert [path for path, _ in contradictions(config)] == ["optim.betas"]
     config.optim.embeddings = "dense"
-    assert not list(config.problems())
+    assert not list(contradictions(config))

@@ -21,8 +21,9 @@ import pytest
 import torch
 from training_fixture import STEPS, prepare, train, weights
 
+import mixlingual.grid.cell
+import mixlingual.grid.doors
 import mixlingual.runs.lease
-import mixlingual.train
 from mixlingual.records import MixlingualError
 from mixlingual.runs.lease import EXIT_FAILED, EXIT_PEER_LOST, EXIT_SUPERSEDED, read_attempts
 from mixlingual.training.checkpoint import VerifiedCheckpointIO, newest_checkpoint
@@ -61,7 +62,7 @@ def spawn(folder, *, world=1, events=(), environment=(), largest_file=None, **op
             code = ended.code % 256 if isinstance(ended.code, int) else 1
         except BaseException as error:
             (folder / f"error{rank}").write_text(traceback.format_exc())
-            code = mixlingual.train.exit_code(error)
+            code = mixlingual.grid.doors.exit_code(error)
         finally:
             os._exit(code)
     return children
@@ -92,8 +93,8 @@ def one_process(folder, events, world, options):
         torch.save(weights(encoder), folder / f"weights{os.environ.get('RANK', '0')}.pt")
 
     ContrastiveStep.gradient = disturbed
-    mixlingual.train.run = run
-    mixlingual.train.train(prepare(devices=world, **options)[-1], folder)
+    mixlingual.grid.cell.run = run
+    mixlingual.grid.cell.train(prepare(devices=world, **options)[-1], folder)
     return 0
 
 

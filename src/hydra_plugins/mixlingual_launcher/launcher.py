@@ -146,7 +146,7 @@ def _detach(jobs: list[str], waiting: Sequence[Cell]) -> None:
     """Ends the program; the jobs go on."""
     if waiting:
         log.warning("%d runs wait for room: only a driver that stays can start them", len(waiting))
-    log.info("%d jobs go on by themselves; the same command without --detach waits for them", len(jobs))
+    log.info("%d jobs go on by themselves; the same command without detach=true waits for them", len(jobs))
     sys.exit(1 if waiting else 0)
 
 

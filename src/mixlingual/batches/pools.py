@@ -64,7 +64,7 @@ def make_sampler(
         of_kind = {key: items for key, items in members.items() if (key[1] == key[2]) is (kind is Kind.MONOLINGUAL)}
         pools += (kept := list(_weighted(of_kind, corpus.source_weights, config)))
         if not kept:
-            raise DataError(_no_pool(kind, corpus, config))
+            raise DataError(_no_pool(kind, corpus, config, weightless=any(map(len, of_kind.values()))))
         if kind not in mixed:
             _check_sizes(kept, config.batch_size // groups)
     plan = Plan(
@@ -143,7 +143,13 @@ def _check_sizes(pools: list[Pool], needed: int) -> None:
         )
 
 
-def _no_pool(kind: Kind, corpus: ParallelCorpus, config: BatchingConfig) -> str:
+def _no_pool(kind: Kind, corpus: ParallelCorpus, config: BatchingConfig, *, weightless: bool) -> str:
+    if weightless:
+        return (
+            f"batching.language_weights={config.language_weights} and the weights of data.sources="
+            f"{corpus.source_weights} leave a weight of 0 for every {kind.name.lower()} batch; give a language and a "
+            "source that have one a weight above 0"
+        )
     languages = ", ".join(config.languages or corpus.languages)
     if kind is Kind.MONOLINGUAL:
         return (

@@ -1,28 +1,23 @@
-"""What a run computes, as a short name: two runs of one name give the same numbers."""
+"""What a run computes, as a short name: two runs of one name give the same numbers.
+
+A run is told by its difference from the defaults that are written down in first_defaults.json, not from those that the
+code has today: a new option at its default changes no name, and a changed default does. docs/decisions/0010 says why.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mixlingual.config.schema import EvaluateConfig, TrainConfig
+from mixlingual.config.schema import EvaluateConfig, TrainConfig, sections
 
-NOT_COMPUTED = (
-    "tracking", "analysis", "sweep_name", "run_name", "evaluation.batch_tokens", "evaluation.embeddings",
-    "evaluation.search_memory", "evaluation.runs", "evaluation.wait_minutes", "trainer.accelerator", "trainer.threads",
-    "trainer.workers", "trainer.log_every", "trainer.activation_gib", "trainer.checkpoint_steps",
-    "trainer.checkpoint_minutes", "trainer.keep_checkpoints", "trainer.save_model",
-    "loss.score_rows", "data.root", "evaluation.root", "objective",
-)  # fmt: skip
-"""Options that change where or how a run is shown or kept, but none of its numbers beyond rounding.
-
-Folders of data are among them since what they hold has fingerprints of its own, which a result and checkpoints keep.
-"""
+_FIRST: dict[str, Any] = json.loads(Path(__file__).with_name("first_defaults.json").read_text(encoding="utf-8"))
+"""`train` and `evaluate`: every option of the first version, with its default; a name covers all of these.
+`later`: dotted path -> first default of each option that came after; a name covers those with another value."""
 
 
 def to_plain(config: object) -> dict[str, Any]:
@@ -33,9 +28,9 @@ def to_plain(config: object) -> dict[str, Any]:
 def config_hash(config: TrainConfig) -> str:
     """Twelve hex digits that name what a run computes.
 
-    Independent of the order of keys and of the options `NOT_COMPUTED`.
+    Independent of the order of options, of new options at their default, and of options with `computed=False`.
     """
-    return _hash_without(to_plain(config), NOT_COMPUTED)
+    return _digest(identity(config))
 
 
 def evaluation_hash(config: EvaluateConfig) -> str:
@@ -43,17 +38,84 @@ def evaluation_hash(config: EvaluateConfig) -> str:
 
     Where the encoder lies in a run's folder, that run's result tells it from one that was trained again since.
     """
-    shown = [path for path in NOT_COMPUTED if path.startswith("evaluation.")]
-    plain = to_plain(config)
     result = Path(config.model.checkpoint or "").parent / "result.json"
+    trained = {}
     if config.model.checkpoint and result.is_file():
-        plain["trained"] = hashlib.sha256(result.read_bytes()).hexdigest()
-    return _hash_without(plain, (*shown, "accelerator", "threads", "output", "sweep_name", "run_name"))
+        trained["trained"] = hashlib.sha256(result.read_bytes()).hexdigest()
+    return _digest(identity(config) | trained)
 
 
-def _hash_without(plain: dict[str, Any], paths: Sequence[str]) -> str:
-    for path in paths:
-        *sections, name = path.split(".")
-        del functools.reduce(dict.__getitem__, sections, plain)[name]
+def identity(config: TrainConfig | EvaluateConfig) -> dict[str, Any]:
+    """The options that a name covers, as nested dicts."""
+    return _covered(config, _FIRST["evaluate" if isinstance(config, EvaluateConfig) else "train"])
+
+
+def changes(stored: dict[str, Any], config: TrainConfig) -> Iterator[str]:
+    """A line for each computed option that a stored plain config and `config` give different values.
+
+    An option that the stored config lacks has its first default there.
+    """
+    first = dict(_leaves(to_plain(type(config)()))) | dict(_leaves(_FIRST["train"])) | _FIRST["later"]
+    shown = not_computed(type(config))
+    then, now = dict(_leaves(stored)), dict(_leaves(to_plain(config)))
+    for path in sorted(then.keys() | now.keys()):
+        old, new = (values.get(path, first.get(path)) for values in (then, now))
+        if old != new and not any(path == name or path.startswith(f"{name}.") for name in shown):
+            yield f"{path}: {old!r} there, {new!r} now"
+
+
+def not_computed(schema: type) -> tuple[str, ...]:
+    """Dotted paths of the options, and groups of options, that change none of a run's numbers."""
+    found = []
+    own = sections(schema)
+    for part in dataclasses.fields(schema):
+        if not part.metadata["computed"]:
+            found.append(part.name)
+        elif part.name in own:
+            found += [f"{part.name}.{path}" for path in not_computed(own[part.name])]
+    return tuple(found)
+
+
+def _covered(config: Any, first: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The options of `config` that a name covers, and at their first default those that the code has no longer."""
+    found = dict(first)
+    for part in dataclasses.fields(config):
+        path, value = f"{prefix}{part.name}", getattr(config, part.name)
+        if not part.metadata["computed"]:
+            continue
+        if dataclasses.is_dataclass(value):
+            covered = _covered(value, first.get(part.name, {}), f"{path}.")
+            if covered or part.name in first:
+                found[part.name] = covered
+        elif part.name in first or value != _FIRST["later"].get(path, _default(part)):
+            found[part.name] = _plain_value(value, f"{path}.")
+    return found
+
+
+def _plain_value(value: Any, prefix: str) -> Any:
+    """A value as JSON types; groups under names of the user's choice without their new options at the default."""
+    if not isinstance(value, dict):
+        return value
+    entry = _FIRST["entries"].get(prefix, {})
+    return {
+        name: _covered(group, entry, prefix) if dataclasses.is_dataclass(group) else group
+        for name, group in value.items()
+    }
+
+
+def _default(part: dataclasses.Field[Any]) -> Any:
+    return part.default if part.default_factory is dataclasses.MISSING else part.default_factory()
+
+
+def _leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted path, value) of everything in nested dicts."""
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _digest(plain: dict[str, Any]) -> str:
     text = json.dumps(plain, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -7,13 +7,15 @@ the options. YAML under ``conf/`` only assigns values.
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mixlingual.config.names import BENCHMARKS
+
+MOST_STEPS = 100_000_000
+MOST_SEED = 2**53
+"""The largest whole number that JSON, and the pages made of it, keep exactly."""
 
 UNITS = ("sentence", "sentence_in_context", "paragraph")
 
@@ -25,6 +27,7 @@ def option(
     choices: tuple[str, ...] | None = None,
     low: float | None = None,
     high: float | None = None,
+    computed: bool = True,
 ) -> Any:
     """A dataclass field that carries its documentation and its allowed values.
 
@@ -33,24 +36,38 @@ def option(
         doc: meaning, unit and the rule for null.
         choices: the allowed strings (for a list: of each entry).
         low: the smallest allowed number (for a list: of each entry), inclusive.
-        high: the largest allowed number, inclusive.
+        high: the largest allowed number (for a list: of each entry), inclusive.
+        computed: False where the option changes how a run is made, shown or kept, and none of its numbers beyond
+            rounding; it is then no part of what the run is (see `identity`).
     """
-    metadata = {"doc": doc, "choices": choices, "low": low, "high": high}
+    metadata = {"doc": doc, "choices": choices, "low": low, "high": high, "computed": computed}
     if isinstance(default, (list, dict)):
         return field(default_factory=lambda: type(default)(default), metadata=metadata)
     return field(default=default, metadata=metadata)
+
+
+def section(schema: type, *, computed: bool = True) -> Any:
+    """A dataclass field that is a group of options.
+
+    Args:
+        schema: dataclass of the options.
+        computed: as in `option`, of all options of the group.
+    """
+    return field(default_factory=schema, metadata={"computed": computed})
 
 
 @dataclass
 class ScratchConfig:
     """Geometry of an encoder trained from random weights, used when `model.checkpoint` is null."""
 
-    layers: int = option(2, "Transformer layers.", low=1)
-    hidden: int = option(128, "Width of the hidden states and of the embedding; a multiple of heads.", low=8)
-    heads: int = option(4, "Attention heads.", low=1)
-    intermediate: int = option(512, "Width of the feed-forward layers.", low=8)
+    layers: int = option(2, "Transformer layers.", low=1, high=1000)
+    hidden: int = option(
+        128, "Width of the hidden states and of the embedding; a multiple of heads.", low=8, high=65_536
+    )
+    heads: int = option(4, "Attention heads.", low=1, high=1024)
+    intermediate: int = option(512, "Width of the feed-forward layers.", low=8, high=262_144)
     vocabulary: int = option(
-        8000, "Pieces of the tokenizer, which is trained on the training texts and cached.", low=300
+        8000, "Pieces of the tokenizer, which is trained on the training texts and cached.", low=300, high=2_000_000
     )
     dropout: float = option(0.0, "Dropout probability of hidden states and attention.", low=0.0, high=0.9)
 
@@ -64,8 +81,9 @@ class LoraConfig:
         "Rank of the updates; 0 trains all weights instead. Above 0 the encoder's own weights stay as they are, the "
         "token table too, and the package peft is needed.",
         low=0,
+        high=65_536,
     )
-    alpha: int = option(16, "Updates are scaled by alpha / rank.", low=1)
+    alpha: int = option(16, "Updates are scaled by alpha / rank.", low=1, high=65_536)
     dropout: float = option(0.0, "Dropout probability of what enters an adapter.", low=0.0, high=0.9)
     modules: list[str] | None = option(
         None, "Ends of the names of the adapted layers, as in [query, value]. Null: every linear layer."
@@ -82,9 +100,9 @@ class ModelConfig:
     )
     revision: str | None = option(None, "Hub revision (commit, branch or tag). Null: the default branch.")
     trust_remote_code: bool = option(False, "Run code that the checkpoint's repository ships.")
-    scratch: ScratchConfig = field(default_factory=ScratchConfig)
+    scratch: ScratchConfig = section(ScratchConfig)
     layers: list[int] | None = option(
-        None, "Encoder layers to keep, counted from 0, in ascending order. Null: all.", low=0
+        None, "Encoder layers to keep, counted from 0, in ascending order. Null: all.", low=0, high=1000
     )
     pooling: str = option(
         "mean",
@@ -94,8 +112,12 @@ class ModelConfig:
     normalize: bool = option(True, "Scale embeddings to length 1, so that scores are cosines.")
     query_prefix: str = option("", "Text put before each query.")
     passage_prefix: str = option("", "Text put before each passage.")
-    max_query_length: int = option(128, "Tokens a query is cut to, prefix and special tokens included.", low=4)
-    max_passage_length: int = option(128, "Tokens a passage is cut to, prefix and special tokens included.", low=4)
+    max_query_length: int = option(
+        128, "Tokens a query is cut to, prefix and special tokens included.", low=4, high=1_000_000
+    )
+    max_passage_length: int = option(
+        128, "Tokens a passage is cut to, prefix and special tokens included.", low=4, high=1_000_000
+    )
     temperature: float = option(
         0.02, "Scores are divided by it in the loss; the starting value when learned.", low=1e-4, high=10.0
     )
@@ -108,7 +130,7 @@ class ModelConfig:
         low=0.0,
         high=0.9,
     )
-    lora: LoraConfig = field(default_factory=LoraConfig)
+    lora: LoraConfig = section(LoraConfig)
 
 
 @dataclass
@@ -116,7 +138,7 @@ class SourceConfig:
     """A named group of data files that is drawn from as one source."""
 
     files: list[str] = option([], "File names under `data.root`, shell wildcards allowed.")
-    weight: float | None = option(None, "Share of the batches, relative. Null: its number of items.", low=0.0)
+    weight: float | None = option(None, "Share of the batches, relative. Null: its number of items.", low=0.0, high=1e9)
 
 
 @dataclass
@@ -128,7 +150,7 @@ class DataConfig:
         "atlas: the embedded data set made from Unicode CLDR. parallel: JSON lines under `root`.",
         choices=("atlas", "parallel"),
     )
-    root: str | None = option(None, "Folder of *.jsonl or *.jsonl.gz files; needed by `parallel`.")
+    root: str | None = option(None, "Folder of *.jsonl or *.jsonl.gz files; needed by `parallel`.", computed=False)
     languages: list[str] | None = option(None, "Language codes to keep. Null: every language the data holds.")
     sources: dict[str, SourceConfig] = option(
         {}, "Named groups of files, each drawn from on its own. Empty: all files are one source."
@@ -141,7 +163,7 @@ class BatchingConfig:
     """Which kind, languages and items each batch holds: the ratio axis of a sweep."""
 
     name: str = option("hybrid", "Short name of the batching preset, for tables.")
-    batch_size: int = option(64, "Query-passage pairs of an optimiser step, over all ranks.", low=2)
+    batch_size: int = option(64, "Query-passage pairs of an optimiser step, over all ranks.", low=2, high=10_000_000)
     monolingual_ratio: float = option(
         0.5, "alpha: probability that a batch is monolingual; otherwise it is cross-lingual.", low=0.0, high=1.0
     )
@@ -154,7 +176,7 @@ class BatchingConfig:
     final_ratio: float | None = option(
         None, "The ratio at the end of a schedule that is not constant. Null: monolingual_ratio.", low=0.0, high=1.0
     )
-    ratio_phases: int = option(2, "Stretches of ratio_schedule=steps.", low=2)
+    ratio_phases: int = option(2, "Stretches of ratio_schedule=steps.", low=2, high=10_000)
     granularity: str = option(
         "batch",
         "What draws its kind on its own: the whole batch, each micro-batch of an accumulated step, or each pair.",
@@ -184,13 +206,17 @@ class BatchingConfig:
         high=1.0,
     )
     language_weights: dict[str, float] = option(
-        {}, "Factors on the draw of a language; of a pair, the product of its two. Missing languages: 1.", low=0.0
+        {},
+        "Factors on the draw of a language; of a pair, the product of its two. Missing languages: 1.",
+        low=0.0,
+        high=1e9,
     )
     hard_negatives: int = option(
         0,
         "Largest number of its item's own negatives that a pair brings along, in the passage's language; of more, "
         "each step draws anew.",
         low=0,
+        high=1000,
     )
 
 
@@ -203,14 +229,21 @@ class LossConfig:
         None,
         "A passage whose similarity to the query is above that of the positive by more than this is left out as a "
         "suspected false negative, in units of the similarity (cosine if model.normalize). Null: none is suspected.",
+        low=-1e6,
+        high=1e6,
     )
     matryoshka: list[int] = option(
         [],
         "Widths of prefixes of the embedding that are trained too, with equal weights. Empty: the whole alone.",
         low=1,
+        high=65_536,
     )
     score_rows: int | None = option(
-        None, "Rows of the score matrix that exist at a time. Null: as many as fit in 64 MiB.", low=1
+        None,
+        "Rows of the score matrix that exist at a time. Null: as many as fit in 64 MiB.",
+        low=1,
+        high=10_000_000,
+        computed=False,
     )
 
 
@@ -218,17 +251,17 @@ class LossConfig:
 class OptimConfig:
     """AdamW and its learning-rate schedule."""
 
-    learning_rate: float = option(3e-5, "Peak learning rate.", low=0.0)
-    weight_decay: float = option(0.01, "AdamW weight decay; not applied to biases and norms.", low=0.0)
+    learning_rate: float = option(3e-5, "Peak learning rate.", low=0.0, high=1e38)
+    weight_decay: float = option(0.01, "AdamW weight decay; not applied to biases and norms.", low=0.0, high=1e6)
     betas: list[float] = option([0.9, 0.999], "AdamW moment decay rates, two numbers.", low=0.0, high=1 - 1e-9)
-    eps: float = option(1e-8, "AdamW epsilon.", low=0.0)
+    eps: float = option(1e-8, "AdamW epsilon.", low=0.0, high=1e6)
     warmup: float = option(0.1, "Share of the steps over which the learning rate rises from 0.", low=0.0, high=1.0)
     schedule: str = option(
         "linear",
         "Learning rate after the warm-up: constant, or falling to 0 linearly or as a cosine.",
         choices=("constant", "linear", "cosine"),
     )
-    gradient_clip: float | None = option(1.0, "Largest gradient norm. Null: no clipping.", low=1e-6)
+    gradient_clip: float | None = option(1.0, "Largest gradient norm. Null: no clipping.", low=1e-6, high=1e38)
     embeddings: str = option(
         "rows",
         "How the token table is updated, to the same numbers but for rounding: rows moves those that a step needs, "
@@ -253,22 +286,30 @@ class OptimConfig:
 class TrainerConfig:
     """How long and on what a run trains. Exactly one of `steps` and `pairs` is set."""
 
-    steps: int | None = option(None, "Optimiser steps.", low=0)
-    pairs: int | None = option(None, "Query-passage pairs to train on, rounded up to whole batches.", low=0)
+    steps: int | None = option(None, "Optimiser steps.", low=0, high=MOST_STEPS)
+    pairs: int | None = option(
+        None, "Query-passage pairs to train on, rounded up to whole batches.", low=0, high=10**15
+    )
     accumulate: int = option(
-        1, "Micro-batches of an optimiser step; negatives come from the own micro-batch. Divides batch_size.", low=1
+        1,
+        "Micro-batches of an optimiser step; negatives come from the own micro-batch. Divides batch_size.",
+        low=1,
+        high=10_000_000,
     )
     pass_tokens: int | None = option(
         None,
         "Tokens of a forward pass, padding included; a step takes as many passes as it needs. Null: 2048 on a CPU, "
         "32768 on a GPU.",
         low=64,
+        high=10**9,
     )
     activation_gib: float | None = option(
         None,
         "Memory in GiB that the passes of a step may hold for their backward pass; passes beyond it are computed "
         "twice (gradient caching). Null: half of what is free at the first step.",
         low=0.0,
+        high=1e6,
+        computed=False,
     )
     gradient_checkpointing: bool = option(
         False, "Keep only the inputs of each layer for the backward pass, and compute the layer again."
@@ -284,31 +325,54 @@ class TrainerConfig:
         "Steps between two measurements of how the gradients of the two kinds agree, each as dear as two steps; the "
         "run trains as without, but for rounding with optim.embeddings=rows. Null: none.",
         low=1,
+        high=MOST_STEPS,
     )
-    accelerator: str = option("auto", "Where to run; auto takes a GPU if there is one.", choices=("auto", "cpu", "gpu"))
+    accelerator: str = option(
+        "auto", "Where to run; auto takes a GPU if there is one.", choices=("auto", "cpu", "gpu"), computed=False
+    )
     devices: int = option(
         1,
         "Processes of a run on each machine, one device each, that share a batch; more than one only under torchrun or "
         "Slurm.",
         low=1,
+        high=1024,
     )
     nodes: int = option(
-        1, "Machines of a run, each with as many devices; more than one only under torchrun or Slurm.", low=1
+        1,
+        "Machines of a run, each with as many devices; more than one only under torchrun or Slurm.",
+        low=1,
+        high=10_000,
     )
     precision: str = option(
         "32-true", "Lightning precision of training; weights are always fp32.", choices=("32-true", "bf16-mixed")
     )
-    threads: int | None = option(None, "CPU threads of a run. Null: PyTorch's default.", low=1)
-    workers: int = option(0, "Data-loading processes.", low=0)
-    log_every: int = option(10, "Steps between two points of the logged curves.", low=1)
+    threads: int | None = option(
+        None, "CPU threads of a run. Null: PyTorch's default.", low=1, high=1024, computed=False
+    )
+    workers: int = option(0, "Data-loading processes.", low=0, high=1024, computed=False)
+    log_every: int = option(
+        10, "Steps between two points of the logged curves.", low=1, high=MOST_STEPS, computed=False
+    )
     checkpoint_steps: int | None = option(
-        None, "Optimiser steps between checkpoints, from which an interrupted run goes on. Null: by time alone.", low=1
+        None,
+        "Optimiser steps between checkpoints, from which an interrupted run goes on. Null: by time alone.",
+        low=1,
+        high=MOST_STEPS,
+        computed=False,
     )
     checkpoint_minutes: float | None = option(
-        10.0, "Minutes between checkpoints. Null: by steps alone; none at all if both are null.", low=0.0
+        10.0,
+        "Minutes between checkpoints. Null: by steps alone; none at all if both are null.",
+        low=0.0,
+        high=1e6,
+        computed=False,
     )
-    keep_checkpoints: int = option(2, "Newest checkpoints to keep while a run lasts; all go when it is done.", low=1)
-    save_model: bool = option(True, "Keep the trained encoder in the run's folder, as a Hugging Face folder.")
+    keep_checkpoints: int = option(
+        2, "Newest checkpoints to keep while a run lasts; all go when it is done.", low=1, high=10_000, computed=False
+    )
+    save_model: bool = option(
+        True, "Keep the trained encoder in the run's folder, as a Hugging Face folder.", computed=False
+    )
 
     @property
     def processes(self) -> int:
@@ -327,6 +391,7 @@ class EvaluationConfig:
         None,
         "Folder that holds mlqa-r/ and xquad-r/, and hub data sets under their names (miracl/, miracl-corpus/, ...). "
         "Null: cache folders, filled from the network on first use.",
+        computed=False,
     )
     languages: list[str] | None = option(None, "Languages to evaluate. Null: all of each benchmark.")
     unit: str = option(
@@ -340,26 +405,34 @@ class EvaluationConfig:
         "Further depths k of ndcg@k and r@k of parallel benchmarks, beside ndcg@10 and r@1, r@10, r@100. Judged "
         "benchmarks keep their official measures.",
         low=1,
+        high=10**9,
     )
     precision: str = option(
         "fp32", "Number format of the encoder; scores are always fp32.", choices=("fp32", "bf16", "fp16")
     )
     batch_tokens: int | None = option(
-        None, "Tokens of an encoding batch, padding included. Null: 2048 on a CPU, 32768 on a GPU.", low=64
+        None,
+        "Tokens of an encoding batch, padding included. Null: 2048 on a CPU, 32768 on a GPU.",
+        low=64,
+        high=10**9,
+        computed=False,
     )
     embeddings: str | None = option(
         None,
         "Folder that keeps encoded passages of judged benchmarks, so that a killed encode goes on and several "
         "processes share the work. Null: a temporary folder.",
+        computed=False,
     )
     wait_minutes: float = option(
         180.0,
         "Minutes that a process waits while none of the files that it needs of the others appears; then it fails and "
         "names the first.",
         low=0.0,
+        high=1e6,
+        computed=False,
     )
     runs: str | None = option(
-        None, "Folder that receives the 100 best of every query as TREC runs, and qrels. Null: none."
+        None, "Folder that receives the 100 best of every query as TREC runs, and qrels. Null: none.", computed=False
     )
     search: str = option(
         "exact",
@@ -367,15 +440,26 @@ class EvaluationConfig:
         "and product quantisation (ivf_pq); the recall of an approximate search is measured and reported.",
         choices=("exact", "ivf", "ivf_pq"),
     )
-    probes: int = option(32, "Inverted lists that a query of an approximate search looks into.", low=1)
+    probes: int = option(32, "Inverted lists that a query of an approximate search looks into.", low=1, high=10**9)
     search_memory: int = option(
-        1024, "MiB that an exact search over judged benchmarks takes beside queries and results.", low=1
+        1024,
+        "MiB that an exact search over judged benchmarks takes beside queries and results.",
+        low=1,
+        high=10**8,
+        computed=False,
     )
 
     @property
     def folder(self) -> Path | None:
         """`root` as a path."""
         return None if self.root is None else Path(self.root)
+
+
+@dataclass
+class PostHocDataConfig(DataConfig):
+    """The parallel items behind a correction. An evaluation keeps no fingerprint of them, so the folder counts."""
+
+    root: str | None = option(None, "Folder of *.jsonl or *.jsonl.gz files; needed by `parallel`.")
 
 
 @dataclass
@@ -388,10 +472,10 @@ class PostHocConfig:
         "source language.",
         choices=("centering", "lir", "shift"),
     )
-    data: DataConfig = field(default_factory=DataConfig)
-    texts: int = option(1000, "Most training texts of a language and side behind its statistics.", low=2)
-    components: int = option(1, "Components that lir removes.", low=1)
-    strength: float = option(0.6, "Share of the mean difference that shift takes away.", low=0.0)
+    data: PostHocDataConfig = section(PostHocDataConfig)
+    texts: int = option(1000, "Most training texts of a language and side behind its statistics.", low=2, high=10**9)
+    components: int = option(1, "Components that lir removes.", low=1, high=65_536)
+    strength: float = option(0.6, "Share of the mean difference that shift takes away.", low=0.0, high=1e6)
     source: str = option("en", "Language that shift moves passages towards.")
 
 
@@ -405,7 +489,7 @@ class TrackingConfig:
         "offline: W&B files on disk only.",
         choices=("none", "wandb", "offline"),
     )
-    project: str = option("mixlingual", "W&B project.")
+    project: str = option("mixlingual", "W&B project that receives the runs.")
     entity: str | None = option(None, "W&B user or team. Null: the key's default.")
     tags: list[str] = option([], "Extra W&B tags.")
     artifacts: str = option(
@@ -439,108 +523,60 @@ class AnalysisConfig:
         "What is resampled as one: a question in all its languages, or a paragraph.",
         choices=("query", "paragraph"),
     )
-    draws: int = option(2000, "Draws of questions and runs.", low=100)
-    permutations: int = option(10_000, "Random sign flips of a test.", low=99)
-    seed: int = option(0, "Of the random numbers of the analysis.", low=0)
-
-    def problems(self) -> Iterator[tuple[str, str]]:
-        """Mistakes that concern several options, as (dotted path, message)."""
-        if self.ratio in (0.0, 1.0):
-            yield "analysis.ratio", f"got {self.ratio:g}; it is contrasted with 0 and 1, so it lies between them"
-        if self.sizes is not None and len(set(self.sizes)) != 2:
-            yield "analysis.sizes", f"got {self.sizes}; a contrast has two sizes, the smaller first"
+    draws: int = option(2000, "Draws of questions and runs.", low=100, high=1_000_000)
+    permutations: int = option(10_000, "Random sign flips of a test.", low=99, high=10_000_000)
+    seed: int = option(0, "Of the random numbers of the analysis.", low=0, high=MOST_SEED)
 
 
 @dataclass
 class TrainConfig:
     """One run of a sweep: train on a mix of batches, then evaluate zero-shot."""
 
-    model: ModelConfig = field(default_factory=ModelConfig)
-    data: DataConfig = field(default_factory=DataConfig)
-    batching: BatchingConfig = field(default_factory=BatchingConfig)
-    loss: LossConfig = field(default_factory=LossConfig)
-    optim: OptimConfig = field(default_factory=OptimConfig)
-    trainer: TrainerConfig = field(default_factory=TrainerConfig)
-    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
-    tracking: TrackingConfig = field(default_factory=TrackingConfig)
-    analysis: AnalysisConfig = field(default_factory=AnalysisConfig)
-    seed: int = option(0, "Seed of weights, batches and dropout.", low=0)
+    model: ModelConfig = section(ModelConfig)
+    data: DataConfig = section(DataConfig)
+    batching: BatchingConfig = section(BatchingConfig)
+    loss: LossConfig = section(LossConfig)
+    optim: OptimConfig = section(OptimConfig)
+    trainer: TrainerConfig = section(TrainerConfig)
+    evaluation: EvaluationConfig = section(EvaluationConfig)
+    tracking: TrackingConfig = section(TrackingConfig, computed=False)
+    analysis: AnalysisConfig = section(AnalysisConfig, computed=False)
+    seed: int = option(0, "Seed of weights, batches and dropout.", low=0, high=MOST_SEED)
     objective: str = option(
         "multi",
         "What a search over options maximises: mAP of the setting, as the mean over benchmarks; mono_cross is the "
         "mean of two settings.",
         choices=("mono", "cross", "multi", "mono_cross"),
+        computed=False,
     )
-    sweep_name: str = option("adhoc", "Folder of the sweep under multirun/.")
-    run_name: str = option("run", "Folder of the run in its sweep; unique in a sweep.")
-
-    def problems(self) -> Iterator[tuple[str, str]]:
-        """Mistakes that concern several options, as (dotted path, message)."""
-        yield from self.analysis.problems()
-        if (self.trainer.steps is None) == (self.trainer.pairs is None):
-            yield "trainer.steps", "exactly one of trainer.steps and trainer.pairs must be set; set the other to null"
-        if self.data.name == "parallel" and self.data.root is None:
-            yield "data.root", "data=parallel needs the folder of its JSON lines; set data.root=FOLDER"
-        parts = self.trainer.accumulate * self.trainer.processes
-        shares = f"trainer.accumulate={self.trainer.accumulate} times trainer.devices={self.trainer.devices}"
-        if self.trainer.nodes > 1:
-            shares = f"{shares} times trainer.nodes={self.trainer.nodes}"
-        if self.batching.batch_size % parts:
-            yield "batching.batch_size", f"got {self.batching.batch_size}, which {shares} does not divide"
-        elif self.trainer.probe_every is not None and self.batching.batch_size % (2 * parts):
-            message = f"probes halve the batch of {self.batching.batch_size}, and {shares} does not divide the halves"
-            yield "trainer.probe_every", f"{message}; change batching.batch_size, or set it to null"
-        yield from self._sharding_problems()
-        if self.batching.final_ratio is not None and self.batching.ratio_schedule == "constant":
-            yield "batching.final_ratio", "a constant ratio has no other end; set batching.ratio_schedule or null"
-        if len(self.optim.betas) != 2:
-            yield "optim.betas", f"got {len(self.optim.betas)} numbers; AdamW takes two, as in [0.9, 0.999]"
-        elif self.optim.embeddings == "rows" and self.optim.betas[0] >= math.sqrt(self.optim.betas[1]):
-            message = (
-                "rows of the token table need the first below the root of the second, or they would drift for ever"
-            )
-            yield "optim.betas", f"got {self.optim.betas}; {message}: raise the second, or set optim.embeddings=dense"
-        if self.tracking.artifacts == "model" and not self.trainer.save_model:
-            yield "tracking.artifacts", "got model, but no encoder is kept; set trainer.save_model=true, or results"
-        for name in ("sweep_name", "run_name"):
-            value = getattr(self, name)
-            if value in ("", ".", "..") or "/" in value or "\\" in value or len(value.encode()) > 200:
-                yield name, f"got {value!r}; it names a folder: 1 to 200 bytes, no slashes"
-        yield from _model_problems(self.model)
-
-    def _sharding_problems(self) -> Iterator[tuple[str, str]]:
-        if self.trainer.strategy != "shard":
-            return
-        reason = "cannot go together with trainer.strategy=shard"
-        if self.trainer.processes == 1:
-            yield "trainer.strategy", "got shard with one device; set trainer.devices, or trainer.strategy=replicate"
-        if self.optim.embeddings == "rows" and self.model.train_embeddings and not self.model.lora.rank:
-            yield "optim.embeddings", f"rows {reason}; set it to dense, or model.train_embeddings=false"
-        if self.optim.average != "none":
-            yield "optim.average", f"{self.optim.average} {reason}; set it to none"
-        if self.model.learn_temperature:
-            yield "model.learn_temperature", f"true {reason}; set it to false"
-        if self.trainer.probe_every is not None:
-            yield "trainer.probe_every", f"{self.trainer.probe_every} {reason}; set it to null"
-        if self.trainer.compile:
-            yield "trainer.compile", f"true {reason}; set it to false"
+    sweep_name: str = option("adhoc", "Folder of the sweep under multirun/.", computed=False)
+    run_name: str = option("run", "Folder of the run in its sweep; unique in a sweep.", computed=False)
+    detach: bool = option(
+        False, "With hydra/launcher=submitit_slurm: submit and return, rather than wait for the runs.", computed=False
+    )
 
 
 @dataclass
 class EvaluateConfig:
     """Evaluate one encoder on the benchmarks, without training."""
 
-    model: ModelConfig = field(default_factory=ModelConfig)
-    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
-    post_hoc: PostHocConfig = field(default_factory=PostHocConfig)
-    accelerator: str = option("auto", "Where to run; auto takes a GPU if there is one.", choices=("auto", "cpu", "gpu"))
-    threads: int | None = option(None, "CPU threads. Null: PyTorch's default.", low=1)
-    output: str = option("evaluation.json", "File that receives the metrics, as JSON.")
+    model: ModelConfig = section(ModelConfig)
+    evaluation: EvaluationConfig = section(EvaluationConfig)
+    post_hoc: PostHocConfig = section(PostHocConfig)
+    accelerator: str = option(
+        "auto", "Where to run; auto takes a GPU if there is one.", choices=("auto", "cpu", "gpu"), computed=False
+    )
+    threads: int | None = option(None, "CPU threads. Null: PyTorch's default.", low=1, high=1024, computed=False)
+    output: str = option("evaluation.json", "File that receives the metrics, as JSON.", computed=False)
     sweep_name: str = option(
         "adhoc",
         "With -m: the sweep under multirun/ whose finished runs are evaluated, each to a file in its own folder.",
+        computed=False,
     )
-    run_name: str = option("${model.name}", "The run of the sweep; unique in a grid of evaluations.")
+    run_name: str = option("${model.name}", "The run of the sweep; unique in a grid of evaluations.", computed=False)
+    detach: bool = option(
+        False, "With hydra/launcher=submitit_slurm: submit and return, rather than wait for the runs.", computed=False
+    )
     precomputed: str | None = option(
         None,
         "Folder of embeddings that another program made, to score in place of an encoder: BENCHMARK.queries.npy and "
@@ -552,21 +588,6 @@ class EvaluateConfig:
         "Folder of TREC runs of another system, to score in place of an encoder on judged benchmarks: "
         "BENCHMARK/QUERY_LANGUAGE-PASSAGE_LANGUAGE.trec or .trec.gz. Null: encode with `model`.",
     )
-
-    def problems(self) -> Iterator[tuple[str, str]]:
-        """Mistakes that concern several options, as (dotted path, message)."""
-        if self.precomputed is not None and self.score_runs is not None:
-            yield "score_runs", "embeddings or runs can be scored, not both; set precomputed or score_runs to null"
-        if self.post_hoc.methods and (self.precomputed is not None or self.score_runs is not None):
-            yield "post_hoc.methods", "corrections need an encoder; set precomputed and score_runs to null"
-        if self.model.checkpoint is None and self.precomputed is None and self.score_runs is None:
-            yield "model.checkpoint", "evaluation needs a trained encoder; set model.checkpoint=FOLDER_OR_HUB_ID"
-        if self.post_hoc.methods and self.post_hoc.data.name == "parallel" and self.post_hoc.data.root is None:
-            yield (
-                "post_hoc.data.root",
-                "data=parallel needs the folder of its JSON lines; set post_hoc.data.root=FOLDER",
-            )
-        yield from _model_problems(self.model)
 
 
 @dataclass
@@ -580,12 +601,6 @@ class ReportConfig:
         [], "Folders of reports to join into one, in place of a sweep's folder; sweep_name is what it is called."
     )
 
-    def problems(self) -> Iterator[tuple[str, str]]:
-        """Mistakes that concern several options, as (dotted path, message)."""
-        taken = {Path(part).resolve() for part in self.parts}
-        if self.parts and (self.output is None or Path(self.output).resolve() in taken):
-            yield "output", f"got {self.output}; a report of parts needs a folder of its own, output=FOLDER"
-
 
 @dataclass
 class ClusterConfig:
@@ -598,28 +613,27 @@ class ClusterConfig:
     constraint: str | None = option(None, "Features that a node must have, as in a100&nvlink. Null: any node.")
     exclude: str | None = option(None, "Nodes to stay off, as in node[01-03]. Null: none.")
     comment: str | None = option(None, "Comment on the jobs, for squeue. Null: the sweep and its number of runs.")
-    nodes: int = option(1, "Nodes of a run: trainer.nodes.", low=1)
-    tasks_per_node: int = option(1, "Processes of a run on each node: trainer.devices.", low=1)
-    cpus_per_task: int | None = option(None, "Cores of a process. Null: the cluster's default.", low=1)
-    gpus_per_node: int | None = option(None, "GPUs of a run on each node. Null: none is asked for.", low=0)
-    mem_gb: float | None = option(None, "Memory of a run on each node in GB. Null: the cluster's default.", low=0.1)
-    timeout_min: int = option(
-        60, "Minutes that a run gets at a time; then it saves, queues again by itself and goes on.", low=1
+    nodes: int = option(1, "Nodes of a run: trainer.nodes.", low=1, high=10_000)
+    tasks_per_node: int = option(1, "Processes of a run on each node: trainer.devices.", low=1, high=1024)
+    cpus_per_task: int | None = option(None, "Cores of a process. Null: the cluster's default.", low=1, high=10_000)
+    gpus_per_node: int | None = option(None, "GPUs of a run on each node. Null: none is asked for.", low=0, high=1024)
+    mem_gb: float | None = option(
+        None, "Memory of a run on each node in GB. Null: the cluster's default.", low=0.1, high=1e6
     )
-    signal_delay_s: int = option(120, "Seconds before the end of its time at which a run is told to save.", low=1)
-    max_num_timeout: int = option(1000, "Times that a run may run out of its time.", low=0)
+    timeout_min: int = option(
+        60, "Minutes that a run gets at a time; then it saves, queues again by itself and goes on.", low=1, high=10**6
+    )
+    signal_delay_s: int = option(
+        120, "Seconds before the end of its time at which a run is told to save.", low=1, high=10**7
+    )
+    max_num_timeout: int = option(1000, "Times that a run may run out of its time.", low=0, high=10**9)
     requeue: bool = option(True, "Whether Slurm may queue a run again that was preempted or whose node died.")
-    array_parallelism: int = option(256, "Runs of a job array at a time.", low=1)
+    array_parallelism: int = option(256, "Runs of a job array at a time.", low=1, high=10**6)
     setup: list[str] = option([], "Lines of shell before a run starts, as in [module load cuda].")
     additional_parameters: dict[str, Any] = option({}, "Further options of sbatch, as in {mail-type: END}.")
-    detach: bool = option(False, "Submit and return, rather than wait for the runs; --detach says the same.")
+    detach: bool = option(False, "Submit and return, rather than wait for the runs: detach.")
     check_files: bool = option(True, "Look for data, benchmarks and checkpoints before anything is queued.")
-    poll_s: float = option(15.0, "Seconds between two questions to Slurm while waiting.", low=0.01)
-
-    def problems(self) -> Iterator[tuple[str, str]]:
-        """Mistakes that concern several options, as (dotted path, message)."""
-        if self.signal_delay_s >= 60 * self.timeout_min:
-            yield "signal_delay_s", f"got {self.signal_delay_s}, which is not less than the {self.timeout_min} minutes"
+    poll_s: float = option(15.0, "Seconds between two questions to Slurm while waiting.", low=0.01, high=86_400.0)
 
 
 @dataclass
@@ -632,16 +646,14 @@ class StatusConfig:
         "runs", "A row for each run, or a grid of sizes and ratios that counts them.", choices=("runs", "grid")
     )
     watch: bool = option(False, "Show the table anew until it is interrupted.")
-    seconds: float = option(5.0, "Between two looks at the files while watching.", low=0.1)
+    seconds: float = option(5.0, "Between two looks at the files while watching.", low=0.1, high=86_400.0)
     json: bool = option(False, "Print the runs as JSON in place of a table.")
     silent_minutes: float = option(
-        15.0, "A run on another machine without a sign of life for longer is called silent: it may be dead.", low=0.1
+        15.0,
+        "A run on another machine without a sign of life for longer is called silent: it may be dead.",
+        low=0.1,
+        high=1e6,
     )
-
-    def problems(self) -> Iterator[tuple[str, str]]:
-        """Mistakes that concern several options, as (dotted path, message)."""
-        if self.json and self.watch:
-            yield "json", "the runs are printed as JSON once; set watch=false"
 
 
 @dataclass
@@ -656,10 +668,6 @@ class DashboardConfig:
         None, "File that receives the workspace and the report as JSON; nothing is sent, no key needed. Null: send."
     )
 
-    def problems(self) -> Iterator[tuple[str, str]]:
-        """Mistakes that concern several options: none here."""
-        return iter(())
-
 
 @dataclass
 class SampleSizeConfig:
@@ -668,27 +676,10 @@ class SampleSizeConfig:
     sweep_name: str = option("adhoc", "Folder of the pilot under `root`: two seeds or more, ratios 0, mixed and 1.")
     root: str = option("multirun", "Folder of the sweeps.")
     effects: list[float] = option(
-        [0.005, 0.01, 0.02], "True differences of the primary contrast to plan for, in mAP.", low=1e-9
+        [0.005, 0.01, 0.02], "True differences of the primary contrast to plan for, in mAP.", low=1e-9, high=1.0
     )
-    seeds: list[int] = option([2, 3, 5, 10], "Numbers of seeds to say the detectable effect of.", low=2)
+    seeds: list[int] = option([2, 3, 5, 10], "Numbers of seeds to say the detectable effect of.", low=2, high=10_000)
     power: float = option(0.8, "Chance of finding the effect.", low=0.5, high=0.999)
-
-    def problems(self) -> Iterator[tuple[str, str]]:
-        """Mistakes that concern several options: none here."""
-        return iter(())
-
-
-def _model_problems(model: ModelConfig) -> Iterator[tuple[str, str]]:
-    if model.checkpoint is None and model.scratch.hidden % model.scratch.heads:
-        yield (
-            "model.scratch.hidden",
-            (
-                f"got {model.scratch.hidden}, which {model.scratch.heads} heads do not divide; "
-                "change model.scratch.hidden or model.scratch.heads"
-            ),
-        )
-    if model.layers is not None and (not model.layers or model.layers != sorted(set(model.layers))):
-        yield "model.layers", f"got {model.layers}; list each kept layer once, in ascending order, or null for all"
 
 
 SCHEMAS = {

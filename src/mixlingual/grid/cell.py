@@ -27,18 +27,46 @@ from mixlingual.model.export import save_encoder
 from mixlingual.model.load import load_encoder
 from mixlingual.model.tokenizer import TextTokenizer
 from mixlingual.records import AnyBenchmark, ParallelCorpus, RunResult
-from mixlingual.runs.lease import Attempt
+from mixlingual.runs.lease import Attempt, PeerLostError, record_failure
 from mixlingual.runs.progress import write_progress
+from mixlingual.runs.record import RunRecord
 from mixlingual.tracking.run import Tracker
 from mixlingual.tracking.terminal import terminal_bars
 from mixlingual.training.device import check_precision, check_processes, device_of
 from mixlingual.training.fit import Trained, fit
+from mixlingual.training.gather import global_rank
 from mixlingual.training.preemption import Signals
 from mixlingual.training.schedule import budget_steps
 
 log = logging.getLogger(__name__)
 
 PACKAGES = ("mixlingual", "torch", "pytorch-lightning", "transformers", "tokenizers", "numpy")
+
+
+def train(config: TrainConfig, folder: Path) -> None:
+    """Does what is missing in a run's folder: nothing where the same run is finished.
+
+    Of several processes the first keeps the folder; the others only train along.
+
+    Raises:
+        MixlingualError: the folder belongs to another config, or the run failed.
+    """
+    record = RunRecord(folder, config)
+    if record.is_done():
+        log.info("%s is finished; nothing to do", config.run_name)
+        return
+    if global_rank() > 0:
+        try:
+            with Signals(None) as signals:
+                run(config, folder, signals, record.save)
+        except Exception as error:
+            if not isinstance(error, PeerLostError):
+                record_failure(folder, global_rank(), error)
+            raise
+        return
+    with record.attempt() as attempt, Signals(attempt) as signals:
+        run(config, folder, signals, record.save)
+        log.info("%s: result in %s", config.run_name, folder / "result.json")
 
 
 def run(

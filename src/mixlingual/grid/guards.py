@@ -1,4 +1,4 @@
-"""The grid: every run of a sweep, composed and checked before the first one starts."""
+"""What Hydra calls around every start: a run or grid is checked as a whole before anything is written."""
 
 from __future__ import annotations
 
@@ -6,94 +6,52 @@ import json
 import sys
 import time
 import traceback
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hydra import compose
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, open_dict
 
 from mixlingual.cluster.ledger import read_jobs
-from mixlingual.config.checks import ConfigError, Schema, to_config
+from mixlingual.config.checks import ConfigError, to_config
+from mixlingual.config.contradictions import name_problem
 from mixlingual.config.identity import evaluation_hash, to_plain
 from mixlingual.config.schema import EvaluateConfig, TrainConfig
 from mixlingual.files import read_object, written_whole
+from mixlingual.grid.compose import compose_cells, overrides_of, runs_of
 from mixlingual.grid.prerequisites import check_files
 from mixlingual.records import MixlingualError
+from mixlingual.runs.lease import global_rank
 from mixlingual.runs.reasons import end_of_job, why_not_done
 from mixlingual.runs.record import RunRecord
 
 SWEEP_SCHEMA = 1
 
-_NO_MORE = frozenset(
-    (
-        "-m", "--multirun", "-r", "--run", "-h", "--help", "--hydra-help", "--version", "-c", "--cfg", "-i", "--info",
-        "-sc", "--shell-completion",
-    )
-)  # fmt: skip
-"""Words of Hydra that leave no place for -m: it is said already, or nothing starts."""
+STARTS = "starts.jsonl"
+"""In a sweep's folder: the words of every command that trained there, each once, as JSON lists."""
 
 
-def compose_runs(overrides: Sequence[str]) -> list[TrainConfig]:
-    """Every run that the command-line overrides stand for, in the order of the grid.
+class RunGuard(Callback):
+    """Before one run, and before a search, whose runs are not known yet: checks what is given."""
 
-    Hydra must be initialised, as it is inside `hydra.main`.
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        """Refuses a run that is invalid or whose folder holds another one, with code 1 and the folder untouched."""
+        with ending_the_program():
+            run, folder = _own_config(config), Path(config.hydra.run.dir)
+            RunRecord(folder, run).is_done()
+            record_start(folder.parent)
 
-    Raises:
-        ConfigError: a run is invalid, or two runs would share a folder; all mistakes are listed.
-    """
-    configs = _compose("train", TrainConfig, overrides)
-    _check_names(configs)
-    return configs
-
-
-def _compose(primary: str, schema: type[Schema], overrides: Sequence[str]) -> list[Schema]:
-    """The config of each cell of a grid, or a ConfigError with the mistakes of all."""
-    chosen = compose(primary, overrides=_without_choices(overrides), return_hydra_config=True)
-    swept: list[str] = [f"{key}={value}" for key, value in (chosen.hydra.sweeper.params or {}).items()]
-    parsed = OverridesParser.create().parse_overrides([*swept, *overrides])
-    configs: list[Schema] = []
-    mistaken = defaultdict(list)
-    for cell in BasicSweeper.split_arguments(parsed, None)[0]:
-        try:
-            configs.append(to_config(schema, compose(primary, overrides=list(cell))))
-        except ConfigError as error:
-            mistaken[str(error)].append(" ".join(cell))
-    if mistaken:
-        count = sum(len(cells) for cells in mistaken.values())
-        listed = "\n".join(f"{_some(cells)}\n{message}" for message, cells in mistaken.items())
-        raise ConfigError(f"{count} runs of the sweep are invalid:\n{listed}")
-    return configs
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Refuses a search whose options are invalid, with code 1."""
+        with ending_the_program():
+            _own_config(config)
+            record_start(Path(config.hydra.sweep.dir))
 
 
-def _some(cells: Sequence[str]) -> str:
-    """The first of the cells that share a mistake, and how many more there are."""
-    return cells[0] if len(cells) == 1 else f"{cells[0]} and {len(cells) - 1} more"
-
-
-def _without_choices(overrides: Sequence[str]) -> list[str]:
-    """The overrides that hold one value: enough to find the sweep preset."""
-    parsed = OverridesParser.create().parse_overrides(list(overrides))
-    return [override.input_line for override in parsed if not override.is_sweep_override() and override.input_line]
-
-
-def _check_names(configs: Sequence[TrainConfig]) -> None:
-    if len(sweeps := sorted({config.sweep_name for config in configs})) > 1:
-        raise ConfigError(f"got several sweep_names, {', '.join(sweeps)}; a grid has one: start a grid for each")
-    names = Counter((config.sweep_name, config.run_name) for config in configs)
-    if shared := [f"{sweep}/{run} ({count} runs)" for (sweep, run), count in names.items() if count > 1]:
-        raise ConfigError(
-            f"runs of the sweep would share a folder: {', '.join(shared)}; put every swept option into run_name, "
-            "as in run_name='${model.name}_r${number:${batching.monolingual_ratio}}_lr${optim.learning_rate}_s${seed}'"
-        )
-
-
-class SweepGuard(Callback):
+class SweepGuard(RunGuard):
     """Around a multirun: checks and records the grid before it starts, and reports failures at its end."""
 
     def __init__(self) -> None:
@@ -103,12 +61,13 @@ class SweepGuard(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Validates every run and writes sweep.json; a grid that cannot start ends the program with code 1."""
         with ending_the_program():
-            self._runs = compose_runs(_words(config))
+            self._runs = runs_of(config)
             self._folder = Path(config.hydra.sweep.dir)
             missing = [run for run in self._runs if not RunRecord(self._folder / run.run_name, run).is_done()]
             if config.hydra.launcher.get("check_files"):
                 check_files(missing)
             record_grid(self._folder, self._runs)
+            record_start(self._folder)
             _say(f"sweep {self._runs[0].sweep_name}: {len(self._runs)} runs in {self._folder}")
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
@@ -134,15 +93,23 @@ class EvaluationGuard(Callback):
         self._evaluations: list[EvaluateConfig] = []
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Validates every evaluation; a grid that cannot start ends the program with code 1."""
+        """Validates every evaluation; a grid that cannot start ends the program with code 1.
+
+        Where the command line names a sweep and no run, it stands for all finished runs of that sweep.
+        """
         with ending_the_program():
-            self._evaluations = _compose("evaluate", EvaluateConfig, _words(config))
+            words = overrides_of(config)
+            with open_dict(config.hydra.sweeper):
+                config.hydra.sweeper.params = finished_runs(words) | (config.hydra.sweeper.get("params") or {})
+            self._evaluations = compose_cells("evaluate", EvaluateConfig, config.hydra.sweeper.params, words)
             outputs = Counter(each.output for each in self._evaluations)
             if shared := [output for output, count in outputs.items() if count > 1]:
                 raise ConfigError(
                     f"evaluations would share the file {', '.join(shared)}; set output='${{run_name}}.json'"
                 )
             for each in self._evaluations:
+                if problem := name_problem("run_name", each.run_name):
+                    raise ConfigError(f"run_name: {problem}")
                 _check_same_evaluation(each)
             _say(f"{len(self._evaluations)} evaluations, to {self._evaluations[0].output} and so on")
 
@@ -157,6 +124,30 @@ class EvaluationGuard(Callback):
             sys.exit(1)
 
 
+def finished_runs(overrides: Sequence[str]) -> dict[str, str]:
+    """What a multirun of evaluations varies: the finished runs of the sweep that the overrides name, if they do.
+
+    Raises:
+        MixlingualError: the sweep has no finished run with a model.
+    """
+    given = dict(word.split("=", 1) for word in overrides)
+    if "sweep_name" not in given or "run_name" in given:
+        return {}
+    sweep = Path("multirun") / given["sweep_name"].strip("'\"")
+    runs = sorted(path.parent.name for path in sweep.glob("*/result.json") if (path.parent / "model").is_dir())
+    if not runs:
+        raise MixlingualError(f"{sweep} has no finished run with a model; train it with trainer.save_model=true")
+    folder = r"multirun/\${sweep_name}/\${run_name}"  # each cell fills in its own
+    found = {
+        "run_name": ",".join("'" + run.replace("'", r"\'") + "'" for run in runs),
+        "model.checkpoint": f"'{folder}/model'",
+        "model.name": r"'\${run_name}'",
+    }
+    if "output" not in given:
+        found["output"] = rf"'{folder}/evaluation_\${{joined:\${{evaluation.benchmarks}}}}.json'"
+    return found
+
+
 def _check_same_evaluation(config: EvaluateConfig) -> None:
     """Raises MixlingualError where the file to write holds another evaluation, which would be taken for this one."""
     output = Path(config.output)
@@ -167,15 +158,17 @@ def _check_same_evaluation(config: EvaluateConfig) -> None:
         )
 
 
-def _words(config: DictConfig) -> list[str]:
-    """The overrides of the command line, their interpolations as they are."""
-    given: Any = OmegaConf.to_container(config.hydra.overrides)
-    return [*given["hydra"], *given["task"]]
+def _own_config(config: DictConfig) -> TrainConfig:
+    """The checked options of a run in a config with Hydra's part."""
+    own = config.copy()
+    with open_dict(own):
+        del own["hydra"]
+    return to_config(TrainConfig, own)
 
 
 @contextmanager
 def ending_the_program() -> Iterator[None]:
-    """Hydra turns exceptions of callbacks into warnings and goes on; here they end the program with code 1."""
+    """Ends the program with code 1 after an exception: Hydra turns those of callbacks into warnings and goes on."""
     try:
         yield
     except MixlingualError as error:
@@ -185,14 +178,28 @@ def ending_the_program() -> Iterator[None]:
 
 
 def _say(text: str) -> None:
-    """A line on the terminal; outside of runs Hydra has not set up logging."""
+    """Writes a line on the terminal; outside of runs Hydra has not set up logging."""
     sys.stderr.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+
+
+def record_start(folder: Path) -> None:
+    """Adds this program's command line to the sweep's `STARTS`, unless it is there or another process's to add."""
+    line = json.dumps(sys.argv[1:], ensure_ascii=False) + "\n"
+    path = folder / STARTS
+    if global_rank() or (path.exists() and line in path.read_text(encoding="utf-8").splitlines(keepends=True)):
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(line)
 
 
 def record_grid(folder: Path, runs: Sequence[TrainConfig]) -> None:
     """Adds runs to the folder's sweep.json, which lists every run that was ever planned there.
 
     What the sweep declared as its analysis when it first started stays, so that no contrast is chosen after a look.
+
+    Raises:
+        MixlingualError: sweep.json is damaged.
     """
     path = folder / "sweep.json"
     known, analysis = {}, to_plain(runs[0].analysis)
@@ -222,32 +229,3 @@ def record_grid(folder: Path, runs: Sequence[TrainConfig]) -> None:
     }
     with written_whole(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
-def over_runs(words: Sequence[str]) -> list[str]:
-    """The words of a command line of evaluations, where a sweep alone stands for its finished runs."""
-    given = dict(word.split("=", 1) for word in words if "=" in word)
-    if "sweep_name" not in given or "run_name" in given:
-        return list(words)
-    sweep = Path("multirun") / given["sweep_name"]
-    runs = sorted(path.parent.name for path in sweep.glob("*/result.json") if (path.parent / "model").is_dir())
-    if not runs:
-        sys.exit(f"error: {sweep} has no finished run with a model; train it with trainer.save_model=true")
-    folder = "multirun/${sweep_name}/${run_name}"
-    added = [f"run_name={','.join(runs)}", f"model.checkpoint='{folder}/model'", "model.name='${run_name}'"]
-    if "output" not in given:
-        added.append(f"output='{folder}/evaluation_${{joined:${{evaluation.benchmarks}}}}.json'")
-    place = list(words).index(f"sweep_name={given['sweep_name']}")  # Hydra wants all overrides side by side
-    return [*words[:place], *added, *words[place:]]
-
-
-def spelled_out(words: Sequence[str]) -> list[str]:
-    """The words of a command line, with --detach as the option that it stands for.
-
-    Hydra asks a launcher only in a multirun, so that one run for a cluster is spelled as a grid of one.
-    """
-    queued = any(word.startswith("hydra/launcher=submitit_") for word in words)
-    if "--detach" in words and not queued:
-        sys.exit("error: --detach leaves a grid to a cluster; add hydra/launcher=submitit_slurm, and cluster=NAME")
-    spelled = ["hydra.launcher.detach=true" if word == "--detach" else word for word in words]
-    return ["-m", *spelled] if queued and _NO_MORE.isdisjoint(word.split("=")[0] for word in words) else spelled

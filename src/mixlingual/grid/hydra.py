@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from hydra.core.config_store import ConfigStore
@@ -22,59 +22,41 @@ CONF_DIR = _PACKAGED_CONF if _PACKAGED_CONF.is_dir() else Path(__file__).parents
 """The configuration folder: inside an installed wheel, else at the top of the checkout."""
 
 
-def flags_to_options(words: Sequence[str], schema: type) -> list[str]:
-    """The command line with --watch as watch=true and --dry-run FILE as dry_run=FILE; other words stay.
-
-    Args:
-        words: after the program's name.
-        schema: its fields may be given as flags.
-    """
-    kinds = {part.name: part.type for part in dataclasses.fields(schema)}
-    found: list[str] = []
-    rest = iter(words)
-    for word in rest:
-        name, equals, value = word.removeprefix("--").partition("=")
-        name = name.replace("-", "_")
-        if not word.startswith("--") or name not in kinds:
-            found.append(word)
-        elif equals:
-            found.append(f"{name}={value}")
-        else:
-            found.append(f"{name}={'true' if kinds[name] == 'bool' else next(rest, 'null')}")
-    return found
-
-
 def register() -> None:
-    """Make the schemas known to Hydra, under the names that the primary YAML files list first.
+    """Makes the schemas and the launchers known to Hydra, under the names that the YAML files list.
 
-    They are stored as plain values: a wrong type then reaches `to_config`, which reports it
+    Schemas are stored as plain values: a wrong type then reaches `to_config`, which reports it
     together with every other mistake, while Hydra itself still refuses an unknown key. The resolver
     `number` writes 1, 1.0 and 1.00 alike, for names; `own` gives each process of a run a name of its own.
+    `mode` makes every start with a launcher of jobs a multirun, since Hydra asks a launcher in no other.
     """
     OmegaConf.register_new_resolver("own", own_name, replace=True)
     OmegaConf.register_new_resolver("number", lambda value: f"{float(value):g}", replace=True)
     OmegaConf.register_new_resolver("joined", lambda values: "-".join(values), replace=True)
+    OmegaConf.register_new_resolver("mode", _mode, replace=True)
     store = ConfigStore.instance()
     for name, schema in SCHEMAS.items():
         node = OmegaConf.create(dataclasses.asdict(schema()))
         for path in _open_dicts(schema):
             OmegaConf.set_struct(OmegaConf.select(node, path), False)
         store.store(name=f"{name}_schema", node=node)
-    plugins = (
-        Plugins.instance()
-    )  # finds the others now: launchers of these names in another package do not replace ours
+    plugins = Plugins.instance()  # finds the others now: launchers of our names in other packages do not replace ours
     plugins.register(ParallelLauncher)
     for name, launcher in (("submitit_slurm", SlurmGridLauncher), ("submitit_local", LocalGridLauncher)):
         plugins.register(launcher)  # Hydra's own search does not see what is installed for development
         store.store(group="hydra/launcher", name=name, node=_launcher(launcher.__name__))
 
 
+def _mode(launcher: str) -> str | None:
+    return "MULTIRUN" if launcher.endswith("GridLauncher") else None
+
+
 def _launcher(name: str) -> DictConfig:
-    """The options of a launcher, with those that follow from the run's."""
+    """The options of a launcher; some follow from those of the run."""
     node = OmegaConf.create(
         dataclasses.asdict(ClusterConfig())
         | {"name": "${sweep_name}", "nodes": "${oc.select:trainer.nodes,1}"}
-        | {"tasks_per_node": "${oc.select:trainer.devices,1}"}
+        | {"tasks_per_node": "${oc.select:trainer.devices,1}", "detach": "${oc.select:detach,false}"}
         | {"_target_": f"hydra_plugins.mixlingual_launcher.launcher.{name}"}
     )
     OmegaConf.set_struct(node.additional_parameters, False)
@@ -82,7 +64,7 @@ def _launcher(name: str) -> DictConfig:
 
 
 def _open_dicts(schema: type) -> Iterator[str]:
-    """Paths of the options whose keys the user chooses."""
+    """Finds the paths of the options whose keys the user chooses."""
     own = sections(schema)
     for part in dataclasses.fields(schema):
         if part.name in own:

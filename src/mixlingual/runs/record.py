@@ -9,11 +9,10 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from mixlingual.config.identity import config_hash, to_plain
+from mixlingual.config.identity import changes, config_hash
 from mixlingual.config.schema import TrainConfig
 from mixlingual.files import check_writable, written_whole
 from mixlingual.grid.prerequisites import check_same_data
@@ -47,9 +46,9 @@ class RunRecord:
         if other_hash == config_hash(self._config):
             check_same_data(data, self._config)
             return True
-        changes = "\n".join(f"  {line}" for line in _differences(other, to_plain(self._config)))
+        listed = "\n".join(f"  {line}" for line in changes(other, self._config))
         raise MixlingualError(
-            f"{self.folder} holds the finished run of another configuration:\n{changes}\n"
+            f"{self.folder} holds the finished run of another configuration:\n{listed}\n"
             "Choose another sweep_name, add what differs to run_name, or move the folder away."
         )
 
@@ -87,12 +86,3 @@ class RunRecord:
         attempt.check()
         write_json(self.folder / "result.json", dataclasses.asdict(result))
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
-
-
-def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
-    """One line for each option that two plain configs give different values."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in sorted(old.keys() | new.keys()):
-            yield from _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
-    elif old != new:
-        yield f"{path}: {old!r} there, {new!r} now"

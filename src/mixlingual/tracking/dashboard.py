@@ -62,7 +62,7 @@ def show(config: DashboardConfig) -> dict[str, str]:
         log.info("nothing was sent; workspace and report are in %s", config.dry_run)
         return {}
     if (mode := environment_mode()) != "online":
-        raise MixlingualError(f"WANDB_MODE={mode} keeps the dashboard from W&B; unset it, or use --dry-run FILE")
+        raise MixlingualError(f"WANDB_MODE={mode} keeps the dashboard from W&B; unset it, or use dry_run=FILE")
     known = sweep.folder / SAVED
     try:
         log_grid(shown, itertools.chain(*drawn.values()), tables, run_id(sweep.folder))
@@ -70,7 +70,7 @@ def show(config: DashboardConfig) -> dict[str, str]:
     except Exception as error:
         raise MixlingualError(
             f"W&B did not take the dashboard ({type(error).__name__}: {error}); check the network, wandb login, "
-            "entity=NAME and project=NAME, or write it with --dry-run FILE"
+            "entity=NAME and project=NAME, or write it with dry_run=FILE"
         ) from error
     _write(known, names)
     return urls

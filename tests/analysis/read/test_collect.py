@@ -141,14 +141,14 @@ def test_warnings_name_what_differs_between_runs(folder):
     ]
 
 
-def test_the_command_comes_from_hydra(folder):
-    assert read_sweep(folder).command is None
+def test_the_command_of_an_older_sweep_comes_from_hydra(folder):
+    assert read_sweep(folder).commands == ()
     overrides = "{task: [sweep=demo, 'run_name=${model.name} x'], hydra: [hydra/launcher=slurm, hydra.mode=MULTIRUN]}"
     (folder / "multirun.yaml").write_text(f"hydra:\n  overrides: {overrides}\n")
     words = "sweep=demo 'run_name=${model.name} x' hydra/launcher=slurm"
-    assert read_sweep(folder).command == f"python -m mixlingual.train --multirun {words}"
+    assert read_sweep(folder).commands == (f"python -m mixlingual.train --multirun {words}",)
     (folder / "multirun.yaml").write_text("hydra: [")
-    assert read_sweep(folder).command is None
+    assert read_sweep(folder).commands == ()
 
 
 def test_a_plan_may_hold_whole_numbers(tmp_path):

@@ -55,8 +55,8 @@ class Sweep:
     name: str
     folder: Path
     runs: tuple[Run, ...]
-    command: str | None = None
-    """The command that started it; None when its runs were started one by one."""
+    commands: tuple[str, ...] = ()
+    """Every distinct command that started runs of it, oldest first, with Hydra's flags."""
     analysis: AnalysisConfig = field(default_factory=AnalysisConfig)
     """What was declared when the sweep first started; the defaults where nothing was."""
     reference: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -118,7 +118,7 @@ def read_sweep(folder: Path) -> Sweep:
         folder.resolve().name,
         folder,
         tuple(runs),
-        command=_command(folder / "multirun.yaml"),
+        commands=_commands(folder),
         analysis=analysis,
         reference=reference,
         plan_problem=problem,
@@ -271,17 +271,23 @@ def _told_apart(runs: list[Run], declared: dict[str, str]) -> tuple[list[Run], d
     return [dataclasses.replace(run, point=points.get(run.name, run.point)) for run in runs], places.reference
 
 
-def _command(path: Path) -> str | None:
-    """The training command, from the multirun.yaml that Hydra leaves in a sweep's folder."""
-    if not path.exists():
-        return None
+def _commands(folder: Path) -> tuple[str, ...]:
+    """The training commands, from what every start leaves; of older sweeps the last, from Hydra's multirun.yaml."""
+    train = ["python", "-m", "mixlingual.train"]
     try:
-        sweep: Any = OmegaConf.to_container(OmegaConf.load(path))
+        lines = (folder / "starts.jsonl").read_text(encoding="utf-8").splitlines()
+        return tuple(shlex.join([*train, *json.loads(line)]) for line in lines)
+    except FileNotFoundError:
+        pass
+    except (*_MALFORMED, TypeError):
+        return ()
+    try:
+        sweep: Any = OmegaConf.to_container(OmegaConf.load(folder / "multirun.yaml"))
         overrides = sweep["hydra"]["overrides"]
         words = [word for word in (*overrides["task"], *overrides["hydra"]) if word != "hydra.mode=MULTIRUN"]
     except (*_MALFORMED, YAMLError, OmegaConfBaseException, KeyError, TypeError):
-        return None
-    return shlex.join(["python", "-m", "mixlingual.train", "--multirun", *map(str, words)])
+        return ()
+    return (shlex.join([*train, "--multirun", *map(str, words)]),)
 
 
 def _tallies(records: list[dict[str, str]]) -> dict[str, Counter[str]]:

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from mixlingual.config.identity import NOT_COMPUTED
+from mixlingual.config.identity import not_computed
+from mixlingual.config.schema import TrainConfig
 from mixlingual.records import RunResult
 
 RATIO_SERIES = "hybrid"
@@ -26,7 +27,7 @@ _RATIO_PRESETS = ("hybrid", "x_x_mono", "x_y")
 """Batching presets that are points of the ratio axis: any ratio, ratio 1 and ratio 0."""
 
 _NOT_VARIANTS = (
-    *NOT_COMPUTED, "seed", "model.name", "batching.name", "batching.monolingual_ratio", "data.root",
+    *not_computed(TrainConfig), "seed", "model.name", "batching.name", "batching.monolingual_ratio", "data.root",
     "evaluation.benchmarks", "evaluation.root",
 )  # fmt: skip
 """Options, or sections, that are an axis of the grid or change where a run is computed and shown."""

@@ -1,0 +1,203 @@
+"""Mistakes that concern several options, or more than a range says, by section."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mixlingual.config.schema import (
+    MOST_STEPS,
+    AnalysisConfig,
+    BatchingConfig,
+    ClusterConfig,
+    DataConfig,
+    EvaluateConfig,
+    ModelConfig,
+    OptimConfig,
+    ReportConfig,
+    StatusConfig,
+    TrainConfig,
+)
+
+Mistakes = Iterator[tuple[str, str]]
+"""(dotted path of the option, message)"""
+
+NAME_BYTES = 200
+"""Longest name of a folder: file systems take 255, of which suffixes of files beside it need some."""
+
+NAMES = ("sweep_name", "run_name")
+"""Options that name a folder."""
+
+SWEEP_FILES = ("report", "evaluation", "sweep.json", "jobs.json", "multirun.yaml", "optimization_results.yaml")
+"""What a sweep's folder holds beside its runs."""
+
+
+def contradictions(config: object) -> Mistakes:
+    """Every such mistake of a config whose single values are checked."""
+    yield from _names(config)
+    if isinstance(config, TrainConfig):
+        yield from _train(config)
+    elif isinstance(config, EvaluateConfig):
+        yield from _evaluate(config)
+    elif isinstance(config, ReportConfig):
+        taken = {Path(part).resolve() for part in config.parts}
+        if config.parts and (config.output is None or Path(config.output).resolve() in taken):
+            yield "output", f"got {config.output}; a report of parts needs a folder of its own, output=FOLDER"
+    elif isinstance(config, ClusterConfig):
+        if config.signal_delay_s >= 60 * config.timeout_min:
+            yield (
+                "signal_delay_s",
+                f"got {config.signal_delay_s}, which is not less than the {config.timeout_min} minutes",
+            )
+    elif isinstance(config, StatusConfig) and config.json and config.watch:
+        yield "json", "the runs are printed as JSON once; set watch=false"
+
+
+def name_problem(option: str, name: str) -> str | None:
+    """Why a folder cannot have the name; None if it can.
+
+    Args:
+        option: one of `NAMES`.
+        name: its value.
+    """
+    if not name.strip() or name.startswith("."):
+        return f"got {name!r}; it names a folder, whose name is not blank and does not start with a dot"
+    if not name.isprintable():
+        return f"got {name!r}; it names a folder: no control characters, line breaks or broken text"
+    if "/" in name or "\\" in name or "${" in name:
+        return f"got {name!r}; it names one folder below another: no slashes, and no ${{"
+    if len(name.encode()) > NAME_BYTES:
+        return f"got {name[:40]!r} and so on; it names a folder: at most {NAME_BYTES} bytes, not {len(name.encode())}"
+    if option == "run_name" and name.casefold() in SWEEP_FILES:
+        return f"got {name!r}, where the sweep keeps something of its own; choose another name"
+    return None
+
+
+def _names(config: Any) -> Mistakes:
+    """What would lead out of multirun/, or onto a sweep's own files."""
+    is_title = isinstance(config, ReportConfig) and config.parts
+    for option in NAMES:
+        # an evaluation has a run_name only in a grid, whose guard asks for itself
+        if hasattr(config, option) and not is_title and not (isinstance(config, EvaluateConfig) and option != NAMES[0]):
+            problem = name_problem(option, getattr(config, option))
+            yield from [(option, problem)] if problem else []
+
+
+def _train(config: TrainConfig) -> Mistakes:
+    yield from _model(config.model)
+    yield from _data(config.data, "data")
+    yield from _batching(config.batching)
+    yield from _optim(config.optim)
+    yield from _analysis(config.analysis)
+    yield from _length(config)
+    yield from _shares(config)
+    if config.trainer.strategy == "shard":
+        yield from _sharding(config)
+    if config.tracking.artifacts == "model" and not config.trainer.save_model:
+        yield "tracking.artifacts", "got model, but no encoder is kept; set trainer.save_model=true, or results"
+
+
+def _model(model: ModelConfig) -> Mistakes:
+    if model.checkpoint is None and model.scratch.hidden % model.scratch.heads:
+        yield (
+            "model.scratch.hidden",
+            (
+                f"got {model.scratch.hidden}, which {model.scratch.heads} heads do not divide; "
+                "change model.scratch.hidden or model.scratch.heads"
+            ),
+        )
+    if model.layers is not None and model.layers != sorted(set(model.layers)):
+        yield "model.layers", f"got {model.layers}; list each kept layer once, in ascending order, or null for all"
+
+
+def _data(data: DataConfig, path: str) -> Mistakes:
+    if data.name == "parallel" and data.root is None:
+        yield f"{path}.root", f"data=parallel needs the folder of its JSON lines; set {path}.root=FOLDER"
+
+
+def _batching(batching: BatchingConfig) -> Mistakes:
+    if batching.final_ratio is not None and batching.ratio_schedule == "constant":
+        yield "batching.final_ratio", "a constant ratio has no other end; set batching.ratio_schedule or null"
+    weights = [batching.language_weights.get(language, 1.0) for language in batching.languages or []]
+    if weights and not any(weights):
+        yield (
+            "batching.language_weights",
+            "got 0 for every language of batching.languages; give one of them a larger weight",
+        )
+
+
+def _optim(optim: OptimConfig) -> Mistakes:
+    if len(optim.betas) != 2:
+        yield "optim.betas", f"got {len(optim.betas)} numbers; AdamW takes two, as in [0.9, 0.999]"
+    elif optim.embeddings == "rows" and optim.betas[0] >= math.sqrt(optim.betas[1]):
+        yield (
+            "optim.betas",
+            (
+                f"got {optim.betas}; rows of the token table need the first below the root of the second, or they "
+                "would drift for ever: raise the second, or set optim.embeddings=dense"
+            ),
+        )
+
+
+def _analysis(analysis: AnalysisConfig) -> Mistakes:
+    if analysis.ratio in (0.0, 1.0):
+        yield "analysis.ratio", f"got {analysis.ratio:g}; it is contrasted with 0 and 1, so it lies between them"
+    if analysis.sizes is not None and len(set(analysis.sizes)) != 2:
+        yield "analysis.sizes", f"got {analysis.sizes}; a contrast has two sizes, the smaller first"
+
+
+def _length(config: TrainConfig) -> Mistakes:
+    steps, pairs = config.trainer.steps, config.trainer.pairs
+    if (steps is None) == (pairs is None):
+        yield "trainer.steps", "exactly one of trainer.steps and trainer.pairs must be set; set the other to null"
+    elif pairs is not None and pairs > MOST_STEPS * config.batching.batch_size:
+        yield "trainer.pairs", f"got {pairs}, more than {MOST_STEPS} batches of {config.batching.batch_size}"
+
+
+def _shares(config: TrainConfig) -> Mistakes:
+    batch, trainer = config.batching.batch_size, config.trainer
+    parts = trainer.accumulate * trainer.processes
+    shares = f"trainer.accumulate={trainer.accumulate} times trainer.devices={trainer.devices}"
+    if trainer.nodes > 1:
+        shares = f"{shares} times trainer.nodes={trainer.nodes}"
+    if batch % parts:
+        yield "batching.batch_size", f"got {batch}, which {shares} does not divide"
+    elif trainer.probe_every is not None and batch % (2 * parts):
+        yield (
+            "trainer.probe_every",
+            (
+                f"probes halve the batch of {batch}, and {shares} does not divide the halves; change "
+                "batching.batch_size, or set it to null"
+            ),
+        )
+
+
+def _sharding(config: TrainConfig) -> Mistakes:
+    reason = "cannot go together with trainer.strategy=shard"
+    if config.trainer.processes == 1:
+        yield "trainer.strategy", "got shard with one device; set trainer.devices, or trainer.strategy=replicate"
+    if config.optim.embeddings == "rows" and config.model.train_embeddings and not config.model.lora.rank:
+        yield "optim.embeddings", f"rows {reason}; set it to dense, or model.train_embeddings=false"
+    if config.optim.average != "none":
+        yield "optim.average", f"{config.optim.average} {reason}; set it to none"
+    if config.model.learn_temperature:
+        yield "model.learn_temperature", f"true {reason}; set it to false"
+    if config.trainer.probe_every is not None:
+        yield "trainer.probe_every", f"{config.trainer.probe_every} {reason}; set it to null"
+    if config.trainer.compile:
+        yield "trainer.compile", f"true {reason}; set it to false"
+
+
+def _evaluate(config: EvaluateConfig) -> Mistakes:
+    foreign = config.precomputed is not None or config.score_runs is not None
+    if config.precomputed is not None and config.score_runs is not None:
+        yield "score_runs", "embeddings or runs can be scored, not both; set precomputed or score_runs to null"
+    if config.post_hoc.methods and foreign:
+        yield "post_hoc.methods", "corrections need an encoder; set precomputed and score_runs to null"
+    if config.model.checkpoint is None and not foreign:
+        yield "model.checkpoint", "evaluation needs a trained encoder; set model.checkpoint=FOLDER_OR_HUB_ID"
+    if config.post_hoc.methods:
+        yield from _data(config.post_hoc.data, "post_hoc.data")
+    yield from _model(config.model)

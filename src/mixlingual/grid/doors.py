@@ -1,0 +1,129 @@
+"""The one way through an entry point: compose, check, call one function, and say what went wrong."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from mixlingual.config.checks import NO_CHOICE, Schema, text_options, to_config
+from mixlingual.config.schema import SCHEMAS, sections
+from mixlingual.grid.hydra import CONF_DIR, register
+from mixlingual.records import MixlingualError
+from mixlingual.runs.lease import EXIT_FAILED, EXIT_PEER_LOST, PeerLostError, leave, slurm_job, types_in_shell
+
+log = logging.getLogger(__name__)
+
+EXIT_MISTAKE = 1
+"""Exit code after something that the user can mend, or a fault of ours, outside of a cluster's jobs."""
+EXIT_INTERRUPTED = 128 + signal.SIGINT
+"""Exit code after Ctrl-C."""
+
+End = Callable[[BaseException], None]
+
+
+def exit_with_mistake(_: BaseException) -> None:
+    """Ends the process after any exception."""
+    sys.exit(EXIT_MISTAKE)
+
+
+def end_cell(error: BaseException) -> None:
+    """Ends the process after `error`, unless other cells of the grid come after this one in it.
+
+    Hydra would otherwise give the exception to submitit as a result, and Slurm would say COMPLETED.
+    """
+    mode, executor = HydraConfig.get().mode, os.environ.get("SUBMITIT_EXECUTOR")
+    if executor == "slurm" or (executor is None and mode == RunMode.RUN and slurm_job() and not types_in_shell()):
+        leave(exit_code(error))
+    if mode == RunMode.RUN:
+        sys.exit(EXIT_MISTAKE)
+
+
+def exit_code(error: BaseException) -> int:
+    """Exit code of a cell's process under Slurm, for what ended it."""
+    return EXIT_PEER_LOST if isinstance(error, PeerLostError) else EXIT_FAILED
+
+
+@contextmanager
+def answering(end: End = exit_with_mistake) -> Iterator[None]:
+    """Says what went wrong, without a traceback where the user can mend it, and calls `end`."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+    except Exception as error:
+        if isinstance(error, MixlingualError | HydraException | OSError | PeerLostError):
+            log.error(error)  # noqa: TRY400 - the message is for the user
+        else:
+            log.exception("this is a fault of the program")
+        end(error)
+
+
+def door(
+    primary: str, schema: type[Schema], act: Callable[[Schema], object], end: End = exit_with_mistake
+) -> Callable[[], None]:
+    """The `main` of an entry point.
+
+    Args:
+        primary: name of its file in conf/, without .yaml.
+        schema: its options.
+        act: what it does; what it returns goes to Hydra, for a search.
+        end: what becomes of the process after an exception.
+    """
+
+    def task(cfg: DictConfig) -> object:
+        with answering(end):
+            return act(to_config(schema, cfg))
+        return None
+
+    def main() -> None:
+        register()
+        sys.argv[1:] = as_written(sys.argv[1:], schema)
+        hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=primary)(task)()
+
+    return main
+
+
+def as_written(words: Sequence[str], schema: type) -> list[str]:
+    """The words of a command line, spelled so that Hydra takes them for what they say.
+
+    Alone it reads sweep_name=2024_11_28 as 20241128 and model.revision=12e4567 as infinity, refuses sweep_name=Größe,
+    and ends in a traceback at optim=null, which now reaches `to_config` as a mistake among others.
+    """
+    text = {*text_options(schema), *(f"hydra.launcher.{path}" for path in text_options(SCHEMAS["cluster"]))}
+    spelled = []
+    for word in words:
+        key, _, value = word.partition("=")
+        if key.lstrip("+") in text:
+            spelled.append(_quoted(word))
+        else:
+            spelled.append(f"+{key}.{NO_CHOICE}=null" if value == "null" and key in sections(schema) else word)
+    return spelled
+
+
+def _quoted(word: str) -> str:
+    """The override with quotes around the entries of its value that are text; quoted and computed values stay."""
+    key, _, value = word.partition("=")
+    if re.search(r"['\"(){}$\\]", value):
+        return word
+    return f"{key}=" + re.sub(r"[^\s,\[\]](?:[^,\[\]]*[^\s,\[\]])?", _as_text, value)
+
+
+def _as_text(found: re.Match[str]) -> str:
+    entry = found[0]
+    try:
+        is_text = isinstance(OverridesParser.create().parse_rule(entry, "primitive"), str | None)
+    except HydraException:
+        is_text = False
+    return entry if is_text else f"'{entry}'"

@@ -1,0 +1,119 @@
+"""Every preset composes and is a difference; every option has words, and every number bounds."""
+
+import dataclasses
+import re
+import subprocess
+import sys
+import typing
+
+import pytest
+from hydra import compose
+from omegaconf import OmegaConf, open_dict
+
+from mixlingual.config.checks import to_config
+from mixlingual.config.identity import to_plain
+from mixlingual.config.schema import SCHEMAS, ClusterConfig, TrainConfig, sections
+from mixlingual.grid.hydra import CONF_DIR
+
+SECTIONS = ("model", "data", "batching", "optim", "trainer", "evaluation", "tracking")
+GROUPS = (*SECTIONS, "experiment", "sweep")
+NEED_DATA = ("parallel", "paper", "xlmr_xl_sharded")
+
+
+def choices(*groups):
+    return [(group, path.stem) for group in groups for path in sorted((CONF_DIR / group).glob("*.yaml"))]
+
+
+def test_every_group_has_choices():
+    assert {group for group, _ in choices(*GROUPS)} == set(GROUPS)
+    assert {path.name for path in CONF_DIR.iterdir() if path.is_dir()} == {*GROUPS, "cluster", "hydra"}
+    assert {*SECTIONS, "loss", "analysis"} == set(sections(TrainConfig)), "groups without presets: loss and analysis"
+
+
+@pytest.mark.parametrize(("group", "choice"), choices(*GROUPS))
+def test_every_choice_composes(composed, group, choice, monkeypatch):
+    monkeypatch.setenv("MIXLINGUAL_DATA", "somewhere")
+    config = composed(f"{group}={choice}", *(["data.root=x"] if choice in NEED_DATA else []))
+    if group in ("model", "batching"):
+        assert getattr(config, group).name == choice
+
+
+@pytest.mark.parametrize("primary", ["train", "evaluate"])
+@pytest.mark.parametrize("choice", [choice for _, choice in choices("cluster")])
+@pytest.mark.usefixtures("composed")
+def test_every_cluster_composes(choice, primary):
+    overrides = ["hydra/launcher=submitit_slurm", f"cluster={choice}", "model.checkpoint=x", "detach=true"]
+    overrides += ["trainer.devices=4", "trainer.nodes=2"] if primary == "train" else []
+    whole = compose(primary, overrides=overrides, return_hydra_config=True)
+    assert str(whole.hydra.mode).endswith("MULTIRUN"), "Hydra asks a launcher in no other mode"
+    with open_dict(whole):
+        assert whole.hydra.launcher.pop("_target_").endswith("SlurmGridLauncher")
+    config = to_config(ClusterConfig, whole.hydra.launcher)
+    assert (config.tasks_per_node, config.nodes) == ((4, 2) if primary == "train" else (1, 1))
+    assert config.gpus_per_node in ((None,) if choice in ("none", "slurm_cpu") else (config.tasks_per_node,))
+    assert config.detach
+
+
+@pytest.mark.parametrize(("group", "choice"), choices(*SECTIONS))
+def test_presets_are_differences(group, choice):
+    """A preset that sets an option to its default would hide later changes of that default."""
+    preset = OmegaConf.to_container(OmegaConf.load(CONF_DIR / group / f"{choice}.yaml")) or {}
+
+    def restated(given, standard, path):
+        for key, value in given.items():
+            if isinstance(value, dict) and isinstance(standard[key], dict):
+                yield from restated(value, standard[key], f"{path}.{key}")
+            elif value == standard[key] and key != "name" and f"{path}.{key}" != "evaluation.benchmarks":
+                yield f"{path}.{key}"
+
+    assert list(restated(preset, to_plain(TrainConfig())[group], group)) == []
+
+
+@pytest.mark.parametrize("primary", [name for name in SCHEMAS if name != "cluster"])
+def test_every_entry_point_composes(composed, primary):
+    overrides = ["model.checkpoint=x"] if primary == "evaluate" else []
+    assert isinstance(composed(*overrides, primary=primary), SCHEMAS[primary])
+
+
+def test_run_names_write_numbers_alike(composed):
+    assert {composed(f"batching.monolingual_ratio={text}").run_name for text in ("1", "1.0", "1.00")} == {
+        "scratch_s_hybrid_r1_s0"
+    }
+
+
+def options(schema, prefix=""):
+    """(dotted path, field, type) of every option."""
+    hints = typing.get_type_hints(schema)
+    for part in dataclasses.fields(schema):
+        path = f"{prefix}{part.name}"
+        if part.name in sections(schema):
+            yield from options(sections(schema)[part.name], f"{path}.")
+        else:
+            yield path, part, hints[part.name]
+
+
+ALL = {f"{name}: {path}": rest for name, schema in SCHEMAS.items() for path, *rest in options(schema)}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_option_is_documented_and_every_number_bounded(name):
+    part, hint = ALL[name]
+    doc = part.metadata["doc"]
+    assert len(doc.split()) > 2 or len(doc) > 12, doc
+    assert doc.endswith((".", ")."))
+    if re.search(r"\b(int|float)\b", str(hint)):
+        assert part.metadata["low"] is not None, "a number without a lower bound may crash what takes it"
+        assert part.metadata["high"] is not None, "a number without an upper bound may crash what takes it"
+
+
+def test_the_command_prints_what_the_schema_says():
+    def printed(*words):
+        command = [sys.executable, "-m", "mixlingual.options", *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    shown = printed("cluster", "detach").stdout
+    assert shown.splitlines()[0] == "detach"
+    assert SCHEMAS["cluster"].__dataclass_fields__["detach"].metadata["doc"] in " ".join(shown.split())
+    missing = printed("status", "nothing_like_it")
+    assert (missing.returncode, missing.stdout) == (1, "no option's name contains 'nothing_like_it'\n")
+    assert len(printed().stdout.splitlines()) > 200

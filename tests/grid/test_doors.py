@@ -1,0 +1,96 @@
+"""The one way through an entry point: how words are read, and how it ends."""
+
+import logging
+from types import SimpleNamespace
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
+
+from mixlingual.config.schema import ReportConfig, TrainConfig
+from mixlingual.grid import doors
+from mixlingual.grid.doors import answering, as_written, end_cell
+from mixlingual.records import MixlingualError
+from mixlingual.runs.lease import PeerLostError
+
+
+@pytest.mark.parametrize(
+    ("word", "values"),
+    [
+        ("sweep_name=2024_11_28", ["2024_11_28"]),
+        ("model.revision=12e4567", ["12e4567"]),
+        ("model.revision=1e5,main,0x1f", ["1e5", "main", "0x1f"]),
+        ("model.name=true", ["true"]),
+        ("sweep_name=Größe", ["Größe"]),
+        ("run_name=r0.50 lr1e-3", ["r0.50 lr1e-3"]),
+        ("model.revision=null", [None]),
+        ("data.languages=[en,no]", [["en", "no"]]),
+        ("tracking.tags=[1_0, v2, nan]", [["1_0", "v2", "nan"]]),
+        ("tracking.tags=[]", [[]]),
+        ("hydra.launcher.account=1_000", ["1_000"]),
+        ("trainer.steps=1_000", [1000]),
+        ("seed=1,2", [1, 2]),
+    ],
+)
+def test_text_keeps_its_written_form(word, values):
+    (parsed,) = OverridesParser.create().parse_overrides(as_written([word], TrainConfig))
+    swept = [str(value) for value in parsed.sweep_string_iterator()] if parsed.is_sweep_override() else None
+    if swept:
+        assert [entry.strip("'") for entry in swept] == [str(value) for value in values]
+    else:
+        assert [parsed.value()] == values
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["run_name='1_0'", "run_name=${model.name}_1e5", "run_name=choice(1_0,2)", "--config-dir", "sweep=demo", "-m"],
+)
+def test_words_that_say_what_they_mean_stay(word):
+    assert as_written([word], TrainConfig) == [word]
+
+
+def test_null_for_a_group_becomes_a_mistake_among_others():
+    assert as_written(["optim=null", "sweep=null"], TrainConfig) == ["+optim.null=null", "sweep=null"]
+    assert as_written(["output=null"], ReportConfig) == ["output=null"]
+
+
+@pytest.mark.parametrize(
+    ("error", "traceback"), [(MixlingualError("bad"), False), (OSError("disk"), False), (ValueError("ours"), True)]
+)
+def test_only_faults_of_the_program_show_a_traceback(error, traceback, caplog):
+    with pytest.raises(SystemExit) as ended, answering():
+        raise error
+    assert ended.value.code == 1
+    assert bool(caplog.records[0].exc_info) is traceback
+
+
+def test_ctrl_c_has_the_shells_exit_code():
+    with pytest.raises(SystemExit) as ended, answering():
+        raise KeyboardInterrupt
+    assert ended.value.code == 130
+
+
+@pytest.mark.parametrize(
+    ("environment", "mode", "error", "code"),
+    [
+        ({}, RunMode.RUN, MixlingualError(), 1),
+        ({}, RunMode.MULTIRUN, MixlingualError(), None),
+        ({"SUBMITIT_EXECUTOR": "slurm"}, RunMode.MULTIRUN, MixlingualError(), 3),
+        ({"SUBMITIT_EXECUTOR": "slurm"}, RunMode.MULTIRUN, PeerLostError(), 1),
+        ({"SUBMITIT_EXECUTOR": "local"}, RunMode.MULTIRUN, MixlingualError(), None),
+        ({"SLURM_JOB_ID": "7"}, RunMode.RUN, MixlingualError(), 3),
+        ({"SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "interactive"}, RunMode.RUN, MixlingualError(), 1),
+    ],
+)
+def test_a_cell_ends_its_process_unless_others_follow(environment, mode, error, code, monkeypatch):
+    for name in ("SUBMITIT_EXECUTOR", "SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_JOB_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    ended = []
+    monkeypatch.setattr(doors, "leave", ended.append)
+    monkeypatch.setattr(doors.sys, "exit", ended.append)
+    monkeypatch.setattr(doors.HydraConfig, "get", lambda: SimpleNamespace(mode=mode))
+    logging.disable(logging.NOTSET)
+    end_cell(error)
+    assert ended[:1] == ([] if code is None else [code])

@@ -433,15 +433,21 @@ class AnalysisConfig:
         "Option, as a dotted path -> its value on the ratio axis, where a sweep varies more than size, ratio and seed; "
         "runs with other values are controls. An option that is not named: the value that most runs have.",
     )
+    smallest_effect: dict[str, float] = option(
+        {},
+        "Measure, as map or rank_distance -> the smallest difference that matters, in its unit. Differences that are "
+        "surely smaller are called as good.",
+    )
     level: float = option(0.95, "Of intervals; tests are at one minus it.", low=0.5, high=0.999)
     cluster: str = option(
-        "query",
-        "What is resampled as one: a question in all its languages, or a paragraph.",
-        choices=("query", "paragraph"),
+        "paragraph",
+        "What varies as one from one set of questions to the next: a paragraph with all its questions, or a "
+        "question in "
+        "all its languages.",
+        choices=("paragraph", "query"),
     )
-    draws: int = option(2000, "Draws of questions and runs.", low=100)
-    permutations: int = option(10_000, "Random sign flips of a test.", low=99)
-    seed: int = option(0, "Of the random numbers of the analysis.", low=0)
+    draws: int = option(4000, "Draws behind the critical values of sets of best ratios.", low=1000)
+    seed: int = option(0, "Of those draws.", low=0)
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Mistakes that concern several options, as (dotted path, message)."""
@@ -449,6 +455,9 @@ class AnalysisConfig:
             yield "analysis.ratio", f"got {self.ratio:g}; it is contrasted with 0 and 1, so it lies between them"
         if self.sizes is not None and len(set(self.sizes)) != 2:
             yield "analysis.sizes", f"got {self.sizes}; a contrast has two sizes, the smaller first"
+        for measure, smallest in self.smallest_effect.items():
+            if smallest <= 0:
+                yield "analysis.smallest_effect", f"got {smallest:g} for {measure}; it takes numbers above 0"
 
 
 @dataclass

@@ -8,7 +8,7 @@ from omegaconf import open_dict
 
 from mixlingual.analysis.read.collect import read_sweep
 from mixlingual.cluster.queue import after_release
-from mixlingual.config.schema import AnalysisConfig, EvaluateConfig, TrainConfig
+from mixlingual.config.schema import AnalysisConfig, EvaluateConfig, ModelConfig, ScratchConfig, TrainConfig
 from mixlingual.grid.compose import compose_cells
 from mixlingual.grid.guards import finished_runs, record_grid, record_start
 from mixlingual.grid.hydra import CONF_DIR, register
@@ -126,6 +126,25 @@ def test_the_analysis_of_the_first_start_is_the_declared_one(tmp_path, capsys):
     assert sweep.analysis == first.analysis
     assert [run.name for run in sweep.runs] == ["a", "b"]
     assert "stays as it was declared" in capsys.readouterr().err
+
+
+def test_sizes_left_open_are_those_planned_at_the_first_start_by_name(tmp_path, capsys):
+    def planned(name, layers):
+        return TrainConfig(run_name=name, model=ModelConfig(name=name, scratch=ScratchConfig(layers=layers)))
+
+    record_grid(tmp_path, [planned("middle", 2), planned("large", 4), planned("small", 1)])
+    record_grid(tmp_path, [planned("huge", 8)])
+    assert read_sweep(tmp_path).analysis.sizes == ["small", "large"]
+    assert "stays as it was declared" not in capsys.readouterr().err
+    record_grid(tmp_path, [TrainConfig(run_name="b", analysis=AnalysisConfig(sizes=["small", "huge"]))])
+    assert read_sweep(tmp_path).analysis.sizes == ["small", "large"]
+    assert "stays as it was declared" in capsys.readouterr().err
+
+
+def test_sizes_stay_open_where_a_checkpoint_is_out_of_reach(tmp_path):
+    models = [ModelConfig(name=name, checkpoint=str(tmp_path / name)) for name in ("small", "large")]
+    record_grid(tmp_path, [TrainConfig(run_name=model.name, model=model) for model in models])
+    assert read_sweep(tmp_path).analysis.sizes is None
 
 
 def test_a_sweep_that_declared_nothing_has_the_default_analysis(tmp_path):

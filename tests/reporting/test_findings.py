@@ -1,5 +1,6 @@
 """Sentences and tables of answers whose truth is known."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -9,10 +10,10 @@ from mixlingual.analysis.read.collect import read_sweep
 from mixlingual.analysis.statistics.estimates import Estimates, analyse
 from mixlingual.config.schema import AnalysisConfig
 from mixlingual.reporting.estimate_tables import estimate_tables
-from mixlingual.reporting.findings import findings, headline, interaction_sentence
+from mixlingual.reporting.findings import findings, headline, interaction_sentence, nature
 from mixlingual.reporting.write import write_report
 
-QUICK = AnalysisConfig(draws=300, permutations=200)
+QUICK = AnalysisConfig(draws=1000)
 
 
 def analysed(folder, **options):
@@ -24,64 +25,98 @@ def answer(tmp_path_factory):
     return analysed(tmp_path_factory.mktemp("sweeps"))
 
 
-def test_the_headline_states_effect_interval_and_p(answer):
+def test_the_headline_states_verdict_effect_intervals_and_p(answer):
     text = headline(answer, "mlqa_r")
     found = next(x for x in answer.measured if (x.setting, x.measure) == ("multi", "map")).interaction
-    assert text.startswith(
-        "mlqa_r, multilingual, mAP: the gain from mixing is larger for large (302M weights) than for small"
-    )
-    assert f"{found.value:+.4f} (95 % interval {found.low:+.4f} to {found.high:+.4f})" in text
+    assert text.startswith("mlqa_r, multilingual, mAP: better; large (302M weights) gains more from mixing than small")
+    both = f"{found.low:+.4f} to {found.high:+.4f}, {found.low_all:+.4f} to {found.high_all:+.4f} with all others"
+    assert f"{found.value:+.4f} (95 % interval {both})" in text
     assert "p < 0.001 after Holm" in text
-    assert f"found a difference of {found.detectable:.4f}" in text
 
 
-def test_what_is_not_separable_is_said_to_be(answer):
-    text = next(sentence for sentence in findings(answer) if "rank distance: whether" in sentence)
-    assert "cannot be told from this sweep" in text
-    assert "takes" in text or "out of reach" in text
+def test_what_is_not_known_is_undecided_and_what_is_surely_small_as_good(answer):
+    text = next(sentence for sentence in findings(answer) if "rank distance: undecided; whether" in sentence)
+    assert "is not known" in text
+    config = replace(answer.config, smallest_effect={"rank_distance": 1000.0})
+    text = " ".join(findings(replace(answer, config=config)))
+    assert (
+        "rank distance: as good; large (302M weights) and small (21M weights) gain the same from mixing, within 1000"
+        in text
+    )
 
 
 def test_every_size_has_its_best_ratio_with_regret(answer):
     sentences = [sentence for sentence in findings(answer) if "fitted curve is best" in sentence]
     assert len(sentences) == 4 * 3
-    assert all("Ratio 0.5 is worse than that by" in sentence for sentence in sentences)
+    assert all(
+        "Ratio 0.5 is at " in sentence and " worse than the best measured one" in sentence for sentence in sentences
+    )
 
 
-def test_paragraphs_in_place_of_questions_are_said_to_change_nothing_or_what(answer):
-    (text,) = [sentence for sentence in findings(answer) if "With paragraphs resampled" in sentence]
-    assert "no verdict on a primary contrast changes" in text
-    ratios = [
-        answer.by_paragraph[x.benchmark, x.setting, x.measure].error / x.interaction.error for x in answer.measured
-    ]
-    assert f"at most {max(ratios):.2f} times" in text
-    place = ("mlqa_r", "multi", "map")
-    doubtful = replace(answer.by_paragraph[place], p=0.2)
-    changed = replace(answer, by_paragraph=answer.by_paragraph | {place: doubtful})
-    assert any("the verdict on mlqa_r, multilingual, mAP (p = 0.200) changes" in each for each in findings(changed))
+def test_nothing_is_called_worse_that_may_be_best(answer):
+    for part in answer.measured:
+        for curve in part.curves.values():
+            assert (curve.regret.low > 0) <= (0.5 not in curve.possibly_best)
+
+
+def test_a_verdict_that_depends_on_the_scale_or_the_metric_is_said_to(answer):
+    part = next(x for x in answer.measured if (x.setting, x.measure) == ("multi", "map"))
+    assert "depends on the scale" not in interaction_sentence(answer, part)
+    shrunk = replace(part.scales["logits"], value=0.0)
+    text = interaction_sentence(answer, replace(part, scales=part.scales | {"logits": shrunk}))
+    assert "By itself the contrast is better, but undecided in logits: the verdict depends on the scale." in text
+    metrics = {("mlqa_r", "multi", "ndcg@10"): replace(part.interaction, value=-1.0)}
+    assert "worse in nDCG@10" in interaction_sentence(replace(answer, metrics=metrics), part)
+
+
+def test_sizes_that_were_not_declared_are_said_not_to_be(answer):
+    assert "were not declared" in nature(answer)
+    assert findings(answer)[0].startswith("The sizes of the contrast are the smallest and the largest")
+    assert "were declared by name" in nature(replace(answer, declared=True))
+
+
+def test_words_on_runs_are_those_of_each_contrast(tmp_path):
+    folder = write_scored_sweep(tmp_path, seeds=2, ratios=(0.0, 0.5, 1.0))
+    for ratio in ("0", "0.5", "1"):
+        shutil.rmtree(folder / f"large_r{ratio}_s1")
+    found = analyse(read_sweep(folder), QUICK)
+    text = headline(found, "mlqa_r")
+    assert "no seed of large is repeated, so its spread is that of the other sizes" in text
+    assert "no seed of large" in nature(found) or "the spread of large, of which no seed is repeated" in nature(found)
+    assert not any("large" not in each and "no seed of" in each for each in findings(found))
 
 
 def test_without_repeated_seeds_the_answer_is_about_these_runs(tmp_path):
-    text = headline(analysed(tmp_path, seeds=1), "mlqa_r")
-    assert "no seed is repeated" in text
-    assert "repeat seeds to say anything of others" in text
+    found = analysed(tmp_path, seeds=1)
+    assert "no seed is repeated, so this is about these very runs" in headline(found, "mlqa_r")
+    assert "about these very runs" in nature(found)
+
+
+def test_gaps_are_named_once_for_each_reason(tmp_path):
+    found = analysed(tmp_path, seeds=1, ratios=(0.0, 0.5))
+    said = [sentence for sentence in findings(found) if sentence.startswith("Not computed")]
+    reasons = [sentence.partition("The reason: ")[2] for sentence in said]
+    assert len(reasons) == len(set(reasons)) > 1
+    assert all(any(gap.analysis in sentence for sentence in said) for gap in found.gaps)
+    assert len(estimate_tables(found)["gaps"]) == len(found.gaps)
 
 
 def test_without_the_cells_there_is_no_answer_yet(tmp_path):
     found = analysed(tmp_path, seeds=1, ratios=(0.0, 1.0))
     assert headline(found, "mlqa_r") is None
-    assert headline(Estimates(None, {}, 0.5, 0.95, ()), "mlqa_r") is None
+    assert headline(Estimates(None, declared=False, weights={}, config=QUICK, measured=()), "mlqa_r") is None
 
 
 def test_tables_hold_what_the_sentences_say(answer):
     tables = estimate_tables(answer)
     assert list(tables) == [
-        "contrasts", "contrasts_fixed", "contrasts_by_paragraph", "gains", "best_ratios", "slopes", "fronts",
-        "mixed_model", "components", "power_laws", "languages", "language_covariates",
+        "contrasts", "contrasts_fixed", "contrasts_scales", "gains", "best_ratios", "slopes", "fronts",
+        "size_by_ratio", "components", "languages", "language_covariates",
     ]  # fmt: skip
     assert len(tables["contrasts"]) == 4
     assert len(tables["gains"]) == 4 * 3
     assert len(tables["best_ratios"]) == (4 + 3) * 3
-    assert set(tables["fronts"].columns) >= {"ratio", "mono", "cross", "dominated"}
+    assert set(tables["fronts"].columns) >= {"ratio", "mono", "cross", "beaten"}
     assert tables["languages"].query("setting == 'multi' and metric == 'map' and model == 'large'").shape[0] == 4
 
 
@@ -89,7 +124,7 @@ def test_a_choice_in_doubt_is_said_and_the_contrast_given_without_it(answer):
     """The pooled setting has no better pure ratio in truth; the monolingual one has."""
     parts = {(part.setting, part.measure): part for part in answer.measured}
     multi, mono = parts["multi", "map"], parts["mono", "map"]
-    assert multi.switched > 0.05 > mono.switched
+    assert (multi.choice_in_doubt, mono.choice_in_doubt) == (True, False)
     sentences = {name: interaction_sentence(answer, part) for name, part in parts.items()}
     fixed = multi.against[1.0]
     assert (
@@ -100,7 +135,7 @@ def test_a_choice_in_doubt_is_said_and_the_contrast_given_without_it(answer):
 
 
 def test_empty_answers_have_no_tables():
-    assert estimate_tables(Estimates(None, {}, 0.5, 0.95, ())) == {}
+    assert estimate_tables(Estimates(None, declared=False, weights={}, config=QUICK, measured=())) == {}
 
 
 def test_a_report_leaves_no_statistics_of_an_earlier_one(tmp_path):

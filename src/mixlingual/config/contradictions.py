@@ -146,6 +146,9 @@ def _analysis(analysis: AnalysisConfig) -> Mistakes:
         yield "analysis.ratio", f"got {analysis.ratio:g}; it is contrasted with 0 and 1, so it lies between them"
     if analysis.sizes is not None and len(set(analysis.sizes)) != 2:
         yield "analysis.sizes", f"got {analysis.sizes}; a contrast has two sizes, the smaller first"
+    for measure, smallest in analysis.smallest_effect.items():
+        if smallest <= 0:
+            yield "analysis.smallest_effect", f"got {smallest:g} for {measure}; it takes numbers above 0"
 
 
 def _length(config: TrainConfig) -> Mistakes:

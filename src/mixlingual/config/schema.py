@@ -517,15 +517,21 @@ class AnalysisConfig:
         "Option, as a dotted path -> its value on the ratio axis, where a sweep varies more than size, ratio and seed; "
         "runs with other values are controls. An option that is not named: the value that most runs have.",
     )
+    smallest_effect: dict[str, float] = option(
+        {},
+        "Measure, as map or rank_distance -> the smallest difference that matters, in its unit. Differences that are "
+        "surely smaller are called as good.",
+    )
     level: float = option(0.95, "Of intervals; tests are at one minus it.", low=0.5, high=0.999)
     cluster: str = option(
-        "query",
-        "What is resampled as one: a question in all its languages, or a paragraph.",
-        choices=("query", "paragraph"),
+        "paragraph",
+        "What varies as one from one set of questions to the next: a paragraph with all its questions, or a "
+        "question in "
+        "all its languages.",
+        choices=("paragraph", "query"),
     )
-    draws: int = option(2000, "Draws of questions and runs.", low=100, high=1_000_000)
-    permutations: int = option(10_000, "Random sign flips of a test.", low=99, high=10_000_000)
-    seed: int = option(0, "Of the random numbers of the analysis.", low=0, high=MOST_SEED)
+    draws: int = option(4000, "Draws behind the critical values of sets of best ratios.", low=1000, high=1_000_000)
+    seed: int = option(0, "Of those draws.", low=0, high=MOST_SEED)
 
 
 @dataclass

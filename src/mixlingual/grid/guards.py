@@ -22,6 +22,7 @@ from mixlingual.config.identity import evaluation_hash, to_plain
 from mixlingual.config.schema import EvaluateConfig, TrainConfig
 from mixlingual.files import read_object, written_whole
 from mixlingual.grid.compose import compose_cells, overrides_of, runs_of
+from mixlingual.grid.declared import sizes_by_name
 from mixlingual.grid.prerequisites import check_files
 from mixlingual.records import MixlingualError
 from mixlingual.runs.lease import global_rank
@@ -197,6 +198,7 @@ def record_grid(folder: Path, runs: Sequence[TrainConfig]) -> None:
     """Adds runs to the folder's sweep.json, which lists every run that was ever planned there.
 
     What the sweep declared as its analysis when it first started stays, so that no contrast is chosen after a look.
+    Sizes of the contrast that were left open are those of the runs that were planned then, by name.
 
     Raises:
         MixlingualError: sweep.json is damaged.
@@ -208,11 +210,13 @@ def record_grid(folder: Path, runs: Sequence[TrainConfig]) -> None:
             content = json.loads(path.read_text(encoding="utf-8"))
             known = {run["run_name"]: run for run in content["runs"]}
             declared = content.get("analysis", analysis)
-            if declared != analysis:
+            if declared != {**declared, **analysis, "sizes": analysis["sizes"] or declared.get("sizes")}:
                 _say(f"the analysis stays as it was declared when {folder.name} first started: {declared}")
             analysis = declared
         except (ValueError, KeyError, TypeError) as error:
             raise MixlingualError(f"{path} is damaged ({error!r}); delete it, and it is written anew") from error
+    elif analysis["sizes"] is None:
+        analysis["sizes"] = sizes_by_name(runs)
     for run in runs:
         known[run.run_name] = {
             "run_name": run.run_name,

@@ -11,39 +11,45 @@ from mixlingual.analysis.statistics.contrasts import Estimate
 from mixlingual.analysis.statistics.controls import PairedEffect
 from mixlingual.analysis.statistics.debiasing import Debiasing
 from mixlingual.analysis.statistics.estimates import Estimates, Measured
-from mixlingual.analysis.statistics.mixed import NoModel
 from mixlingual.analysis.statistics.response import Curve
 
 
 def estimate_tables(answer: Estimates) -> dict[str, pd.DataFrame]:
     """Name of a table -> its rows; tables without rows are left out.
 
-    contrasts: the primary contrast of every measure. contrasts_fixed: the same against one pure ratio.
-    contrasts_by_paragraph: the same with paragraphs resampled in place of questions. gains: of every
-    size, the mixed ratio less the better pure one. paired: what controls change against the ratio axis, and the ratio
-    axis against baselines, of each size and over all; p of a size is not corrected for the number of tests.
-    debiasing: what correcting a pure ratio after training gains, beside what the mixed ratio gains over it.
+    contrasts: the primary contrast of every measure, with its verdict; `low_all` and `high_all` hold with all others.
+    contrasts_undeclared: of sizes beyond the declared ones. contrasts_fixed: against one pure ratio, whichever is
+    better. contrasts_scales: on other scales and in other metrics. gains: of every size, the mixed ratio less the
+    better pure one. paired: what controls change against the ratio axis, and the ratio axis against baselines, of each
+    size and over all; p of a size is not corrected for the number of tests. gaps: analyses that the runs do not allow,
+    and why. debiasing: what correcting a pure ratio after training gains, beside what the mixed ratio gains over it.
     best_ratios: of every size, also of utilities of both settings. slopes: of the best ratio on log10 of the weights.
-    fronts: cells by both settings. mixed_model, components, power_laws, languages, language_covariates: as the modules
-    of `analysis` say.
+    fronts: cells by both settings. size_by_ratio, components, languages, language_covariates: as the modules of
+    `analysis.statistics` say.
     """
     rows: dict[str, list[dict[str, Any]]] = {
         "contrasts": [
-            _place(part) | {"small": answer.sizes[0], "large": answer.sizes[1]} | _estimate(part.interaction)
+            _place(part)
+            | {"small": answer.sizes[0], "large": answer.sizes[1]}
+            | _judged(answer, part, part.interaction)
             for part in answer.measured
             if part.interaction and answer.sizes
         ],
+        "contrasts_undeclared": [
+            _place(part)
+            | {"small": part.undeclared[0][0], "large": part.undeclared[0][1]}
+            | _estimate(part.undeclared[1])
+            for part in answer.measured
+            if part.undeclared
+        ],
         "contrasts_fixed": [
-            _place(part) | {"against": pure, "choice_changes": part.switched} | _estimate(found)
+            _place(part) | {"against": pure, "choice_in_doubt": part.choice_in_doubt} | _estimate(found)
             for part in answer.measured
             for pure, found in part.against.items()
         ],
-        "contrasts_by_paragraph": [
-            {"benchmark": benchmark, "setting": setting, "metric": measure} | _estimate(found)
-            for (benchmark, setting, measure), found in answer.by_paragraph.items()
-        ],
+        "contrasts_scales": list(_scales(answer)),
         "gains": [
-            _place(part) | {"model": model} | _estimate(gain)
+            _place(part) | {"model": model} | _judged(answer, part, gain)
             for part in answer.measured
             for model, gain in part.gains.items()
         ],
@@ -52,11 +58,11 @@ def estimate_tables(answer: Estimates) -> dict[str, pd.DataFrame]:
         "best_ratios": list(_best_ratios(answer)),
         "slopes": [_place(part) | vars(part.slope) for part in answer.measured if part.slope],
         "fronts": list(_fronts(answer)),
-        "mixed_model": [row for part in answer.measured for row in _mixed(part)],
+        "size_by_ratio": [row for part in answer.measured for row in _model(part)],
         "components": [_place(part) | vars(part.components) for part in answer.measured if part.components],
-        "power_laws": [row for part in answer.measured for row in _laws(part)],
         "languages": [row for part in answer.measured for row in _languages(part)],
         "language_covariates": [row for part in answer.measured for row in _covariates(part)],
+        "gaps": [gap._asdict() for gap in answer.gaps],
     }
     return {name: pd.DataFrame(found) for name, found in rows.items() if found}
 
@@ -66,7 +72,19 @@ def _place(part: Measured) -> dict[str, Any]:
 
 
 def _estimate(found: Estimate) -> dict[str, Any]:
-    return dict(vars(found))
+    return vars(found) | {"borrowed": " ".join(found.borrowed)}
+
+
+def _judged(answer: Estimates, part: Measured, found: Estimate) -> dict[str, Any]:
+    return {"verdict": found.verdict(answer.config.smallest_effect.get(part.measure))} | _estimate(found)
+
+
+def _scales(answer: Estimates) -> Iterator[dict[str, Any]]:
+    for part in answer.measured:
+        for scale, found in part.scales.items():
+            yield _place(part) | {"scale": scale} | _estimate(found)
+    for (benchmark, setting, metric), found in answer.metrics.items():
+        yield {"benchmark": benchmark, "setting": setting, "metric": metric, "scale": "points"} | _estimate(found)
 
 
 def _paired(effect: PairedEffect) -> Iterator[dict[str, Any]]:
@@ -104,23 +122,18 @@ def _best_ratios(answer: Estimates) -> Iterator[dict[str, Any]]:
 
 
 def _curve(curve: Curve) -> dict[str, Any]:
-    return {
-        "model": curve.model,
-        "best_ratio": curve.best.value,
-        "best_low": curve.best.low,
-        "best_high": curve.best.high,
-        "regret": curve.regret.value,
-        "regret_low": curve.regret.low,
-        "regret_high": curve.regret.high,
-        "not_separable_from_best": " ".join(f"{ratio:g}" for ratio in curve.unseparated),
-    }
+    row: dict[str, Any] = {"model": curve.model}
+    for name, interval in (("best", curve.best), ("regret", curve.regret)):
+        if interval:
+            row |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    return row | {"possibly_best": " ".join(f"{ratio:g}" for ratio in curve.possibly_best)}
 
 
 def _fronts(answer: Estimates) -> Iterator[dict[str, Any]]:
     for benchmark, sizes in answer.fronts.items():
         for front in sizes:
-            for ratio, mono, cross, dominated in zip(
-                front.ratio_K, front.mono_K, front.cross_K, front.dominated_K, strict=True
+            for ratio, mono, cross, beaten in zip(
+                front.ratio_K, front.mono_K, front.cross_K, front.beaten_K, strict=True
             ):
                 yield {
                     "benchmark": benchmark,
@@ -128,37 +141,22 @@ def _fronts(answer: Estimates) -> Iterator[dict[str, Any]]:
                     "ratio": ratio,
                     "mono": mono,
                     "cross": cross,
-                    "dominated": dominated,
-                    "hypervolume": front.hypervolume.value,
-                    "hypervolume_low": front.hypervolume.low,
-                    "hypervolume_high": front.hypervolume.high,
+                    "beaten": beaten,
                 }
 
 
-def _mixed(part: Measured) -> Iterator[dict[str, Any]]:
-    if isinstance(part.mixed, NoModel):
-        yield _place(part) | {"term": f"no model: {part.mixed.reason}"}
+def _model(part: Measured) -> Iterator[dict[str, Any]]:
+    if part.model is None:
         return
-    for row in part.mixed.coefficients.to_dict("records"):
-        yield _place(part) | {str(name): value for name, value in row.items()}
-    for name, deviation in part.mixed.deviations.items():
-        yield _place(part) | {"term": f"deviation of {name}", "value": deviation}
-    yield _place(part) | {"term": "likelihood ratio of the interaction", "value": part.mixed.likelihood_ratio}
-    yield _place(part) | {"term": "p of the interaction", "value": part.mixed.p}
-
-
-def _laws(part: Measured) -> Iterator[dict[str, Any]]:
-    if part.law is None:
-        return
-    for ratio, floor in part.law.floor.items():
-        yield _place(part) | {
-            "ratio": ratio,
-            "exponent": part.law.gamma,
-            "floor": floor,
-            "scale": part.law.scale[ratio],
-            "error_of_size_left_out": part.law.left_out,
-            "error_of_mean": part.law.left_out_flat,
-        }
+    place = _place(part) | {"scale": part.model.scale}
+    for row in part.model.coefficients.to_dict("records"):
+        yield place | {str(name): value for name, value in row.items()}
+    for name, test in (("interaction", part.model.interaction), ("lack of fit", part.model.lack_of_fit)):
+        if test:
+            yield place | {"term": f"F of the {name}", "value": test.statistic}
+            yield place | {"term": f"p of the {name}", "value": test.p}
+    yield place | {"term": "change of ratio 1 less ratio 0"} | vars(part.model.change)
+    yield place | {"term": "reach", "value": part.model.reach}
 
 
 def _languages(part: Measured) -> Iterator[dict[str, Any]]:

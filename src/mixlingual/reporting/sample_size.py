@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mixlingual.analysis.read.collect import read_sweep
 from mixlingual.analysis.statistics.contrasts import corrected_level
-from mixlingual.analysis.statistics.estimates import PRIMARY, primary_draws
+from mixlingual.analysis.statistics.estimates import PRIMARY, primary_means
 from mixlingual.analysis.statistics.power import Pilot
 from mixlingual.config.schema import SampleSizeConfig
 from mixlingual.measures.registry import SETTING_TITLES
@@ -20,11 +20,11 @@ def plan(config: SampleSizeConfig) -> str:
         MixlingualError: there is no such sweep, or it says nothing of the contrast.
     """
     sweep = read_sweep(Path(config.root) / config.sweep_name)
-    primary = primary_draws(sweep, sweep.analysis)
+    primary = primary_means(sweep, sweep.analysis)
     pilots = {
         f"{part.benchmark}, {SETTING_TITLES[part.setting]}": pilot
         for part in primary
-        if (pilot := Pilot.of(part.draws, part.contrast))
+        if (pilot := Pilot.of(part.means, part.contrast))
     }
     if not pilots:
         raise MixlingualError(

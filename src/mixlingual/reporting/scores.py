@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
 
 from mixlingual.analysis.read.collect import Sweep
-from mixlingual.analysis.read.questions import QuestionScores, read_question_scores
-
-MEASURES = ("map", "rank_distance")
+from mixlingual.analysis.read.questions import QuestionScores
 
 
 def runs_table(sweep: Sweep) -> pd.DataFrame:
@@ -20,18 +19,16 @@ def runs_table(sweep: Sweep) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["run", "result"])
 
 
-def question_table(sweep: Sweep) -> pd.DataFrame:
+def question_table(parts: Sequence[QuestionScores]) -> pd.DataFrame:
     """One row per run, benchmark, setting, measure and question; empty where no run kept its scores by question.
 
     `score` is a question's part in the macro mean of the run: the mean of `score` over the questions is the number that
     the tables show. A question that exists in all languages has its mean over them; one that some languages lack, as
     in MLQA-R, weighs as much as it weighs in their means. `weight` says how much, as a number of scores: the question's
-    own mean is `score` / `weight`, times the mean of `weight`. As Parquet about 40 kB a run on MLQA-R and XQuAD-R.
+    own mean is `score` / `weight`, times the mean of `weight`. As Parquet about 70 kB a run on MLQA-R and XQuAD-R.
     """
-    files = {run.name: sweep.folder / run.name / "queries.parquet" for run in sweep.in_state("done")}
-    scores, _ = read_question_scores({name: path for name, path in files.items() if path.exists()}, MEASURES)
     columns = ["benchmark", "setting", "measure", "run", "query", "paragraph", "weight", "score"]
-    return pd.concat(map(_rows, scores), ignore_index=True) if scores else pd.DataFrame(columns=columns)
+    return pd.concat(map(_rows, parts), ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
 def _rows(scores: QuestionScores) -> pd.DataFrame:

@@ -10,7 +10,8 @@ import pandas as pd
 
 from mixlingual.analysis.read.collect import Sweep
 from mixlingual.analysis.read.parts import PLAN, QUESTIONS, RUNS
-from mixlingual.analysis.statistics.estimates import Estimates, analyse
+from mixlingual.analysis.statistics.estimates import Estimates, Scores, analyse, read_scores
+from mixlingual.analysis.statistics.gaps import Attempts
 from mixlingual.analysis.tables.answer import Answer, answer
 from mixlingual.analysis.tables.exposure import batches_table, exposure_table
 from mixlingual.analysis.tables.grid import Axes, benchmarks, grid_axes, languages_table, results_table
@@ -60,14 +61,15 @@ def write_report(sweep: Sweep, output: Path) -> ReportPaths:
     names = known_benchmarks(everything)
     unknown = [name for name in benchmarks(everything) if name not in names]
     results = everything[everything.benchmark.isin(names)]
-    estimates = analyse(sweep, sweep.analysis)
-    found = findings(estimates)
+    attempt = Attempts()
+    scores = attempt("Scores by question", lambda: read_scores(sweep)) or Scores((), {})
+    estimates = analyse(sweep, sweep.analysis, scores, attempt)
     tables: dict[str, pd.DataFrame | str] = {
         "summary.md": summary_markdown(sweep, results, axes) + _listed(primary_findings(estimates)),
         "results.csv": everything,
         "languages.parquet": languages,
         RUNS: runs_table(sweep),
-        QUESTIONS: question_table(sweep),
+        QUESTIONS: question_table(scores.parts),
         "batches.csv": batches,
         "exposure.csv": exposure_table(sweep),
         **{f"statistics_{name}.csv": table for name, table in estimate_tables(estimates).items()},
@@ -106,7 +108,7 @@ def write_report(sweep: Sweep, output: Path) -> ReportPaths:
     numbers = payload(sweep, results, languages, axes)
     with written_whole(paths.page) as path:
         path.write_text(
-            render_page(sweep, sections, unknown, found, batches_display(batches), numbers, paths.page),
+            render_page(sweep, sections, unknown, findings(estimates), batches_display(batches), numbers, paths.page),
             encoding="utf-8",
         )
     return paths

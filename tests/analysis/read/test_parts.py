@@ -17,7 +17,7 @@ from mixlingual.records import MixlingualError
 from mixlingual.reporting.levels import unbiased_levels
 from mixlingual.reporting.scores import question_table, runs_table
 
-QUICK = AnalysisConfig(draws=300, permutations=200)
+QUICK = AnalysisConfig(draws=1000)
 RATIOS = (0.0, 0.5, 1.0)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mixlingual.analysis.read.questions import draw_clusters, read_question_scores, utility
+from mixlingual.analysis.read.questions import read_question_scores, utility
 from mixlingual.evaluation.groups import aggregate
 
 KEYS = ["benchmark", "setting", "query", "paragraph", "query_language", "candidate_language"]
@@ -59,20 +59,26 @@ def _query_columns():
     return QUERY_COLUMNS
 
 
-def test_a_draw_is_the_mean_over_repeated_rows(tmp_path):
+def test_an_influence_is_what_a_little_more_of_a_cluster_adds_to_the_mean(tmp_path):
     rows = table(values(0))
-    (scores, *_), _ = read_question_scores(write(tmp_path, run=rows), ["map"])
-    mono = rows[rows.setting == "mono"]
-    drawn = pd.concat([mono[mono["query"] == query] for query in ("1", "1", "3")])
-    expected = drawn.groupby("query_language")["ap"].mean().mean()
-    assert scores.resampled(np.array([[2.0, 0.0, 1.0]]))[0, 0] == pytest.approx(expected, abs=1e-6)
+    scores, _ = read_question_scores(write(tmp_path, run=rows), ["map"])
+    for part in scores:
+        for place, cluster in enumerate(part.clusters):
+            more = rows.assign(weight=1.0 + 1e-3 * (rows["query"] == cluster))
+            found, _ = read_question_scores(write(tmp_path, run=more), ["map"])
+            (moved,) = [other for other in found if other.setting == part.setting]
+            slope = (moved.macros() - part.macros()) / 1e-3
+            assert part.influences()[:, place] == pytest.approx(slope, abs=2e-3)
+        assert part.influences().sum(axis=1) == pytest.approx(0, abs=1e-7)
 
 
-def test_a_group_that_a_draw_has_nothing_of_is_left_out(tmp_path):
-    rows = table(values(0))
-    (scores, *_), _ = read_question_scores(write(tmp_path, run=rows), ["map"])
-    only = rows[(rows.setting == "mono") & (rows["query"] == "3")]["ap"].mean()
-    assert scores.resampled(np.array([[0.0, 0.0, 3.0]]))[0, 0] == pytest.approx(only, abs=1e-6)
+@pytest.mark.parametrize("column", [["x"], [None, "0.5"], [True], [np.inf, 0.5]])
+def test_scores_that_are_no_numbers_leave_their_run_out(tmp_path, column):
+    bad = table(values(0))
+    bad["ap"] = pd.Series([column[place % len(column)] for place in range(len(bad))], index=bad.index)
+    scores, left_out = read_question_scores(write(tmp_path, run=table(values(1)), bad=bad), ["map"])
+    assert {part.runs for part in scores} == {("run",)}
+    assert left_out["bad"].startswith("bad.parquet cannot be read: the column ap holds")
 
 
 def test_parts_sum_to_the_macro_mean(tmp_path):
@@ -124,16 +130,8 @@ def test_utility_weighs_the_settings(tmp_path):
     both = utility(mono, cross, 0.3)
     assert both.clusters == ("1", "2")  # question 3 is in one language
     kept = [mono.clusters.index(cluster) for cluster in both.clusters]
-    weight = np.zeros((1, 3))
-    weight[0, kept] = 1
-    assert both.macros() == pytest.approx(0.3 * mono.resampled(weight)[0] + 0.7 * cross.macros(), abs=1e-6)
-
-
-def test_draws_hold_as_many_clusters_as_there_are_and_repeat():
-    drawn = draw_clusters(50, 20, seed=3)
-    assert (drawn.sum(axis=1) == 50).all()
-    assert (drawn == draw_clusters(50, 20, seed=3)).all()
-    assert (drawn != draw_clusters(50, 20, seed=4)).any()
+    alone = (mono.sum_RCG[:, kept].sum(axis=1) / mono.count_CG[kept].sum(axis=0)).mean(axis=1)
+    assert both.macros() == pytest.approx(0.3 * alone + 0.7 * cross.macros(), abs=1e-6)
 
 
 def test_files_of_other_measures_are_passed_over(tmp_path):

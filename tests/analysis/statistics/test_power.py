@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from simulated import experiment
+from simulated import cell_means
 
-from mixlingual.analysis.statistics.contrasts import Interaction, Options
+from mixlingual.analysis.statistics.contrasts import Interaction
 from mixlingual.analysis.statistics.power import Pilot
-from mixlingual.analysis.statistics.resample import draw_cells
 
 MIXING = Interaction("small", "large", 0.5, larger_is_better=True)
 
@@ -16,18 +15,13 @@ def bent(height):
 
 
 def pilot(seeds=5, **options):
-    scores, cells = experiment(11, bent(0.02), seeds=seeds, **options)
-    return Pilot.of(draw_cells(scores, cells, 2000, 0), MIXING)
+    return Pilot.of(cell_means(11, bent(0.02), seeds=seeds, **options), MIXING)
 
 
 def test_the_power_promised_is_the_share_of_experiments_that_find_the_effect():
     options = {"between_runs": 0.015, "question_and_cell": 0.02, "rest": 0.02}
     promised = pilot(**options).power(0.03, seeds=3, level=0.95)
-    found = [
-        MIXING.estimate(draw_cells(*experiment(seed, bent(0.03), **options), 300, seed), Options(permutations=1)).p
-        < 0.05
-        for seed in range(150)
-    ]
+    found = [MIXING.estimate(cell_means(seed, bent(0.03), **options), 0.95).p < 0.05 for seed in range(150)]
     assert 0.3 < promised < 0.98
     assert np.mean(found) == pytest.approx(promised, abs=0.15)
 
@@ -54,5 +48,5 @@ def test_a_pilot_of_one_seed_says_nothing():
 
 def test_a_huge_effect_is_certain_to_be_found():
     found = pilot(between_runs=0.001, rest=0.001, question_and_cell=0.001)
-    error, _ = found.error(2)
+    error = found.variance(2).error
     assert [found.power(n * error, 2, 0.99) for n in (40, 60, 100)] == pytest.approx([1, 1, 1])

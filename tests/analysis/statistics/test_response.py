@@ -1,17 +1,30 @@
 """Curves against polynomials that they must hit, and best ratios with a known truth."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from simulated import RATIOS, experiment
+from simulated import RATIOS, SIZES, cell_means
 
-from mixlingual.analysis.statistics.resample import draw_cells
-from mixlingual.analysis.statistics.response import AXIS_A, Interval, fit_curve, not_separable, slope_on_size, smoother
+from mixlingual.analysis.statistics.cells import smoother
+from mixlingual.analysis.statistics.gaps import NotPossibleError
+from mixlingual.analysis.statistics.response import (
+    AXIS_A,
+    Draws,
+    Interval,
+    _Size,
+    fit_curve,
+    possibly_best,
+    regret,
+    slope_on_size,
+)
+
+QUICK = Draws(number=2000)
 
 
-def curves(truth, *, larger_is_better=True, seed=0, draws=500, **options):
-    drawn = draw_cells(*experiment(seed, truth, **options), draws, seed)
-    sizes = ("small", "middle", "large")
-    return {x: fit_curve(drawn, x, larger_is_better=larger_is_better, level=0.95) for x in sizes}
+def curves(truth, *, larger_is_better=True, seed=0, **options):
+    means = cell_means(seed, truth, **options)
+    return {x: fit_curve(means, x, larger_is_better=larger_is_better, draws=QUICK, sizes=3) for x in SIZES}
 
 
 QUIET = {"questions": 60, "between_runs": 1e-4, "question_and_cell": 1e-4, "rest": 1e-4}
@@ -45,46 +58,75 @@ def test_the_best_ratio_and_the_regret_of_one_half():
     assert found.best.value == pytest.approx(0.75, abs=0.01)
     assert found.best.low <= 0.75 <= found.best.high
     assert found.regret.value == pytest.approx(0.2 * 0.25**2, rel=0.02)
-    assert found.unseparated == (0.75,)
+    assert 0 < found.regret.low < found.regret.value < found.regret.high
+    assert found.possibly_best == (0.75,)
 
 
 def test_a_lower_is_better_measure_is_best_at_its_lowest():
     found = curves(lambda model, ratio: 100 + 50 * ratio, larger_is_better=False, **QUIET)["large"]
     assert found.best.value == 0
     assert found.regret.value == pytest.approx(25, rel=0.01)
-    assert found.unseparated == (0.0,)
+    assert found.possibly_best == (0.0,)
 
 
 def test_on_a_flat_curve_no_ratio_is_told_from_the_best():
     found = curves(lambda model, ratio: 0.5, between_runs=0.02)["middle"]
-    assert found.unseparated == RATIOS
+    assert found.possibly_best == RATIOS
     assert found.best.high - found.best.low > 0.5
 
 
-def test_cells_that_are_never_best_are_told_apart_and_ties_are_not():
-    rng = np.random.default_rng(0)
-    mean = np.array([0.0, 1.0, 1.0])
-    drawn = mean + rng.normal(0, 0.1, (2000, 3))
-    assert not_separable(mean, drawn, 0.95).tolist() == [False, True, True]
-    same = np.ones((10, 2))
-    assert not_separable(np.ones(2), same, 0.95).all()
-    assert not_separable(np.array([1.0, 2.0]), same, 0.95).tolist() == [False, True]
+def size(*mean, sd=0.1, freedom=1e6):
+    return _Size(np.linspace(0, 1, len(mean)), np.array(mean), np.eye(len(mean)) * sd**2, freedom)
+
+
+def test_the_set_loses_what_is_surely_worse_and_keeps_ties():
+    cells = size(0.0, 1.0, 1.0)
+    assert possibly_best(cells, cells.noise(QUICK), 0.95) == (0.5, 1.0)
+
+
+def test_all_tied_ratios_are_in_the_set_together_with_the_given_chance():
+    """Seven cells, all best; one comparison at a time would keep all of them far less often."""
+    rng = np.random.default_rng(1)
+    cells = size(*[0.0] * 7, freedom=12.0)
+    noise = cells.noise(QUICK)
+    drawn = rng.normal(0, 0.1, (1000, 7)) / np.sqrt(rng.chisquare(12, (1000, 1)) / 12)
+    kept = [len(possibly_best(replace(cells, mean_K=mean), noise, 0.95)) == 7 for mean in drawn]
+    assert 0.925 < np.mean(kept) < 0.975
+
+
+@pytest.mark.parametrize("truth", [(0.0, 0.0, 0.0), (0.0, 0.1, 0.05), (0.3, 0.0, 0.3), (0.0, 0.3, 0.0, -0.1, 0.3)])
+def test_the_bounds_of_the_regret_hold_it_flat_or_not(truth):
+    rng = np.random.default_rng(2)
+    cells = size(*truth)
+    noise, true = cells.noise(QUICK), max(truth) - truth[len(truth) // 2]
+    drawn = np.array(truth) + rng.normal(0, 0.1, (1000, len(truth)))
+    found = [regret(replace(cells, mean_K=mean), 0.5, noise, 0.95) for mean in drawn]
+    assert np.mean([each.low <= true <= each.high for each in found]) > 0.935
+
+
+def test_a_ratio_that_was_not_measured_has_no_regret():
+    cells = size(0.0, 1.0)
+    assert regret(cells, 0.5, cells.noise(QUICK), 0.95) is None
+
+
+def test_critical_values_hardly_move_with_the_seed():
+    means = cell_means(0, peak_at(0.75))
+    found = [fit_curve(means, "small", larger_is_better=True, draws=Draws(seed=seed)).regret for seed in range(3)]
+    width = [each.high - each.value for each in found]
+    assert np.ptp(width) < 0.1 * min(width)
 
 
 def test_two_ratios_have_no_curve():
-    scores, cells = experiment(0)
-    kept = [place for place, cell in enumerate(cells) if cell.ratio in (0.0, 1.0)]
-    part = type(scores)(
-        **{**vars(scores), "runs": tuple(scores.runs[x] for x in kept), "sum_RCG": scores.sum_RCG[kept]}
-    )
-    drawn = draw_cells(part, [cells[place] for place in kept], 50, 0)
-    assert fit_curve(drawn, "small", larger_is_better=True, level=0.95) is None
+    means = cell_means(0, seeds_of={("small", ratio): 0 for ratio in (0.25, 0.5, 0.75)})
+    with pytest.raises(NotPossibleError, match="it takes three ratios, and there are 2"):
+        fit_curve(means, "small", larger_is_better=True, draws=QUICK)
 
 
 def test_the_slope_is_that_of_the_best_ratio_on_the_logarithm_of_size():
     found = curves(peak_at({"small": 0.25, "middle": 0.5, "large": 0.75}), **QUIET)
-    slope = slope_on_size(found, {"small": 10**6, "middle": 10**7, "large": 10**8}, 0.95)
+    slope = slope_on_size(found, {"small": 10**6, "middle": 10**7, "large": 10**8})
     assert isinstance(slope, Interval)
     assert slope.value == pytest.approx(0.25, abs=0.01)
     assert slope.low <= slope.value <= slope.high
-    assert slope_on_size({"small": found["small"]}, {"small": 10**6}, 0.95) is None
+    with pytest.raises(NotPossibleError, match="two sizes"):
+        slope_on_size({"small": found["small"]}, {"small": 10**6})

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from simulated import experiment
 
+from mixlingual.analysis.statistics.gaps import NotPossibleError
 from mixlingual.analysis.statistics.variance import components, crossed
 
 
@@ -33,4 +34,5 @@ def test_two_rows_and_two_columns_by_hand():
 
 
 def test_one_seed_has_no_components():
-    assert components(*experiment(0, seeds=1)) is None
+    with pytest.raises(NotPossibleError, match="no cell has two seeds"):
+        components(*experiment(0, seeds=1))

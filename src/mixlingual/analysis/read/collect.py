@@ -168,9 +168,12 @@ def planned_runs(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def declared_analysis(path: Path) -> AnalysisConfig:
-    """The analysis in sweep.json; the defaults where it has none, or one of another version."""
+    """The analysis in sweep.json; the defaults of what it does not say, or said only to an earlier version."""
     try:
-        return AnalysisConfig(**_read_object(path)["analysis"])
+        declared = _read_object(path)["analysis"]
+        return AnalysisConfig(
+            **{part.name: declared[part.name] for part in dataclasses.fields(AnalysisConfig) if part.name in declared}
+        )
     except (*_MALFORMED, KeyError, TypeError):
         return AnalysisConfig()
 
@@ -233,11 +236,12 @@ def _read_result(path: Path) -> RunResult:
     absent = [name for name in needed if name not in document]
     if absent:
         raise ValueError(f"result.json lacks {', '.join(absent)}")
-    for name in ("config", "versions", "data", "parameters", "training", "benchmarks", "timings"):
-        if not isinstance(document[name], dict):
+    for name in ("config", "versions", "data", "parameters", "batches", "training", "benchmarks", "timings"):
+        if not isinstance(document.get(name, {}), dict):
             raise ValueError(f"result.json: {name} is no object")  # noqa: TRY004
-    if not is_number(document["parameters"].get("non_embedding")):
-        raise ValueError("result.json: parameters.non_embedding is no number")
+    weights = document["parameters"].get("non_embedding")
+    if not is_number(weights) or weights <= 0:
+        raise ValueError(f"result.json: parameters.non_embedding is {weights!r}, and it takes a number above 0")
     return RunResult(**{part.name: document[part.name] for part in parts if part.name in document})
 
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 COLUMNS = {"map": "ap", "mrr": "rr", "ndcg@10": "ndcg@10", "r@1": "r@1", "r@10": "r@10"} | {
     "rank_distance": "rank_distance"
@@ -72,10 +72,10 @@ class QuestionScores:
     def by_paragraph(self) -> QuestionScores:
         """With paragraphs as the clusters: questions of a paragraph share its sentences, so they may rise together."""
         names, place_C = np.unique(np.array(self.paragraphs, dtype=object), return_inverse=True)
-        sum_RCG = np.zeros((len(self.runs), len(names), len(self.groups)), dtype=np.float32)
-        count_CG = np.zeros(sum_RCG.shape[1:], dtype=np.float32)
-        np.add.at(sum_RCG.swapaxes(0, 1), place_C, self.sum_RCG.swapaxes(0, 1))
-        np.add.at(count_CG, place_C, self.count_CG)
+        order_C = np.argsort(place_C, kind="stable")
+        starts = np.searchsorted(place_C[order_C], np.arange(len(names)))
+        sum_RCG = np.add.reduceat(self.sum_RCG[:, order_C], starts, axis=1)
+        count_CG = np.add.reduceat(self.count_CG[order_C], starts, axis=0)
         clusters = tuple(map(str, names))
         return replace(self, clusters=clusters, paragraphs=clusters, sum_RCG=sum_RCG, count_CG=count_CG)
 
@@ -90,23 +90,8 @@ class QuestionScores:
 
     def macros(self) -> NDArray[np.float64]:
         """[R] the mean of each run: over the groups, by their shares, of their means over rows."""
-        mean_R: NDArray[np.float64] = self.resampled(np.ones((1, len(self.clusters))))[0]
+        mean_R: NDArray[np.float64] = self.parts().sum(axis=1)
         return mean_R
-
-    def resampled(self, weight_BC: NDArray[np.float64]) -> NDArray[np.float64]:
-        """[B, R] that mean in each draw.
-
-        Args:
-            weight_BC: how often a draw holds a cluster. A group of which it holds none is left out of its mean.
-        """
-        weight = weight_BC.astype(np.float32)
-        count_BG = weight @ self.count_CG
-        share_BG = np.where(count_BG > 0, self.share_G, 0)
-        share_BG = np.divide(share_BG, share_BG.sum(axis=1, keepdims=True) * np.maximum(count_BG, 1))
-        result_BR = np.empty((len(weight), len(self.runs)))
-        for run, sum_CG in enumerate(self.sum_RCG):
-            result_BR[:, run] = np.einsum("bg,bg->b", weight @ sum_CG, share_BG)
-        return result_BR
 
     def cluster_shares(self) -> NDArray[np.float64]:
         """[C] how much each cluster weighs in the mean of a run; they add up to 1."""
@@ -118,6 +103,18 @@ class QuestionScores:
         share_G = self.share_G / self.count_CG.sum(axis=0, dtype=np.float64)
         part_RC: NDArray[np.float64] = np.einsum("rcg,g->rc", self.sum_RCG, share_G)
         return part_RC
+
+    def influences(self) -> NDArray[np.float64]:
+        """[R, C] what each cluster adds to the mean of each run beyond the mean itself; a row sums to 0.
+
+        A mean over rows is a ratio of two sums, so that a cluster moves it by its rows less their number times the
+        mean.
+        """
+        rows_G = self.count_CG.sum(axis=0, dtype=np.float64)
+        mean_RG = self.sum_RCG.sum(axis=1, dtype=np.float64) / rows_G
+        expected_RC = (mean_RG * self.share_G / rows_G) @ self.count_CG.T
+        influence_RC: NDArray[np.float64] = self.parts() - expected_RC
+        return influence_RC
 
 
 def utility(mono: QuestionScores, cross: QuestionScores, weight: float) -> QuestionScores:
@@ -140,13 +137,6 @@ def utility(mono: QuestionScores, cross: QuestionScores, weight: float) -> Quest
         np.concatenate([counts for _, counts in sides], axis=1),
         np.concatenate([weight * mono.share_G, (1 - weight) * cross.share_G]),
     )
-
-
-@cache
-def draw_clusters(clusters: int, draws: int, seed: int) -> NDArray[np.float64]:
-    """[B, C] how often each draw of `clusters` clusters with replacement holds each; the same for the same numbers."""
-    chances = np.full(clusters, 1 / clusters)
-    return np.random.default_rng(seed).multinomial(clusters, chances, size=draws).astype(np.float64)
 
 
 def read_question_scores(
@@ -173,6 +163,7 @@ def read_question_scores(
             wanted = [measure for measure in measures if COLUMNS[measure] in held]
             columns = ["benchmark", "setting", *_KEYS, *(COLUMNS[x] for x in wanted), *({WEIGHT} & held)]
             table = pd.read_parquet(path, columns=columns)
+            _check_numbers(table, [COLUMNS[measure] for measure in wanted])
         except (OSError, ValueError, KeyError) as error:
             left_out[run] = f"{path.name} cannot be read: {str(error).splitlines()[0]}"
             continue
@@ -190,6 +181,17 @@ def read_question_scores(
         for run in (run for variant in variants if variant is not largest for run in variant.runs):
             left_out[run] = f"its questions of {name[0]} ({name[1]}) are not those of most runs"
     return scores, left_out
+
+
+def _check_numbers(table: pd.DataFrame, columns: Sequence[str]) -> None:
+    """Raises ValueError where scores or weights are no finite numbers; a score may be missing."""
+    for column in (*columns, *({WEIGHT} & set(table.columns))):
+        if not is_numeric_dtype(table[column]) or is_bool_dtype(table[column]):
+            raise ValueError(f"the column {column} holds {table[column].dtype}, and it takes numbers")
+        if not np.isfinite(table[column].dropna().to_numpy(dtype=float)).all():
+            raise ValueError(f"the column {column} holds numbers that are not finite")
+    if WEIGHT in table and not (table[WEIGHT] > 0).all():
+        raise ValueError(f"the column {WEIGHT} holds other things than numbers above 0")
 
 
 def _add(variants: list[_Gathered], run: str, rows: pd.DataFrame, measure: str) -> None:

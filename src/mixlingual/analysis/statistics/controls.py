@@ -1,8 +1,8 @@
 """Runs beside the ratio axis: controls, each paired with the run of its size, ratio and seed there, and baselines.
 
 A control differs from the ratio axis in an option, as in how batches are drawn. A pair shares its seed, hence weights
-at the start and most of its batches, so what is resampled is the difference of a pair: over seeds, and over questions.
-A baseline is the encoder before any training. It has no seeds; every run of its size is paired with it.
+at the start and most of its batches, so what varies is the difference of a pair: over seeds, which sizes share, and
+over questions. A baseline is the encoder before any training. It has no seeds; every run of its size is paired with it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import numpy as np
 from mixlingual.analysis.read.collect import Run, Sweep
 from mixlingual.analysis.read.points import RATIO_SERIES, ZERO_SHOT, differing_options
 from mixlingual.analysis.read.questions import QuestionScores
-from mixlingual.analysis.statistics.contrasts import Estimate, Options, adjusted, linear
-from mixlingual.analysis.statistics.resample import Cell, draw_cells
+from mixlingual.analysis.read.ratio_axis import Trial, trial_of
+from mixlingual.analysis.statistics.cells import CellMeans
+from mixlingual.analysis.statistics.contrasts import Estimate, adjusted, estimate
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Pair:
 
     kind: str
     """Series of the control; `ZERO_SHOT` where the second run is a baseline."""
-    cell: Cell
+    trial: Trial
     run: str
     other: str
 
@@ -113,20 +114,19 @@ def _place(run: Run) -> tuple[str, float, int]:
 
 
 def _pair(kind: str, run: Run, other: Run) -> Pair:
-    return Pair(kind, Cell(*_place(run)[:2]), run.name, other.name)
+    return Pair(kind, trial_of(run), run.name, other.name)
 
 
 def paired_effects(
-    scores: Sequence[QuestionScores], pairs: Pairs, draws: int, weights: Mapping[str, int], options: Options
+    scores: Sequence[QuestionScores], pairs: Pairs, weights: Mapping[str, int], level: float
 ) -> list[PairedEffect]:
     """The effect of every kind at every ratio in every measure.
 
     Args:
         scores: measures, also of the runs in `pairs`.
         pairs: of the sweep.
-        draws: of questions and runs.
         weights: size -> number of weights without the embedding table, for the order.
-        options: how sure.
+        level: of the intervals.
     """
     kinds = dict.fromkeys(pair.kind for pair in pairs.pairs)
     families = [[kind for kind in kinds if kind != ZERO_SHOT], [kind for kind in kinds if kind == ZERO_SHOT]]
@@ -136,7 +136,7 @@ def paired_effects(
             effect
             for part in scores
             for kind in family
-            for effect in _effects(part, [p for p in pairs.pairs if p.kind == kind], draws, weights, options)
+            for effect in _effects(part, [p for p in pairs.pairs if p.kind == kind], weights, level)
         ]
         overall = adjusted([effect.overall for effect in effects])
         found += [replace(effect, overall=estimate) for effect, estimate in zip(effects, overall, strict=True)]
@@ -144,7 +144,7 @@ def paired_effects(
 
 
 def _effects(
-    scores: QuestionScores, pairs: Sequence[Pair], draws: int, weights: Mapping[str, int], options: Options
+    scores: QuestionScores, pairs: Sequence[Pair], weights: Mapping[str, int], level: float
 ) -> list[PairedEffect]:
     """The effects of one kind in one measure."""
     known = set(scores.runs)
@@ -152,14 +152,14 @@ def _effects(
     if not pairs:
         return []
     differences = scores.differences([(pair.run, pair.other) for pair in pairs])
-    drawn = draw_cells(differences, [pair.cell for pair in pairs], draws, options.seed)
+    means = CellMeans.of(differences, [pair.trial for pair in pairs])
     found = []
-    for ratio in sorted({cell.ratio for cell in drawn.cells}):
-        at = [place for place, cell in enumerate(drawn.cells) if cell.ratio == ratio]
-        at.sort(key=lambda place: weights[drawn.cells[place].model])
-        chosen_KK = np.eye(len(drawn.cells))
-        sizes = {drawn.cells[place].model: linear(drawn, chosen_KK[place], options) for place in at}
-        overall = linear(drawn, chosen_KK[at].mean(axis=0), options)
+    for ratio in sorted({cell.ratio for cell in means.cells}):
+        at = [place for place, cell in enumerate(means.cells) if cell.ratio == ratio]
+        at.sort(key=lambda place: weights[means.cells[place].model])
+        chosen_KK = np.eye(len(means.cells))
+        sizes = {means.cells[place].model: estimate(means, chosen_KK[place], level) for place in at}
+        overall = estimate(means, chosen_KK[at].mean(axis=0), level)
         found.append(
             PairedEffect(scores.benchmark, scores.setting, scores.measure, pairs[0].kind, ratio, sizes, overall)
         )

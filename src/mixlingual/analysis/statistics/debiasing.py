@@ -8,26 +8,28 @@ A share is a ratio of two noisy differences that have the pure encoder in common
 problems in interval estimation, JRSS B 16): all shares s with |c - s m| within t standard errors of 0. Where what
 mixing gains is not separable from 0 that is no interval, and no share is given.
 
-Shape suffixes: R runs of a size, B draws, V the four cells: pure, pure corrected, mixed, mixed corrected.
+A run and the same corrected share a seed, as runs of two sizes do (`spread`).
+
+Shape suffixes: K cells, V the four of them: pure, pure corrected, mixed, mixed corrected.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import stats
 
 from mixlingual.analysis.read.collect import Sweep
-from mixlingual.analysis.read.questions import QuestionScores, draw_clusters, read_question_scores
+from mixlingual.analysis.read.questions import QuestionScores, read_question_scores
 from mixlingual.analysis.read.ratio_axis import RatioAxis
-from mixlingual.analysis.statistics.contrasts import satterthwaite
+from mixlingual.analysis.statistics.cells import CellMeans
+from mixlingual.analysis.statistics.contrasts import estimate, quantile
 from mixlingual.analysis.statistics.response import Interval
+from mixlingual.analysis.statistics.spread import Vector
 from mixlingual.config.schema import AnalysisConfig
 from mixlingual.measures.registry import larger_is_better
 
@@ -107,7 +109,7 @@ def _corrected(run: str) -> str:
 def _evaluations(sweep: Sweep, axis: RatioAxis) -> list[_Files]:
     """Evaluations with corrections; one of another kind, or that cannot be read, is none of ours."""
     found: dict[tuple[str, str], dict[str, Path]] = {}
-    for run in axis.cells:
+    for run in axis.trials:
         for path in sorted((sweep.folder / run).glob("*.json")):
             try:
                 options = json.loads(path.read_text(encoding="utf-8"))["corrections"]
@@ -124,117 +126,63 @@ def _of_measure(
     scores: QuestionScores, axis: RatioAxis, config: AnalysisConfig, evaluation: str, correction: str
 ) -> Iterator[Debiasing]:
     known = set(scores.runs)
-    runs = [run for run in axis.cells if {run, _corrected(run)} <= known]
-    models = dict.fromkeys(axis.cells[run].model for run in runs)
+    runs = [run for run in axis.trials if {run, _corrected(run)} <= known]
+    models = dict.fromkeys(axis.trials[run].model for run in runs)
     for model in sorted(models, key=axis.weights.__getitem__):
-        own = [run for run in runs if axis.cells[run].model == model]
-        spread = _Spread.of(scores, {run: axis.cells[run].ratio for run in own}, config)
+        own = [run for run in runs if axis.trials[run].model == model]
+        trials = [axis.trials[run] for run in own]
+        both = scores.of_runs([*own, *map(_corrected, own)])
+        means = CellMeans.of(both, trials + [trial._replace(model=_corrected(model)) for trial in trials])
         for pure in (0.0, 1.0):
-            contrasts = spread.contrasts(pure, config.ratio)
-            if contrasts is None:
-                continue
-            yield Debiasing(
-                scores.benchmark,
-                scores.setting,
-                scores.measure,
-                evaluation,
-                correction,
-                model,
-                pure,
-                mixing=contrasts.interval(MIXING_V, config.level),
-                correcting=contrasts.interval(CORRECTING_V, config.level),
-                remaining=contrasts.interval(REMAINING_V, config.level),
-                share=contrasts.share(CORRECTING_V, MIXING_V, config.level),
-                over_runs=spread.freedom > 0,
-            )
+            cells = [(name, ratio) for ratio in (pure, config.ratio) for name in (model, _corrected(model))]
+            places = [place for cell in cells if (place := means.place(*cell)) is not None]
+            if len(places) == len(cells):
+                four = _Four(means, places, 1.0 if larger_is_better(scores.measure) else -1.0, config.level)
+                yield Debiasing(
+                    scores.benchmark,
+                    scores.setting,
+                    scores.measure,
+                    evaluation,
+                    correction,
+                    model,
+                    pure,
+                    mixing=four.interval(MIXING_V),
+                    correcting=four.interval(CORRECTING_V),
+                    remaining=four.interval(REMAINING_V),
+                    share=four.share(CORRECTING_V, MIXING_V),
+                    over_runs=means.spread is not None,
+                )
 
 
 @dataclass(frozen=True)
-class _Spread:
-    """The runs of a size, each as it is and corrected, and how they scatter; larger is better."""
+class _Four:
+    """The four cells, larger being better: pure and mixed, each as it is and corrected."""
 
-    ratio_R: NDArray[np.float64]
-    value_R2: NDArray[np.float64]
-    """As it is, corrected."""
-    question_BR2: NDArray[np.float64]
-    """The same on other questions."""
-    clusters: int
+    means: CellMeans
+    places: Sequence[int]
+    sign: float
+    level: float
 
-    @classmethod
-    def of(cls, scores: QuestionScores, ratios: Mapping[str, float], config: AnalysisConfig) -> _Spread:
-        """That of some runs."""
-        sign = 1.0 if larger_is_better(scores.measure) else -1.0
-        draws = draw_clusters(len(scores.clusters), config.draws, config.seed)
-        both = [scores.of_runs(list(ratios)), scores.of_runs([_corrected(run) for run in ratios])]
-        return cls(
-            np.array(list(ratios.values())),
-            sign * np.stack([part.macros() for part in both], axis=-1),
-            sign * np.stack([part.resampled(draws) for part in both], axis=-1),
-            len(scores.clusters),
-        )
-
-    @property
-    def freedom(self) -> int:
-        """Degrees of freedom of the spread between runs: it is pooled over ratios."""
-        return len(self.ratio_R) - len(np.unique(self.ratio_R))
-
-    def contrasts(self, pure: float, mixed: float) -> _Contrasts | None:
-        """Of two ratios; None if either has no run."""
-        at = [self.ratio_R == pure, self.ratio_R == mixed]
-        if not all(place_R.any() for place_R in at):
-            return None
-        question_BV = np.concatenate([self.question_BR2[:, place_R].mean(axis=1) for place_R in at], axis=1)
-        runs_VV = np.zeros((4, 4))
-        for start, place_R in zip((0, 2), at, strict=True):
-            runs_VV[start : start + 2, start : start + 2] = self._covariance() / place_R.sum()
-        return _Contrasts(
-            np.concatenate([self.value_R2[place_R].mean(axis=0) for place_R in at]),
-            np.cov(question_BV, rowvar=False),
-            runs_VV,
-            (self.clusters - 1, self.freedom),
-        )
-
-    def _covariance(self) -> NDArray[np.float64]:
-        """[2, 2] of single runs of a cell, as they are and corrected; 0 where no seed is repeated."""
-        residual_R2 = self.value_R2.copy()
-        for ratio in np.unique(self.ratio_R):
-            residual_R2[self.ratio_R == ratio] -= self.value_R2[self.ratio_R == ratio].mean(axis=0)
-        covariance_22: NDArray[np.float64] = residual_R2.T @ residual_R2 / max(1, self.freedom)
-        return covariance_22
-
-
-@dataclass(frozen=True)
-class _Contrasts:
-    """Means of the four cells and their covariance by questions and by runs, independent of each other."""
-
-    mean_V: NDArray[np.float64]
-    questions_VV: NDArray[np.float64]
-    runs_VV: NDArray[np.float64]
-    freedoms: tuple[int, int]
-
-    def interval(self, weight_V: NDArray[np.float64], level: float) -> Interval:
+    def interval(self, weight_V: Vector) -> Interval:
         """A sum of cell means with weights."""
-        value = float(weight_V @ self.mean_V)
-        half = self._quantile(weight_V, level) * self._covariance(weight_V, weight_V) ** 0.5
-        return Interval(value, value - half, value + half)
+        found = estimate(self.means, self._weights(weight_V), self.level)
+        return Interval(found.value, found.low, found.high)
 
-    def share(self, part_V: NDArray[np.float64], whole_V: NDArray[np.float64], level: float) -> Interval | None:
+    def share(self, part_V: Vector, whole_V: Vector) -> Interval | None:
         """One sum over another, with Fieller's interval; None where the other is not separable from 0."""
-        part, whole = float(part_V @ self.mean_V), float(whole_V @ self.mean_V)
-        factor = self._quantile(whole_V, level) ** 2
-        a = whole**2 - factor * self._covariance(whole_V, whole_V)
-        b = part * whole - factor * self._covariance(part_V, whole_V)
-        c = part**2 - factor * self._covariance(part_V, part_V)
+        part, whole = (float(self._weights(weight_V) @ self.means.mean_K) for weight_V in (part_V, whole_V))
+        variance, other, both = (self.means.variance(self._weights(w)) for w in (part_V, whole_V, part_V + whole_V))
+        factor = quantile(self.level, other.freedom) ** 2
+        shared = (both.error**2 - variance.error**2 - other.error**2) / 2
+        a = whole**2 - factor * other.error**2
+        b = part * whole - factor * shared
+        c = part**2 - factor * variance.error**2
         if a <= 0:
             return None
         half = max(0.0, b**2 - a * c) ** 0.5
         return Interval(part / whole, (b - half) / a, (b + half) / a)
 
-    def _covariance(self, first_V: NDArray[np.float64], second_V: NDArray[np.float64]) -> float:
-        return float(first_V @ (self.questions_VV + self.runs_VV) @ second_V)
-
-    def _quantile(self, weight_V: NDArray[np.float64], level: float) -> float:
-        variances = [float(weight_V @ part_VV @ weight_V) for part_VV in (self.questions_VV, self.runs_VV)]
-        known = [(v, f) for v, f in zip(variances, self.freedoms, strict=True) if f > 0]
-        freedom = satterthwaite([v for v, _ in known], [f for _, f in known])
-        return float(stats.t.isf((1 - level) / 2, freedom))
+    def _weights(self, weight_V: Vector) -> Vector:
+        weight_K = np.zeros(len(self.means.cells))
+        weight_K[list(self.places)] = self.sign * weight_V
+        return weight_K

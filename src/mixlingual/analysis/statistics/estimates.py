@@ -2,32 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from typing import TypeVar
 
 from mixlingual.analysis.read.collect import Sweep
 from mixlingual.analysis.read.questions import QuestionScores, read_question_scores, utility
 from mixlingual.analysis.read.ratio_axis import RatioAxis
-from mixlingual.analysis.statistics.contrasts import Estimate, Gain, Interaction, Options, adjusted
-from mixlingual.analysis.statistics.controls import PairedEffect, paired_effects, pairs_of
+from mixlingual.analysis.statistics.cells import CellMeans
+from mixlingual.analysis.statistics.contrasts import Estimate, Gain, Interaction, adjusted
+from mixlingual.analysis.statistics.controls import PairedEffect, Pairs, paired_effects, pairs_of
 from mixlingual.analysis.statistics.debiasing import Debiasing, debiasing
-from mixlingual.analysis.statistics.language_gains import LanguageGains, Traits, language_gains, traits_of
-from mixlingual.analysis.statistics.mixed import LanguageMeans, MixedModel, NoModel, fit_mixed, language_means
-from mixlingual.analysis.statistics.resample import CellDraws, draw_cells
-from mixlingual.analysis.statistics.response import Curve, Interval, fit_curve, slope_on_size
-from mixlingual.analysis.statistics.scaling import PowerLaw, fit_power_law
+from mixlingual.analysis.statistics.gaps import Attempts, Gap
+from mixlingual.analysis.statistics.interaction import SizeByRatio, fit_size_by_ratio
+from mixlingual.analysis.statistics.language_gains import LanguageGains, language_gains, traits_of
+from mixlingual.analysis.statistics.response import Curve, Draws, Interval, fit_curve, slope_on_size
+from mixlingual.analysis.statistics.scales import on_scales
 from mixlingual.analysis.statistics.tradeoff import Front, fronts
 from mixlingual.analysis.statistics.variance import Components, components
-from mixlingual.analysis.tables.grid import languages_table
 from mixlingual.config.schema import AnalysisConfig
 from mixlingual.measures.registry import larger_is_better
 
 PRIMARY = (("mono", "map"), ("cross", "map"), ("multi", "map"), ("multi", "rank_distance"))
 """(setting, measure) of the confirmatory contrasts: each is tested on every benchmark of the sweep."""
 
+OTHER_METRICS = ("ndcg@10", "r@10")
+"""Measures of quality beside mAP in which the verdicts are looked at once more."""
+
+MEASURES = ("map", "rank_distance", *OTHER_METRICS)
+"""All that is read by question."""
+
 UTILITIES = (0.25, 0.5, 0.75)
 """Weights w of monolingual retrieval in the utility w * mono + (1 - w) * cross."""
+
+Key = TypeVar("Key")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a sweep has left by question."""
+
+    parts: tuple[QuestionScores, ...]
+    """By benchmark, setting and measure of `MEASURES`, of all finished runs."""
+    left_out: dict[str, str]
+    """Run -> why its scores are not in."""
+
+
+def read_scores(sweep: Sweep) -> Scores:
+    """Reads the scores by question of every finished run, once."""
+    files = {run.name: sweep.folder / run.name / "queries.parquet" for run in sweep.in_state("done")}
+    parts, left_out = read_question_scores(files, MEASURES)
+    return Scores(tuple(parts), left_out)
 
 
 @dataclass(frozen=True)
@@ -37,21 +62,25 @@ class Measured:
     benchmark: str
     setting: str
     measure: str
-    draws: CellDraws
+    means: CellMeans
     interaction: Estimate | None
-    """The primary contrast, p adjusted over all of the sweep; None where its cells are not all there."""
+    """The primary contrast, adjusted over all of the sweep; None where its cells are not all there."""
+    undeclared: tuple[tuple[str, str], Estimate] | None
+    """(smallest, largest size), and the contrast of these where others were declared, by itself."""
     against: dict[float, Estimate]
     """Pure ratio -> the primary contrast with it for both sizes, whichever is better; p of each alone."""
-    switched: float
-    """Share of the draws in which the better pure ratio of a size is not that of the cell means."""
+    choice_in_doubt: bool
+    """Whether the better pure ratio of a size may be the other."""
     gains: dict[str, Estimate]
-    """Size -> mean at the mixed ratio less that of the better pure ratio, positive where mixing is better."""
+    """Size -> mean at the mixed ratio less that of the better pure ratio, positive where mixing is better; adjusted
+    over all gains of the sweep."""
+    scales: dict[str, Estimate]
+    """Scale -> the primary contrast on it, alone."""
     curves: dict[str, Curve]
     slope: Interval | None
     """Change of the best ratio for ten times the weights."""
-    mixed: MixedModel | NoModel
+    model: SizeByRatio | None
     components: Components | None
-    law: PowerLaw | None
     languages: dict[str, LanguageGains]
     """Size -> its gain language by language."""
 
@@ -62,12 +91,13 @@ class Estimates:
 
     sizes: tuple[str, str] | None
     """Smaller and larger size of the primary contrast."""
+    declared: bool
+    """Whether they were, by name, when the sweep first started."""
     weights: dict[str, int]
-    ratio: float
-    level: float
+    config: AnalysisConfig
     measured: tuple[Measured, ...]
-    by_paragraph: dict[tuple[str, str, str], Estimate] = field(default_factory=dict)
-    """(benchmark, setting, measure) -> primary contrast with paragraphs resampled in place of questions."""
+    metrics: dict[tuple[str, str, str], Estimate] = field(default_factory=dict)
+    """(benchmark, setting, metric of `OTHER_METRICS`) -> the primary contrast in it, alone."""
     fronts: dict[str, list[Front]] = field(default_factory=dict)
     """Benchmark -> front of each size."""
     utilities: dict[tuple[str, float], dict[str, Curve]] = field(default_factory=dict)
@@ -82,71 +112,77 @@ class Estimates:
     """Size -> option -> its value on the ratio axis, where controls vary it: see `points.Places`."""
     left_out: dict[str, str] = field(default_factory=dict)
     """Run -> why its scores are not in."""
+    gaps: Sequence[Gap] = ()
+    """Analyses that the runs do not allow."""
+
+    @property
+    def ratio(self) -> float:
+        """The mixed one."""
+        return self.config.ratio
+
+    @property
+    def level(self) -> float:
+        """Of intervals."""
+        return self.config.level
 
 
-def analyse(sweep: Sweep, config: AnalysisConfig) -> Estimates:
-    """The estimates of all finished runs on the ratio axis.
+def analyse(
+    sweep: Sweep, config: AnalysisConfig, scores: Scores | None = None, attempt: Attempts | None = None
+) -> Estimates:
+    """The estimates of all finished runs on the ratio axis. None ends the others: see `gaps`.
 
     Args:
         sweep: as read from its folder.
         config: what is contrasted, and how sure: `Sweep.analysis`, unless another contrast is wanted.
+        scores: of the sweep; None: read them.
+        attempt: what gaps are kept by; None: by the result alone.
     """
-    axis, pairs = RatioAxis.of(sweep), pairs_of(sweep)
-    files = _files(sweep, [*axis.cells, *pairs.runs])
-    by_question, left_out = read_question_scores(files, ["map", "rank_distance"])
-    by_question = [part for part in by_question if (part.setting, part.measure) in PRIMARY]
-    every = [part.clustered(config.cluster) for part in by_question]
-    scores, sizes = axis.scores(every), axis.sizes(config)
-    languages = languages_table(sweep)
-    traits = {benchmark: traits_of(sweep, benchmark) for benchmark in {part.benchmark for part in scores}}
-    measured = _adjusted(
-        [
-            _measured(part, language_means(languages, part), axis, sizes, config, traits[part.benchmark])
-            for part in scores
-        ]
-    )
-    corrected, without = debiasing(sweep, axis, config, PRIMARY)
+    attempt = attempt or Attempts()
+    scores = scores or attempt("Scores by question", lambda: read_scores(sweep)) or Scores((), {})
+    axis = attempt("The ratio axis", lambda: RatioAxis.of(sweep)) or RatioAxis({}, {}, frozenset())
+    every = [part.clustered(config.cluster) for part in scores.parts]
+    primary = [part for part in every if (part.setting, part.measure) in PRIMARY]
+    own, sizes = axis.scores(primary), axis.sizes(config.sizes)
+    parts = [part for each in own if (part := _measured(each, axis, sizes, config, sweep, attempt))]
+    pairs = attempt("Controls and baselines", lambda: pairs_of(sweep)) or Pairs((), {}, {})
+    effects = attempt("Effects of controls", lambda: paired_effects(primary, pairs, axis.weights, config.level))
+    corrected = attempt("Corrections after training", lambda: debiasing(sweep, axis, config, PRIMARY))
+    others = axis.scores([part for part in every if part.measure in OTHER_METRICS])
     answer = Estimates(
         sizes,
+        config.sizes is not None,
         axis.weights,
-        config.ratio,
-        config.level,
-        measured,
-        by_paragraph=_by_paragraph(axis.scores(by_question), axis, config),
-        paired=tuple(paired_effects(every, pairs, config.draws, axis.weights, options_of(config))),
-        debiasing=tuple(corrected),
+        config,
+        _adjusted(parts),
+        metrics=dict(_other_metrics(others, axis, sizes, config, attempt)),
+        paired=tuple(effects or ()),
+        debiasing=tuple(corrected[0] if corrected else ()),
         differences=pairs.differences,
         reference=sweep.reference,
-        left_out=left_out | pairs.unmatched | without,
+        left_out=scores.left_out | pairs.unmatched | (corrected[1] if corrected else {}),
+        gaps=attempt.gaps,
     )
-    for mono, cross in _both(scores):
-        answer.utilities.update(_utilities(mono, cross, axis, config))
-        if mono.runs == cross.runs and mono.clusters == cross.clusters:
-            sides = [draw_cells(part, axis.cells_of(part), config.draws, config.seed) for part in (mono, cross)]
-            answer.fronts[mono.benchmark] = fronts(sides[0], sides[1], config.level)
+    by_name = {(part.benchmark, part.setting): part.means for part in answer.measured if part.measure == "map"}
+    for mono, cross in _both(own):
+        answer.utilities.update(_utilities(mono, cross, axis, config, attempt))
+        sides = by_name.get((mono.benchmark, "mono")), by_name.get((mono.benchmark, "cross"))
+        found = attempt(f"{mono.benchmark}: the front", lambda sides=sides: fronts(*sides))  # type: ignore[misc]
+        if found:
+            answer.fronts[mono.benchmark] = found
     return answer
 
 
-def options_of(config: AnalysisConfig) -> Options:
-    """How sure estimates are, as the config says."""
-    return Options(config.level, config.permutations, config.seed)
-
-
-def _files(sweep: Sweep, runs: Sequence[str]) -> dict[str, Path]:
-    return {run: sweep.folder / run / "queries.parquet" for run in dict.fromkeys(runs)}
-
-
 @dataclass(frozen=True)
-class PrimaryDraws:
+class PrimaryMeans:
     """What a primary contrast is computed from."""
 
     benchmark: str
     setting: str
-    draws: CellDraws
+    means: CellMeans
     contrast: Interaction
 
 
-def primary_draws(sweep: Sweep, config: AnalysisConfig) -> list[PrimaryDraws]:
+def primary_means(sweep: Sweep, config: AnalysisConfig) -> list[PrimaryMeans]:
     """Cell means of mAP and the contrast of each benchmark and setting; empty with fewer than two sizes.
 
     Args:
@@ -154,81 +190,121 @@ def primary_draws(sweep: Sweep, config: AnalysisConfig) -> list[PrimaryDraws]:
         config: what is contrasted.
     """
     axis = RatioAxis.of(sweep)
-    sizes = axis.sizes(config)
+    sizes = axis.sizes(config.sizes)
     if sizes is None:
         return []
-    by_question, _ = read_question_scores(_files(sweep, list(axis.cells)), ["map"])
-    scores = [part.clustered(config.cluster) for part in by_question]
+    parts = [part for part in axis.scores(read_scores(sweep).parts) if part.measure == "map"]
     contrast = Interaction(*sizes, config.ratio, larger_is_better=True)
     return [
-        PrimaryDraws(
-            part.benchmark, part.setting, draw_cells(part, axis.cells_of(part), config.draws, config.seed), contrast
+        PrimaryMeans(
+            part.benchmark, part.setting, CellMeans.of(part.clustered(config.cluster), axis.trials_of(part)), contrast
         )
-        for part in scores
+        for part in parts
     ]
 
 
 def _measured(
     scores: QuestionScores,
-    means: LanguageMeans,
     axis: RatioAxis,
     sizes: tuple[str, str] | None,
     config: AnalysisConfig,
-    traits: Traits,
-) -> Measured:
-    cell_R, weights = axis.cells_of(scores), axis.weights
-    draws = draw_cells(scores, cell_R, config.draws, config.seed)
+    sweep: Sweep,
+    attempt: Attempts,
+) -> Measured | None:
+    trials, weights = axis.trials_of(scores), axis.weights
+    name = f"{scores.benchmark}, {scores.setting}, {scores.measure}"
+    means = attempt(f"{name}: means of cells", lambda: CellMeans.of(scores, trials))
+    if means is None:
+        return None
     better = larger_is_better(scores.measure)
-    options = options_of(config)
-    models = sorted({cell.model for cell in cell_R}, key=weights.__getitem__)
-    curves = {
-        model: curve
-        for model in models
-        if (curve := fit_curve(draws, model, larger_is_better=better, level=config.level, reference=config.ratio))
-    }
+    models = sorted({trial.model for trial in trials}, key=weights.__getitem__)
     contrast = Interaction(*sizes, config.ratio, better) if sizes else None
-    against = {pure: contrast.against(draws, pure, options) for pure in (0.0, 1.0)} if contrast else {}
-    gains = {model: gain for model in models if (gain := Gain(model, config.ratio, better).estimate(draws, options))}
+    ends = axis.sizes(None)
+    beyond = Interaction(*ends, config.ratio, better).estimate(means, config.level) if ends and ends != sizes else None
+    against = contrast and {pure: contrast.against(means, pure, config.level) for pure in (0.0, 1.0)}
+    curves = _curves(means, models, better, config, name, attempt)
     return Measured(
         scores.benchmark,
         scores.setting,
         scores.measure,
-        draws,
-        contrast.estimate(draws, options) if contrast else None,
-        {pure: found for pure, found in against.items() if found},
-        contrast.switched(draws) if contrast else 0.0,
-        gains,
+        means,
+        attempt(f"{name}: the primary contrast", lambda: contrast.estimate(means, config.level) if contrast else None),
+        (ends, beyond) if ends and beyond else None,
+        {pure: found for pure, found in (against or {}).items() if found},
+        bool(contrast and contrast.choice_in_doubt(means, config.level)),
+        {
+            model: found
+            for model in models
+            if (found := Gain(model, config.ratio, better).estimate(means, config.level))
+        },
+        (contrast and attempt(f"{name}: scales", lambda: on_scales(contrast, means, scores.measure, config.level)))
+        or {},
         curves,
-        slope_on_size(curves, weights, config.level),
-        fit_mixed(means, [axis.cells[run] for run in means.mean_RG.index], weights, config.level),
-        components(scores, cell_R),
-        fit_power_law(draws, weights) if scores.measure == "map" else None,
-        dict(language_gains(scores, cell_R, models, config, traits)),
+        attempt(f"{name}: the slope of the best ratio", lambda: slope_on_size(curves, weights)),
+        attempt(
+            f"{name}: the model of all cells", lambda: fit_size_by_ratio(means, scores.measure, weights, config.level)
+        ),
+        attempt(f"{name}: where the scatter comes from", lambda: components(scores, trials)),
+        attempt(
+            f"{name}: gains by language",
+            lambda: language_gains(scores, trials, models, config, traits_of(sweep, scores.benchmark)),
+        )
+        or {},
     )
 
 
+def _curves(
+    means: CellMeans, models: Iterable[str], better: bool, config: AnalysisConfig, name: str, attempt: Attempts
+) -> dict[str, Curve]:
+    models = list(models)
+    draws = Draws(config.level, config.draws, config.seed)
+
+    def curve_of(model: str) -> Callable[[], Curve]:
+        return lambda: fit_curve(
+            means, model, larger_is_better=better, draws=draws, reference=config.ratio, sizes=len(models)
+        )
+
+    return _present({model: attempt(f"{name}: the curve of {model}", curve_of(model)) for model in models})
+
+
+Value = TypeVar("Value")
+
+
+def _present(found: Mapping[Key, Value | None]) -> dict[Key, Value]:
+    return {key: value for key, value in found.items() if value is not None}
+
+
 def _adjusted(measured: Sequence[Measured]) -> tuple[Measured, ...]:
-    """With p of the primary contrasts by Holm's procedure over all of them."""
-    tested = [part for part in measured if part.interaction]
-    estimates = adjusted([part.interaction for part in tested if part.interaction])
-    holm = {id(part): estimate for part, estimate in zip(tested, estimates, strict=True)}
-    return tuple(replace(part, interaction=holm.get(id(part))) for part in measured)
+    """With the primary contrasts as one family, and all gains as another."""
+    contrasts = iter(adjusted([part.interaction for part in measured if part.interaction]))
+    gains = iter(adjusted([gain for part in measured for gain in part.gains.values()]))
+    return tuple(
+        replace(
+            part,
+            interaction=next(contrasts) if part.interaction else None,
+            gains={model: next(gains) for model in part.gains},
+        )
+        for part in measured
+    )
 
 
-def _by_paragraph(
-    by_question: Sequence[QuestionScores], axis: RatioAxis, config: AnalysisConfig
-) -> dict[tuple[str, str, str], Estimate]:
-    """The primary contrasts once more with paragraphs resampled; empty where that is what is resampled anyway."""
-    sizes = axis.sizes(config)
-    if sizes is None or config.cluster == "paragraph":
-        return {}
-    found = {}
-    for scores in by_question:
-        draws = draw_cells(scores.by_paragraph(), axis.cells_of(scores), config.draws, config.seed)
-        contrast = Interaction(*sizes, config.ratio, larger_is_better(scores.measure))
-        if estimate := contrast.estimate(draws, options_of(config)):
-            found[scores.benchmark, scores.setting, scores.measure] = estimate
-    return dict(zip(found, adjusted(list(found.values())), strict=True))
+def _other_metrics(
+    parts: Sequence[QuestionScores],
+    axis: RatioAxis,
+    sizes: tuple[str, str] | None,
+    config: AnalysisConfig,
+    attempt: Attempts,
+) -> Iterator[tuple[tuple[str, str, str], Estimate]]:
+    for part in parts if sizes else ():
+        contrast = Interaction(*(sizes or ("", "")), config.ratio, larger_is_better(part.measure))
+        found = attempt(
+            f"{part.benchmark}, {part.setting}, {part.measure}: the primary contrast",
+            lambda part=part, contrast=contrast: contrast.estimate(  # type: ignore[misc]
+                CellMeans.of(part, axis.trials_of(part)), config.level
+            ),
+        )
+        if found:
+            yield (part.benchmark, part.setting, part.measure), found
 
 
 def _both(scores: Sequence[QuestionScores]) -> Iterator[tuple[QuestionScores, QuestionScores]]:
@@ -240,13 +316,13 @@ def _both(scores: Sequence[QuestionScores]) -> Iterator[tuple[QuestionScores, Qu
 
 
 def _utilities(
-    mono: QuestionScores, cross: QuestionScores, axis: RatioAxis, config: AnalysisConfig
+    mono: QuestionScores, cross: QuestionScores, axis: RatioAxis, config: AnalysisConfig, attempt: Attempts
 ) -> Iterator[tuple[tuple[str, float], dict[str, Curve]]]:
     for weight in UTILITIES:
-        scores = utility(mono, cross, weight)
-        draws = draw_cells(scores, axis.cells_of(scores), config.draws, config.seed)
-        curves = {}
-        for model in dict.fromkeys(cell.model for cell in draws.cells):
-            if curve := fit_curve(draws, model, larger_is_better=True, level=config.level, reference=config.ratio):
-                curves[model] = curve
-        yield (mono.benchmark, weight), curves
+        name = f"{mono.benchmark}, {weight:g} mono + {1 - weight:g} cross"
+        scores = attempt(name, lambda weight=weight: utility(mono, cross, weight))  # type: ignore[misc]
+        if scores is None or not scores.runs:
+            continue
+        means = CellMeans.of(scores, axis.trials_of(scores))
+        models = dict.fromkeys(cell.model for cell in means.cells)
+        yield (mono.benchmark, weight), _curves(means, models, larger_is_better(mono.measure), config, name, attempt)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from mixlingual.analysis.read.collect import Sweep
 from mixlingual.analysis.read.points import is_number
 from mixlingual.analysis.read.questions import QuestionScores
+from mixlingual.analysis.read.ratio_axis import Trial
 from mixlingual.analysis.statistics.by_language import Pooled, covariates, partial_pooling
-from mixlingual.analysis.statistics.contrasts import Gain, Options
-from mixlingual.analysis.statistics.resample import Cell, draw_cells
+from mixlingual.analysis.statistics.cells import CellMeans
+from mixlingual.analysis.statistics.contrasts import Gain
+from mixlingual.analysis.statistics.gaps import NotPossibleError
 from mixlingual.config.schema import AnalysisConfig
 from mixlingual.measures.registry import larger_is_better
 
@@ -58,29 +60,32 @@ def traits_of(sweep: Sweep, benchmark: str) -> Traits:
 
 
 def language_gains(
-    scores: QuestionScores, cell_R: Sequence[Cell], models: Sequence[str], config: AnalysisConfig, traits: Traits
-) -> Iterator[tuple[str, LanguageGains]]:
-    """(size, its gain by query language), of sizes with all cells of a gain; none below `FEWEST_LANGUAGES`.
+    scores: QuestionScores, trials: Sequence[Trial], models: Sequence[str], config: AnalysisConfig, traits: Traits
+) -> dict[str, LanguageGains]:
+    """Size -> its gain by query language, of sizes with all cells of a gain.
 
     Args:
         scores: one measure.
-        cell_R: where each run lies.
+        trials: where each run lies.
         models: sizes.
         config: what is contrasted.
         traits: of the benchmark's languages.
+
+    Raises:
+        NotPossibleError: scores are not kept of `FEWEST_LANGUAGES`.
     """
     members: dict[str, list[int]] = {}
     for place, group in enumerate(scores.groups):
         members.setdefault(group.partition("-")[0] if scores.setting == "cross" else group, []).append(place)
     if len(members) < FEWEST_LANGUAGES:
-        return
-    draws = [draw_cells(scores.only(places), cell_R, config.draws, config.seed) for places in members.values()]
+        raise NotPossibleError(f"it takes scores of {FEWEST_LANGUAGES} languages, and those of {len(members)} are kept")
+    means = [CellMeans.of(scores.only(places), trials) for places in members.values()]
     better = larger_is_better(scores.measure)
+    found = {}
     for model in models:
-        gains = [
-            Gain(model, config.ratio, better).estimate(own, Options(config.level, 1, config.seed)) for own in draws
-        ]
+        gains = [Gain(model, config.ratio, better).estimate(own, config.level) for own in means]
         own_G, error_G = (np.array([getattr(gain, name) for gain in gains if gain]) for name in ("value", "error"))
         if len(own_G) == len(members) and error_G.all():
             names, design_GX = covariates(list(members), traits.trained, traits.parity.get(model, {}))
-            yield model, LanguageGains(tuple(members), own_G, names, partial_pooling(own_G, error_G, design_GX))
+            found[model] = LanguageGains(tuple(members), own_G, names, partial_pooling(own_G, error_G, design_GX))
+    return found

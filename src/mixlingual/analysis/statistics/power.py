@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from mixlingual.analysis.statistics.contrasts import POWER, Interaction, satterthwaite, smallest_detectable
-from mixlingual.analysis.statistics.resample import CellDraws
+from mixlingual.analysis.statistics.cells import CellMeans, Variance
+from mixlingual.analysis.statistics.contrasts import Interaction
+
+POWER = 0.8
 
 MOST_SEEDS = 1000
 
@@ -17,47 +19,40 @@ MOST_SEEDS = 1000
 class Pilot:
     """What a pilot says about the error of the interaction contrast."""
 
-    questions: int
-    question_variance: float
-    """Variance of the contrast over draws of questions: more seeds leave it as it is."""
-    run_variances: tuple[float, float]
-    """Variance of the contrast of one seed a cell, by the runs of the smaller and of the larger size."""
-    ratios: tuple[int, int]
-    """Cells of either size, over which the spread between runs is pooled."""
+    questions: Variance
+    """Over questions: more seeds leave it as it is."""
+    one_seed: float
+    """Variance of the contrast over runs, with one seed in every cell."""
+    freedom_seed: float
+    """Degrees of freedom that each seed after the first adds to that."""
 
     @classmethod
-    def of(cls, draws: CellDraws, contrast: Interaction) -> Pilot | None:
-        """From the cells of a pilot; None if cells are missing or none of a size has two seeds."""
-        weight_K = contrast.weights(draws)
-        if weight_K is None:
+    def of(cls, means: CellMeans, contrast: Interaction) -> Pilot | None:
+        """From the cells of a pilot; None if cells are missing or a size has no cell with two seeds."""
+        weight_K = contrast.weights(means)
+        if weight_K is None or means.spread is None or means.borrowed(weight_K):
             return None
-        models = [cell.model for cell in draws.cells]
-        ends = [models.index(contrast.small), models.index(contrast.large)]
-        if not draws.freedom_K[ends].all():
-            return None
-        deviations = draws.seed_sd_K[ends]
-        counts = [sum(cell.model == model for cell in draws.cells) for model in (contrast.small, contrast.large)]
-        drawn_B = draws.question_BK @ weight_K
+        variance = means.variance(weight_K)
+        used_K = np.flatnonzero(weight_K)
+        seeds = [sum((t.model, t.ratio) == means.cells[place] for t in means.trials) for place in used_K]
+        typical = float(np.sum(weight_K[used_K] ** 2) / np.sum(weight_K[used_K] ** 2 / np.array(seeds)))
         return cls(
-            draws.part_KC.shape[1],
-            float(np.var(drawn_B, ddof=1)),
-            (2 * float(deviations[0]) ** 2, 2 * float(deviations[1]) ** 2),
-            (counts[0], counts[1]),
+            variance._replace(runs=0.0),
+            variance.runs * typical,
+            variance.freedom_runs / max(typical - 1, 0.5),
         )
 
-    def error(self, seeds: int) -> tuple[float, float]:
-        """(standard error, degrees of freedom) of the contrast with so many seeds in every cell, at least two."""
-        variances = [self.question_variance, *(variance / seeds for variance in self.run_variances)]
-        freedoms = [self.questions - 1, *(count * (seeds - 1) for count in self.ratios)]
-        return float(np.sqrt(sum(variances))), satterthwaite(variances, freedoms)
+    def variance(self, seeds: int) -> Variance:
+        """Of the contrast with so many seeds in every cell, at least two."""
+        return self.questions._replace(runs=self.one_seed / seeds, freedom_runs=self.freedom_seed * (seeds - 1))
 
     def power(self, effect: float, seeds: int, level: float) -> float:
         """Chance that the two-sided test at 1 - `level` finds a true contrast of `effect`."""
-        error, freedom = self.error(seeds)
-        critical = stats.t.isf((1 - level) / 2, freedom)
-        shift = abs(effect) / error
-        wrong_side = np.nan_to_num(stats.nct.cdf(-critical, freedom, shift))  # SciPy gives NaN for some that are near 0
-        return float(stats.nct.sf(critical, freedom, shift) + wrong_side)
+        variance = self.variance(seeds)
+        critical = stats.t.isf((1 - level) / 2, variance.freedom)
+        shift = abs(effect) / variance.error
+        wrong_side = np.nan_to_num(stats.nct.cdf(-critical, variance.freedom, shift))  # SciPy: NaN for some near 0
+        return float(stats.nct.sf(critical, variance.freedom, shift) + wrong_side)
 
     def seeds_for(self, effect: float, level: float, power: float = POWER) -> int | None:
         """The fewest seeds a cell, at least two, that find `effect` with chance `power`; None if no number does."""
@@ -66,8 +61,14 @@ class Pilot:
 
     def detectable(self, seeds: int, level: float, power: float = POWER) -> float:
         """The smallest contrast that so many seeds find with chance `power`, nearly."""
-        return smallest_detectable(*self.error(seeds), level, power)
+        return smallest_detectable(self.variance(seeds), level, power)
 
     def limit(self, level: float, power: float = POWER) -> float:
         """What any number of seeds cannot get below: the questions vary too."""
-        return smallest_detectable(self.question_variance**0.5, self.questions - 1.0, level, power)
+        return smallest_detectable(self.questions, level, power)
+
+
+def smallest_detectable(variance: Variance, level: float, power: float) -> float:
+    """The true value that a two-sided t test at 1 - `level` finds with chance `power`, nearly."""
+    freedom = variance.freedom
+    return float(stats.t.isf((1 - level) / 2, freedom) + stats.t.isf(1 - power, freedom)) * variance.error

@@ -1,7 +1,4 @@
-"""What one setting costs the other: the front of a size between monolingual and cross-lingual retrieval.
-
-Shape suffixes: K cells of a size, B draws.
-"""
+"""What one setting costs the other: the front of a size between monolingual and cross-lingual retrieval."""
 
 from __future__ import annotations
 
@@ -10,68 +7,36 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mixlingual.analysis.statistics.resample import CellDraws
-from mixlingual.analysis.statistics.response import Interval
+from mixlingual.analysis.statistics.cells import CellMeans
+from mixlingual.analysis.statistics.spread import Vector
 
 
 @dataclass(frozen=True)
 class Front:
-    """The cells of a size by both settings."""
+    """The cells of a size by both settings. K cells."""
 
     model: str
-    ratio_K: NDArray[np.float64]
-    mono_K: NDArray[np.float64]
-    cross_K: NDArray[np.float64]
-    dominated_K: NDArray[np.float64]
-    """Share of the draws in which another ratio of the size is better in both settings."""
-    hypervolume: Interval
-    """Area above the reference point that the ratios of the size cover together: how far out the front lies."""
+    ratio_K: Vector
+    mono_K: Vector
+    cross_K: Vector
+    beaten_K: NDArray[np.bool_]
+    """Whether the mean of another ratio of the size is higher in both settings."""
 
 
-def fronts(mono: CellDraws, cross: CellDraws, level: float) -> list[Front]:
-    """The front of each size; the reference point is the lowest mean of either setting over all cells.
-
-    Args:
-        mono: cell means of the monolingual setting.
-        cross: of the cross-lingual one; the same cells and random numbers.
-        level: of the intervals.
-    """
-    assert mono.cells == cross.cells
-    corner = mono.mean_K.min(), cross.mean_K.min()
+def fronts(mono: CellMeans, cross: CellMeans) -> list[Front]:
+    """The front of each size, over the ratios that both settings have."""
     found = []
     for model in dict.fromkeys(cell.model for cell in mono.cells):
-        place_K = sorted(
-            (place for place, cell in enumerate(mono.cells) if cell.model == model), key=lambda k: mono.cells[k].ratio
+        ratios = sorted(cell.ratio for cell in mono.cells if cell.model == model and cell in cross.cells)
+        first_K, second_K = (
+            np.array([side.mean_K[side.cells.index((model, ratio))] for ratio in ratios]) for side in (mono, cross)
         )
-        first_BK, second_BK = mono.whole_BK[:, place_K], cross.whole_BK[:, place_K]
-        area = hypervolume(mono.mean_K[None, place_K], cross.mean_K[None, place_K], corner)[0]
-        ends = np.quantile(hypervolume(first_BK, second_BK, corner), [(1 - level) / 2, (1 + level) / 2])
-        found.append(
-            Front(
-                model,
-                np.array([mono.cells[place].ratio for place in place_K]),
-                mono.mean_K[place_K],
-                cross.mean_K[place_K],
-                dominated(first_BK, second_BK).mean(axis=0),
-                Interval(float(area), *map(float, ends)),
-            )
-        )
+        found.append(Front(model, np.array(ratios), first_K, second_K, dominated(first_K, second_K)))
     return found
 
 
-def dominated(first_BK: NDArray[np.float64], second_BK: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """[B, K] whether some other cell of the draw is better in both."""
-    better = (first_BK[:, None] > first_BK[:, :, None]) & (second_BK[:, None] > second_BK[:, :, None])
-    some_BK: NDArray[np.bool_] = np.logical_or.reduce(better, axis=2)
-    return some_BK
-
-
-def hypervolume(
-    first_BK: NDArray[np.float64], second_BK: NDArray[np.float64], corner: tuple[float, float]
-) -> NDArray[np.float64]:
-    """[B] area of the union of the rectangles from `corner` to each cell (Zitzler & Thiele 1999, two objectives)."""
-    order = np.argsort(-first_BK, axis=1)
-    width_BK = np.maximum(np.take_along_axis(first_BK, order, axis=1) - corner[0], 0)
-    height_BK = np.maximum.accumulate(np.maximum(np.take_along_axis(second_BK, order, axis=1) - corner[1], 0), axis=1)
-    area_B: NDArray[np.float64] = (width_BK * np.diff(height_BK, axis=1, prepend=0)).sum(axis=1)
-    return area_B
+def dominated(first_K: Vector, second_K: Vector) -> NDArray[np.bool_]:
+    """[K] whether some other cell is better in both."""
+    some_KK = (first_K > first_K[:, None]) & (second_K > second_K[:, None])
+    some_K: NDArray[np.bool_] = np.logical_or.reduce(some_KK, axis=1)
+    return some_K

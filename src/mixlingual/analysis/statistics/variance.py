@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixlingual.analysis.read.questions import QuestionScores
-from mixlingual.analysis.statistics.resample import Cell
+from mixlingual.analysis.read.ratio_axis import Trial
+from mixlingual.analysis.statistics.gaps import NotPossibleError
 
 
 @dataclass(frozen=True)
@@ -29,19 +30,23 @@ class Components:
     """Of the means of languages, or pairs; NaN where the scores are not kept by language."""
 
 
-def components(scores: QuestionScores, cell_R: Sequence[Cell]) -> Components | None:
+def components(scores: QuestionScores, trials: Sequence[Trial]) -> Components:
     """Components by the analysis of variance of the crossed design seeds x clusters (Searle et al. 1992, chapter 4).
 
-    None if no cell has two seeds. Components that come out below 0 are 0.
+    Components that come out below 0 are 0.
+
+    Raises:
+        NotPossibleError: no cell has two seeds.
     """
     part_RC = scores.parts() * len(scores.clusters)
     found = []
-    for cell in dict.fromkeys(cell_R):
-        runs = [run for run, own in enumerate(cell_R) if own == cell]
+    cells = [(trial.model, trial.ratio) for trial in trials]
+    for cell in dict.fromkeys(cells):
+        runs = [run for run, own in enumerate(cells) if own == cell]
         if len(runs) > 1:
             found.append(crossed(part_RC[runs]))
     if not found:
-        return None
+        raise NotPossibleError("no cell has two seeds")
     seed, question, rest = np.maximum(np.mean(found, axis=0), 0)
     mean_RG = scores.sum_RCG.sum(axis=1) / scores.count_CG.sum(axis=0)
     languages = float(np.mean(np.var(mean_RG, axis=1, ddof=1))) if mean_RG.shape[1] > 1 else float("nan")

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sweep_fixture import SIZES, result, write_done, write_json
+from run_folder import write_plan
+from sweep_fixture import SIZES, result, write_done
 
 from mixlingual.evaluation.groups import aggregate
 from mixlingual.measures.registry import question_columns
@@ -73,10 +74,8 @@ def write_scored_sweep(
     for model, ratio, seed in product(SIZES, ratios, range(seeds)):
         content = result(model, ratio, seed, languages={"mlqa_r": list(LANGUAGES)})
         run = write_scores(folder, content, queries(model, ratio, seed, answer))
-        plan.append(
-            {"run_name": run.name, "model": model, "monolingual_ratio": ratio, "seed": seed, "batching": "hybrid"}
-        )
-    write_json(folder / "sweep.json", {"schema": 1, "sweep_name": "scored", "runs": plan})
+        plan.append((run.name, model, ratio, seed))
+    write_plan(folder, plan)
     return folder
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from itertools import permutations, product
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import run_folder
+from run_folder import write_json as write_json
+from run_folder import write_result, write_status
 
 SIZES = {"small": 21_000_000, "base": 85_000_000, "large": 302_000_000}
 RATIOS = (0.0, 0.25, 0.5, 1.0)
@@ -127,49 +129,29 @@ def result(
     }
 
 
-def write_json(path: Path, content: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content), encoding="utf-8")
-
-
 def write_plan(folder: Path, batching: str = "hybrid") -> None:
     """sweep.json of the 3 x 4 x 2 grid."""
-    runs = [
-        {
-            "run_name": run_name(*point),
-            "model": point[0],
-            "monolingual_ratio": point[1],
-            "seed": point[2],
-            "batching": batching,
-        }
-        for point in product(SIZES, RATIOS, SEEDS)
-    ]
-    write_json(folder / "sweep.json", {"schema": 1, "sweep_name": folder.name, "runs": runs})
+    run_folder.write_plan(folder, ((run_name(*point), *point) for point in product(SIZES, RATIOS, SEEDS)), batching)
 
 
 def write_done(folder: Path, content: dict[str, Any]) -> Path:
     """A finished run; returns its folder."""
-    run = folder / content["run_name"]
-    write_json(run / "result.json", content)
+    run = write_result(folder / content["run_name"], content)
     write_status(run, "done")
     return run
 
 
-def write_status(run: Path, state: str, reason: str | None = None, traceback: str | None = None) -> None:
-    times = {"started": "2026-01-01T10:00:00", "updated": "2026-01-01T10:05:00"}
-    status = {"state": state, "reason": reason, "traceback": traceback, "host": "node1", "pid": 1} | times
-    write_json(run / "status.json", status)
-
-
 def write_sweep(root: Path, name: str = "demo", languages: dict[str, list[str]] | None = None) -> Path:
-    """A half-finished sweep: 20 of 24 runs done, one failed, one missing, one started, one with broken JSON."""
+    """A half-finished sweep: 20 of 24 runs done, one failed, one planned, one silent, one torn."""
     folder = root / name
     write_plan(folder)
     for point in product(SIZES, RATIOS, SEEDS):
         write_done(folder, result(*point, languages=languages))
     for point in (("large", 0.0, 1), ("large", 0.25, 1), ("large", 0.5, 1), ("large", 1.0, 1)):
         (folder / run_name(*point) / "result.json").unlink()
-    write_status(folder / run_name("large", 0.0, 1), "failed", "CUDA out of memory", "Traceback\n  boom <b>")
+    write_status(
+        folder / run_name("large", 0.0, 1), "failed", reason="CUDA out of memory", traceback="Traceback\n  boom <b>"
+    )
     write_status(folder / run_name("large", 0.25, 1), "started")
     (folder / run_name("large", 0.5, 1) / "status.json").unlink()
     (folder / run_name("large", 1.0, 1) / "result.json").write_text('{"schema": 1, "run', encoding="utf-8")

@@ -39,7 +39,7 @@ def test_json_is_for_programs(sweep):
 def test_an_unknown_sweep_is_a_message_and_exit_code_1(sweep):
     done = status(sweep, "sweep_name=other")
     assert done.returncode == 1
-    assert "multirun/other holds no runs; sweeps beside it: demo" in done.stderr
+    assert "multirun/other does not exist; sweeps beside it: demo" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -4,6 +4,7 @@ import json
 
 import pandas as pd
 import pytest
+import yaml
 from forks import run_module
 
 TINY = (
@@ -32,6 +33,10 @@ def read(folder, name="result.json"):
     return json.loads((folder / name).read_text())
 
 
+def snapshot(folder):
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
+
+
 def test_one_run_leaves_its_result_and_is_not_repeated(train, tmp_path):
     first = train(*TINY)
     assert first.returncode == 0, first.stderr
@@ -48,17 +53,17 @@ def test_one_run_leaves_its_result_and_is_not_repeated(train, tmp_path):
     mono = scores[(scores.setting == "mono") & (scores.query_language == "de")]
     assert mono.ap.mean() == pytest.approx(result["benchmarks"]["atlas"]["mono"]["languages"]["de"]["map"], abs=1e-6)
 
-    written = (folder / "result.json").stat().st_mtime_ns
+    assert yaml.safe_load((folder / "config.yaml").read_text()) == result["config"]
+
+    written = snapshot(folder)
     again = train(*TINY)
     assert again.returncode == 0
     assert "is finished; nothing to do" in again.stderr
-    assert (folder / "result.json").stat().st_mtime_ns == written
-
     changed = train(*TINY, "optim.learning_rate=0.5")
     assert changed.returncode == 1
     assert "optim.learning_rate: 0.002 there, 0.5 now" in changed.stderr
     assert "Traceback" not in changed.stderr
-    assert read(folder, "status.json")["state"] == "done", "a refusal does not touch the finished run"
+    assert snapshot(folder) == written, "neither touches the finished run"
 
 
 def test_a_sweep_outlives_a_failing_run_and_does_what_is_missing(train, tmp_path):

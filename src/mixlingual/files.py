@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -13,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
+
+from filelock import FileLock, Timeout
 
 log = logging.getLogger(__name__)
 
@@ -104,15 +105,18 @@ def built_once(folder: Path, write: Callable[[Path], None], read: Callable[[Path
 
 
 @contextmanager
-def _locked(lock: Path, folder: Path) -> Iterator[None]:
+def _locked(path: Path, folder: Path) -> Iterator[None]:
     """Holds the lock, which ends with the process that holds it, however that ends."""
-    with lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.info("waiting for another process that builds %s", folder)
-            fcntl.flock(file, fcntl.LOCK_EX)
+    lock = FileLock(path, fallback_to_soft=False)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        log.info("waiting for another process that builds %s", folder)
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def _fill(folder: Path, write: Callable[[Path], None]) -> None:

@@ -6,6 +6,7 @@ python -m mixlingual.options [train | evaluate | report | sample_size | status |
 from __future__ import annotations
 
 import dataclasses
+import signal
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from mixlingual.config.schema import SCHEMAS, TrainConfig
 
 def main() -> None:
     """Prints the options whose dotted path contains the words given."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # ends without a word where nobody reads on, as after `| head`
     words = sys.argv[1:]
     schema = SCHEMAS[words.pop(0)] if words and words[0] in SCHEMAS else TrainConfig
     shown = [text for path, text in describe(schema()) if all(word in path for word in words)]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeGuard
 
 RESULT_SCHEMA = 1
 """Version of the `result.json` layout; it rises when a field changes its meaning."""
@@ -193,6 +194,11 @@ class RunResult:
     commits: list[str | None] = field(default_factory=list)
     """As `commit`, of each attempt at the run, in order; more than one kind makes the run hard to repeat."""
     schema: int = field(default=RESULT_SCHEMA)
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether a value read from JSON is a finite number."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def fingerprint(parts: Iterable[str]) -> str:

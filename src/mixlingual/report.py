@@ -13,9 +13,12 @@ from tempfile import TemporaryDirectory
 
 from mixlingual.analysis.read.collect import read_sweep
 from mixlingual.analysis.read.parts import restore
+from mixlingual.cluster.squeue import job_states
 from mixlingual.config.schema import ReportConfig
 from mixlingual.grid.doors import door
 from mixlingual.reporting.write import write_report
+from mixlingual.runs.layout import REPORT
+from mixlingual.runs.state import Moment
 
 
 def report(config: ReportConfig) -> None:
@@ -25,14 +28,14 @@ def report(config: ReportConfig) -> None:
         MixlingualError: there is no such sweep, or a part cannot be joined.
     """
     folder = Path(config.root) / config.sweep_name
-    output = Path(config.output) if config.output else folder / "report"
+    output = Path(config.output) if config.output else folder / REPORT
     if config.parts:
         with TemporaryDirectory() as scratch:
             restore([Path(part) for part in config.parts], config.sweep_name, Path(scratch))
             restored = replace(read_sweep(Path(scratch)), name=config.sweep_name, parts=tuple(config.parts))
             paths = write_report(restored, output)
     else:
-        paths = write_report(read_sweep(folder), output)
+        paths = write_report(read_sweep(folder, Moment(slurm=job_states())), output)
     sys.stdout.write(f"{paths.summary.read_text(encoding='utf-8')}\nreport: {paths.page}\n")
 
 

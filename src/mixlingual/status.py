@@ -33,7 +33,7 @@ def show(config: StatusConfig) -> None:
         MixlingualError: there is no such sweep.
     """
     if config.json:
-        runs = [dataclasses.asdict(run) for run in look(config)]
+        runs = [dataclasses.asdict(dataclasses.replace(run, result=None)) for run in look(config)]
         sys.stdout.write(json.dumps({"sweep_name": config.sweep_name, "runs": runs}, indent=1) + "\n")
         return
     console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH)

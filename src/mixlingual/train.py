@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from mixlingual.config.schema import TrainConfig
 from mixlingual.grid.cell import train
 from mixlingual.grid.doors import door, end_cell
-from mixlingual.grid.objective import objective
+from mixlingual.runs.result import objective
 
 
 def train_here(config: TrainConfig) -> float | None:

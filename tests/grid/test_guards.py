@@ -7,72 +7,11 @@ from hydra import compose, initialize_config_dir
 from omegaconf import open_dict
 
 from mixlingual.analysis.read.collect import read_sweep
-from mixlingual.cluster.queue import after_release
 from mixlingual.config.schema import AnalysisConfig, EvaluateConfig, ModelConfig, ScratchConfig, TrainConfig
 from mixlingual.grid.compose import compose_cells
 from mixlingual.grid.guards import finished_runs, record_grid, record_start
 from mixlingual.grid.hydra import CONF_DIR, register
 from mixlingual.records import MixlingualError
-from mixlingual.runs.reasons import why_not_done
-
-AGAIN = "the same command goes on"
-KILLED = ": killed, as where memory is short"
-JOB = {"job": "12_3", "launcher": "slurm", "log": "/logs/12_3_0_log.err"}
-
-
-def write(folder, name, content):
-    folder.mkdir(exist_ok=True)
-    (folder / name).write_text(json.dumps(content))
-
-
-def failed(job, reason="ValueError: bad"):
-    return {"state": "failed", "reason": reason, "job": job}
-
-
-@pytest.mark.parametrize(
-    ("job", "status", "crash", "said"),
-    [
-        (None, None, None, "never started"),
-        (None, {"state": "started", "reason": None}, None, "ended without a word: killed, or out of memory"),
-        (None, failed(None), None, "ValueError: bad"),
-        ({"ended": "FAILED"}, failed("12_3"), None, "ValueError: bad; log: /logs/12_3_0_log.err"),
-        ({"ended": "FAILED"}, failed("11_3"), None, f"job 12_3 ended FAILED without a result; log: {JOB['log']}"),
-        (
-            {"ended": "CANCELLED"}, failed("12_3", "interrupted"), None,
-            "job 12_3 was cancelled; the same command starts it again; log: /logs/12_3_0_log.err",
-        ),
-        (
-            {"ended": "FAILED"}, {"state": "started", "job": "12_3"},
-            {"job": "12_3", "status": 137, "step": 40, "crashes": 3, "requeued": False},
-            f"job 12_3 crashed 3 times without getting beyond step 40 (exit status 137{KILLED}); log: {JOB['log']}",
-        ),
-        (
-            {"ended": "FAILED"}, {"state": "started", "job": "12_3"},
-            {"job": "12_3", "status": 1, "step": 40, "crashes": 1, "requeued": False},
-            f"job 12_3 crashed at step 40 and was not queued again (exit status 1); {AGAIN}; log: {JOB['log']}",
-        ),
-        (
-            {"ended": "NODE_FAIL"}, None, {"job": "12_3", "status": 1, "step": 0, "crashes": 1, "requeued": True},
-            "job 12_3 ended NODE_FAIL without a result; log: /logs/12_3_0_log.err",
-        ),
-        (
-            {"held": "launch failed requeued held"}, {"state": "requeued", "job": "12_3"}, None,
-            f"job 12_3 is held (launch failed requeued held); {after_release('12_3')}; log: {JOB['log']}",
-        ),
-        ({"ended": "GONE", "launcher": "local"}, failed(None), None, "ValueError: bad; log: /logs/12_3_0_log.err"),
-    ],
-)  # fmt: skip
-def test_why_a_run_is_not_done(tmp_path, job, status, crash, said):
-    for name, content in (("status.json", status), ("crash.json", crash)):
-        if content is not None:
-            write(tmp_path, name, content)
-    assert why_not_done(tmp_path, None if job is None else JOB | job) == said
-
-
-def test_a_result_needs_nowhy_not_done(tmp_path):
-    write(tmp_path, "result.json", {})
-    write(tmp_path, "status.json", failed("12_3"))
-    assert why_not_done(tmp_path, JOB | {"ended": "FAILED"}) is None
 
 
 def test_a_sweep_stands_for_its_finished_runs(tmp_path, monkeypatch):

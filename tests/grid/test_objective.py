@@ -7,8 +7,9 @@ import sys
 
 import pytest
 import yaml
+from run_folder import result_of, write_result
 
-from mixlingual.grid.objective import objective
+from mixlingual.runs.result import objective
 
 pytest.importorskip("optuna")
 
@@ -56,11 +57,13 @@ def test_the_objective_is_the_mean_over_benchmarks_and_settings(tmp_path, settin
         "a": {"mono": {"map": 0.25}, "cross": {"map": 0.25}},
         "b": {"mono": {"map": 0.75}, "cross": {"map": 0.25}},
     }
-    (tmp_path / "result.json").write_text(json.dumps({"benchmarks": metrics}))
+    write_result(tmp_path, result_of(benchmarks=metrics))
     assert objective(tmp_path, settings) == value
 
 
 def test_a_run_without_scores_has_no_objective(tmp_path):
     assert objective(tmp_path, "multi") is None
-    (tmp_path / "result.json").write_text(json.dumps({"benchmarks": {}}))
+    write_result(tmp_path)
+    assert objective(tmp_path, "multi") is None
+    (tmp_path / "result.json").write_text("{")
     assert objective(tmp_path, "multi") is None

@@ -5,14 +5,14 @@ import json
 import shutil
 
 import pytest
+from run_folder import result_of, write_result
 
-from mixlingual.config.identity import config_hash, to_plain
+from mixlingual.config.identity import config_hash
 from mixlingual.config.schema import DataConfig, EvaluationConfig, ModelConfig, TrainConfig
 from mixlingual.data.registry import load_benchmarks, load_corpus
 from mixlingual.grid import prerequisites
-from mixlingual.grid.prerequisites import check_files
-from mixlingual.records import MixlingualError, RunResult
-from mixlingual.runs.record import RunRecord
+from mixlingual.grid.prerequisites import check_files, is_done
+from mixlingual.records import MixlingualError
 
 TEXTS = {"en": "Who?", "de": "Wer?"}
 
@@ -32,9 +32,7 @@ def config_of(root):
 def finish(folder, config):
     data = {f"train/{(it := load_corpus(config.data)).name}": it.fingerprint}
     data |= {benchmark.name: benchmark.fingerprint for benchmark in load_benchmarks(config.evaluation)}
-    result = RunResult("s", "r", to_plain(config), config_hash(config), None, {}, data, {}, {}, {}, {}, {})
-    folder.mkdir()
-    (folder / "result.json").write_text(json.dumps(dataclasses.asdict(result)))
+    write_result(folder, result_of(config, data=data))
 
 
 def test_a_finished_run_stays_done_where_its_data_have_moved(tmp_path):
@@ -42,7 +40,7 @@ def test_a_finished_run_stays_done_where_its_data_have_moved(tmp_path):
     finish(tmp_path / "run", here)
     there = config_of(corpus(tmp_path / "there/train"))
     assert config_hash(there) == config_hash(here)
-    assert RunRecord(tmp_path / "run", there).is_done()
+    assert is_done(tmp_path / "run", there)
 
 
 def test_other_data_under_a_new_folder_are_refused(tmp_path):
@@ -51,20 +49,20 @@ def test_other_data_under_a_new_folder_are_refused(tmp_path):
     with pytest.raises(
         MixlingualError, match=r"was made from other data than data\.root=.*there/train and .* now: train/train\n"
     ):
-        RunRecord(tmp_path / "run", there).is_done()
+        is_done(tmp_path / "run", there)
     with pytest.raises(MixlingualError, match=r"data\.root=.*nowhere"):
-        RunRecord(tmp_path / "run", config_of(tmp_path / "nowhere")).is_done()
+        is_done(tmp_path / "run", config_of(tmp_path / "nowhere"))
 
 
 def test_other_data_in_the_same_folder_are_refused(tmp_path):
     config = config_of(corpus(tmp_path / "train"))
     finish(tmp_path / "run", config)
-    assert RunRecord(tmp_path / "run", config).is_done()
+    assert is_done(tmp_path / "run", config)
     shutil.rmtree(tmp_path / "train")
     corpus(tmp_path / "train", answer="Bob")
     prerequisites._fingerprints.cache_clear()  # another process
     with pytest.raises(MixlingualError, match="was made from other data"):
-        RunRecord(tmp_path / "run", config).is_done()
+        is_done(tmp_path / "run", config)
 
 
 @pytest.mark.parametrize(

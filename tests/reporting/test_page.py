@@ -113,7 +113,7 @@ def test_the_page_answers_first(page):
 
 
 def test_the_page_tells_how_far_the_sweep_is(page):
-    assert "20 of 24 runs done, 1 failed, 1 not readable, 1 running or cut off, 1 not started." in page.text
+    assert "20 of 24 runs done, 1 planned, 1 silent, 1 failed, 1 unreadable." in page.text
     assert "large_r0_s1: CUDA out of memory" in page.text
     assert "Traceback\n  boom <b>" in page.text
 
@@ -175,7 +175,7 @@ def test_names_appear_as_text(tmp_path):
     content["versions"] = {evil: evil}
     content["data"] = {evil: evil}
     write_done(folder, content)
-    write_status(folder / "failed", "failed", evil, evil)
+    write_status(folder / "failed", "failed", reason=evil, traceback=evil)
     report = write_report(read_sweep(folder), tmp_path / "out")
     text = report.page.read_text(encoding="utf-8")
     page = Page(text)

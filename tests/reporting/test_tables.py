@@ -61,15 +61,13 @@ def test_points_without_runs_are_blank(folder):
 def test_the_summary_states_what_is_missing(folder):
     sweep = read_sweep(folder)
     text = summary_markdown(sweep, results_table(sweep), grid_axes(sweep))
-    assert text.startswith(
-        "# Sweep demo\n\n20 of 24 runs done, 1 failed, 1 not readable, 1 running or cut off, 1 not started.\n"
-    )
+    assert text.startswith("# Sweep demo\n\n20 of 24 runs done, 1 planned, 1 silent, 1 failed, 1 unreadable.\n")
     assert text.endswith(
+        "## Runs planned\n\n- large_r0.5_s1\n\n"
+        "## Runs silent\n\n- large_r0.25_s1: there is no sign of life from process 1 on node1; it may be dead\n\n"
         "## Runs failed\n\n- large_r0_s1: CUDA out of memory\n\n"
-        "## Runs not readable\n\n- large_r1_s1: result.json is not JSON: Unterminated string starting at: "
-        "line 1 column 15 (char 14)\n\n"
-        "## Runs running or cut off\n\n- large_r0.25_s1\n\n"
-        "## Runs not started\n\n- large_r0.5_s1\n"
+        "## Runs unreadable\n\n- large_r1_s1: result.json is not JSON: Unterminated string starting at: "
+        "line 1 column 15 (char 14); move the folder away and start the run again\n"
     )
     headings = [line for line in text.splitlines() if line.startswith("**")]
     assert [line.split(" (")[0] for line in headings] == [
@@ -83,7 +81,7 @@ def test_the_summary_states_what_is_missing(folder):
 def test_an_empty_sweep_says_so(folder):
     sweep = read_sweep(without_results(folder))
     text = summary_markdown(sweep, results_table(sweep), grid_axes(sweep))
-    assert "0 of 24 runs done, 24 not started." in text
+    assert "0 of 24 runs done, 24 planned." in text
     assert "No run has results yet, so there are no tables and pictures." in text
     assert "|" not in text
 

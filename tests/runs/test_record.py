@@ -12,14 +12,13 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from run_folder import result_of
 
-from mixlingual.cluster import after_srun
-from mixlingual.config.identity import config_hash, to_plain
 from mixlingual.config.schema import TrainConfig
-from mixlingual.data.registry import load_benchmarks, load_corpus
 from mixlingual.records import MixlingualError, RunResult
 from mixlingual.runs import lease as attempt_module
-from mixlingual.runs.lease import EXIT_LEASE_LOST, EXIT_SUPERSEDED, Attempt, code_commit, locked, read_attempts
+from mixlingual.runs.exits import FINAL, ExitCode
+from mixlingual.runs.lease import Attempt, code_commit, locked, read_attempts
 from mixlingual.runs.record import RunRecord
 
 
@@ -28,23 +27,19 @@ def status(folder):
 
 
 def finished(config):
-    data = {"train/atlas": load_corpus(config.data).fingerprint}
-    data |= {benchmark.name: benchmark.fingerprint for benchmark in load_benchmarks(config.evaluation)}
-    return RunResult(
-        "sweep", "run", to_plain(config), config_hash(config), None, {}, data, {}, {}, {}, {"toy": {}}, {"train": 1.0}
-    )
+    return RunResult(**result_of(config))
 
 
 def test_a_finished_run_is_done_and_has_no_checkpoints_left(tmp_path):
     config = TrainConfig()
     record = RunRecord(tmp_path / "run", config)
-    assert not record.is_done()
+    assert record.finished() is None
     with record.attempt() as attempt:
         (tmp_path / "run/checkpoints").mkdir()
         assert status(tmp_path / "run")["state"] == "started"
         record.save(attempt, finished(config), pd.DataFrame({"ap": [0.5]}))
     assert status(tmp_path / "run")["state"] == "done"
-    assert RunRecord(tmp_path / "run", config).is_done()
+    assert RunRecord(tmp_path / "run", config).finished() == finished(config)
     assert not (tmp_path / "run/checkpoints").exists()
     assert pd.read_parquet(tmp_path / "run/queries.parquet").ap.tolist() == [0.5]
 
@@ -55,14 +50,14 @@ def test_another_config_is_refused_with_the_difference(tmp_path):
     other = TrainConfig(seed=7)
     other.optim.eps = 0.5
     with pytest.raises(MixlingualError, match=r"optim\.eps: 1e-08 there, 0\.5 now\n  seed: 0 there, 7 now\nChoose"):
-        RunRecord(tmp_path, other).is_done()
+        RunRecord(tmp_path, other).finished()
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}"])
 def test_a_foreign_result_is_refused(tmp_path, content):
     (tmp_path / "result.json").write_text(content)
-    with pytest.raises(MixlingualError, match="is not a result of ours"):
-        RunRecord(tmp_path, TrainConfig()).is_done()
+    with pytest.raises(MixlingualError, match=r"result\.json cannot be read: .*; move the folder away"):
+        RunRecord(tmp_path, TrainConfig()).finished()
 
 
 def test_failure_keeps_reason_and_traceback(tmp_path):
@@ -153,9 +148,9 @@ def test_a_superseded_attempt_writes_no_result_and_no_status(tmp_path, leaving):
     old = Attempt(tmp_path)
     Attempt(tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(LeftError, match=str(EXIT_SUPERSEDED)):
+    with pytest.raises(LeftError, match=str(ExitCode.SUPERSEDED)):
         record.save(old, finished(TrainConfig()), pd.DataFrame())
-    with pytest.raises(LeftError, match=str(EXIT_SUPERSEDED)):
+    with pytest.raises(LeftError, match=str(ExitCode.SUPERSEDED)):
         old.end("done")
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
@@ -188,9 +183,9 @@ def test_a_lease_that_cannot_be_read_for_a_moment_is_looked_at_again(tmp_path, l
 def test_a_lease_that_stays_away_is_neither_superseded_nor_an_exception(tmp_path, leaving, looks):
     own = Attempt(tmp_path)
     (tmp_path / "lease.json").unlink()
-    with pytest.raises(LeftError, match=str(EXIT_LEASE_LOST)):
+    with pytest.raises(LeftError, match=str(ExitCode.LEASE_LOST)):
         own.end("done")
-    assert EXIT_LEASE_LOST not in after_srun.EXPECTED, "the script queues the run again, which takes a new lease"
+    assert ExitCode.LEASE_LOST not in FINAL, "the script queues the run again, which takes a new lease"
     assert [event["event"] for event in read_attempts(tmp_path)] == ["start"]
 
 

@@ -168,7 +168,7 @@ def test_a_superseded_attempt_leaves_no_word_of_its_divergence(tmp_path, monkeyp
         return original(self, batch, device)
 
     monkeypatch.setattr(step_module.ContrastiveStep, "gradient", superseded)
-    with pytest.raises(LeftError, match=str(attempt_module.EXIT_SUPERSEDED)):
+    with pytest.raises(LeftError, match=str(ExitCode.SUPERSEDED)):
         trained(tmp_path, signals=Signals(attempt_module.Attempt(tmp_path)))
     assert not (tmp_path / "diverged.json").exists()
 
@@ -190,7 +190,7 @@ def test_all_processes_stop_where_one_goes_wrong(tmp_path, monkeypatch, what):
         mixlingual.grid.cell.run = lambda config, folder, signals, save: train(folder, encoder, data, config)
         with pytest.raises(MixlingualError, match=f"^{what} is not a finite number at step 9"):
             mixlingual.grid.cell.train(config, tmp_path / "run")
-        return RunRecord(tmp_path / "run", config).is_done()
+        return RunRecord(tmp_path / "run", config).finished()
 
     monkeypatch.setattr(step_module.ContrastiveStep, "gradient", broken)
     assert on_ranks(tmp_path, 2, one_process) == [False, False]

@@ -13,8 +13,11 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 import traceback
+from pathlib import Path
 
 import psutil
 import pytest
@@ -24,10 +27,13 @@ from training_fixture import STEPS, prepare, train, weights
 import mixlingual.grid.cell
 import mixlingual.grid.doors
 import mixlingual.runs.lease
+from mixlingual.config.schema import TrainConfig
 from mixlingual.records import MixlingualError
-from mixlingual.runs.lease import EXIT_FAILED, EXIT_PEER_LOST, EXIT_SUPERSEDED, read_attempts
+from mixlingual.runs.exits import ExitCode
+from mixlingual.runs.lease import read_attempts
+from mixlingual.training import preemption
 from mixlingual.training.checkpoint import VerifiedCheckpointIO, newest_checkpoint
-from mixlingual.training.preemption import Request, Signals, _request_of
+from mixlingual.training.preemption import Request, _request_of
 from mixlingual.training.step import ContrastiveStep
 
 PATIENCE = 120
@@ -88,8 +94,10 @@ def one_process(folder, events, world, options):
     def run(config, folder, signals, save):
         encoder, data, _, _ = prepare(devices=world, **options)
         befall(-1)
+        signals.answer_now()
         train(folder, encoder, data, config, signals)
         befall(STEPS)
+        signals.answer_now()
         torch.save(weights(encoder), folder / f"weights{os.environ.get('RANK', '0')}.pt")
 
     ContrastiveStep.gradient = disturbed
@@ -137,7 +145,7 @@ CODES = {
     signal.SIGUSR2: (255, 0),
     signal.SIGTERM: (143, 143),
     signal.SIGINT: (130, 130),
-    signal.SIGKILL: (-9, EXIT_PEER_LOST),
+    signal.SIGKILL: (-9, ExitCode.PEER_LOST),
 }
 """Signal -> exit codes of the first process and of the others; where one is killed, of that one and of the others."""
 
@@ -198,7 +206,7 @@ def test_where_slurm_must_not_requeue_the_run_says_how_to_go_on(tmp_path, step):
     scontrol.chmod(0o755)
     environment = {"REFUSED": "1", "SLURM_JOB_ID": "12", "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     events = [(step, 0, signal.SIGUSR2)]
-    assert wait(spawn(tmp_path / "run", events=events, environment=environment)) == [EXIT_FAILED]
+    assert wait(spawn(tmp_path / "run", events=events, environment=environment)) == [ExitCode.FAILED]
     assert outcomes(tmp_path / "run") == ["interrupted"]
     assert "hydra.launcher.requeue=false keeps it out of the queue; the same" in status(tmp_path / "run")["reason"]
     assert status(tmp_path / "run")["traceback"] is None
@@ -206,7 +214,7 @@ def test_where_slurm_must_not_requeue_the_run_says_how_to_go_on(tmp_path, step):
 
 @pytest.mark.parametrize("step", [-1, STEPS])
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM, signal.SIGINT])
-def test_outside_of_training_a_signal_is_answered_at_once(tmp_path, step, number):
+def test_outside_of_training_a_signal_is_answered_before_the_next_part(tmp_path, step, number):
     """What the last checkpoint does not hold is not worth saving: started again, the run trains what is missing."""
     assert wait(spawn(tmp_path, events=[(step, 0, number)], checkpoint_steps=3)) == [CODES[number][0]]
     assert not (tmp_path / "weights0.pt").exists()
@@ -220,19 +228,82 @@ def test_slurms_terminate_outside_of_training_changes_nothing(tmp_path, step):
     assert outcomes(tmp_path) == ["done"]
 
 
+def answered(what, *numbers, environment=(), requeuer=submitit):
+    """Exit code and outcomes of a run that is sent signals and then does `what`."""
+
+    def run(config, folder, signals, save):
+        for number in numbers:
+            signal.raise_signal(number)
+        what()
+
+    with tempfile.TemporaryDirectory() as folder:
+        child = os.fork()
+        if child == 0:
+            code = 70
+            try:
+                os.environ.update(environment)
+                preemption._PATIENCE_SECONDS = 0.1
+                mixlingual.grid.cell.run = run
+                signal.signal(signal.SIGUSR2, requeuer)
+                mixlingual.grid.cell.train(TrainConfig(), Path(folder))
+                code = 0
+            except SystemExit as ended:
+                code = ended.code % 256
+            except BaseException as error:
+                code = mixlingual.grid.doors.exit_code(error)
+            finally:
+                os._exit(code)
+        return wait([child])[0], outcomes(Path(folder))
+
+
+def lose_a_worker():
+    raise RuntimeError("DataLoader worker (pid 1) is killed by signal: Terminated.")
+
+
+def hang():
+    time.sleep(PATIENCE)
+
+
+@pytest.mark.parametrize(
+    ("what", "numbers", "environment", "ends"),
+    [
+        (lose_a_worker, [signal.SIGTERM], {}, (143, ["interrupted"])),
+        (lose_a_worker, [signal.SIGINT], {}, (130, ["interrupted"])),
+        (lose_a_worker, [signal.SIGTERM], {"SLURM_JOB_ID": "12"}, (143, ["interrupted"])),
+        (lose_a_worker, [signal.SIGUSR2, signal.SIGTERM], {"SLURM_JOB_ID": "12"}, (255, ["requeued"])),
+        (lose_a_worker, [], {}, (ExitCode.FAILED, ["failed"])),
+        (hang, [signal.SIGTERM], {}, (143, ["interrupted"])),
+        (hang, [signal.SIGUSR1], {}, (255, ["requeued"])),
+        (lambda: time.sleep(1), [signal.SIGTERM], {"SLURM_JOB_ID": "12"}, (0, ["done"])),
+    ],
+)
+def test_a_signal_outranks_what_follows_from_it_and_does_not_wait_for_ever(what, numbers, environment, ends):
+    """An exception of a data worker that the same signal has ended; a call that does not come back."""
+    assert answered(what, *numbers, environment=environment) == ends
+
+
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2])
 def test_without_someone_who_requeues_the_run_is_interrupted(number):
-    before = signal.signal(signal.SIGUSR2, signal.SIG_DFL)
-    try:
-        with pytest.raises(SystemExit) as ended, Signals(None):
-            signal.raise_signal(number)
-    finally:
-        signal.signal(signal.SIGUSR2, before)
-    assert ended.value.code == 128 + signal.SIGUSR2
+    ends = (128 + signal.SIGUSR2, ["interrupted"])
+    assert answered(lose_a_worker, number, requeuer=signal.SIG_DFL) == ends
+
+
+def test_a_signal_that_comes_after_the_exception_that_follows_from_it(monkeypatch):
+    """A terminal and Slurm send it to all processes, so that a data worker may be the first to go."""
+
+    def late():
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        lose_a_worker()
+
+    assert answered(late) == (143, ["interrupted"])
 
 
 def snapshot(folder):
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "stderr"}
+    return {
+        path: path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name not in ("stderr", "run.log")
+    }
 
 
 @pytest.mark.parametrize("seconds", [1.0, math.inf], ids=["at the end of a step", "before a write"])
@@ -247,13 +318,13 @@ def test_a_zombie_leaves_and_writes_nothing(tmp_path, monkeypatch, seconds):
     zombie = spawn(tmp_path / "run", events=[(7, 0, signal.SIGSTOP)], environment=job, **options)
     os.waitpid(zombie[0], os.WUNTRACED)
     other = spawn(tmp_path / "run", environment={"SLURM_JOB_ID": "13"}, **options)
-    assert wait(other) == [EXIT_FAILED], "another job does not take over"
+    assert wait(other) == [ExitCode.FAILED], "another job does not take over"
     assert wait(spawn(tmp_path / "run", environment=job | {"SLURM_RESTART_COUNT": "1"}, **options)) == [0]
     assert outcomes(tmp_path / "run") == ["superseded", "done"]
     before = snapshot(tmp_path / "run")
     time.sleep(1.1)  # a lease is looked at once a second
     os.kill(zombie[0], signal.SIGCONT)
-    assert wait(zombie) == [EXIT_SUPERSEDED]
+    assert wait(zombie) == [ExitCode.SUPERSEDED]
     assert snapshot(tmp_path / "run") == before
     assert wait(spawn(tmp_path / "whole")) == [0]
     assert torch.equal(end_of(tmp_path / "run"), end_of(tmp_path / "whole"))
@@ -265,7 +336,7 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path, world):
     folder = tmp_path / "run"
     assert wait(spawn(folder, events=[(7, 0, signal.SIGKILL)], **options))[0] == -signal.SIGKILL
     codes = wait(spawn(folder, largest_file=30_000, **options))
-    assert codes == [EXIT_FAILED, EXIT_PEER_LOST][:world]
+    assert codes == [ExitCode.FAILED, ExitCode.PEER_LOST][:world]
     (checkpoints,) = (folder / "checkpoints").iterdir()
     good = newest_checkpoint(checkpoints)
     assert good.name.startswith("step-000000006-")
@@ -310,7 +381,7 @@ def test_a_process_that_fails_says_so_for_the_first(tmp_path, monkeypatch):
         return original(self, batch, device)
 
     monkeypatch.setattr(ContrastiveStep, "gradient", broken)
-    assert wait(spawn(tmp_path / "run", world=2)) == [EXIT_PEER_LOST, EXIT_FAILED]
+    assert wait(spawn(tmp_path / "run", world=2)) == [ExitCode.PEER_LOST, ExitCode.FAILED]
     assert status(tmp_path / "run")["state"] == "failed"
     assert status(tmp_path / "run")["reason"] == "process 1: ZeroDivisionError: on purpose"
     assert "in broken" in status(tmp_path / "run")["traceback"]

@@ -5,7 +5,8 @@ python -I after_srun.py FOLDER_OF_THE_SUBMISSION EXIT_STATUS_OF_SRUN
 Python alone can't catch SIGKILL, a lack of memory or a segmentation fault; the shell around it sees them. A run may
 crash any number of times as long as it gets further each time, by a checkpoint or by encoded passages, and
 `MOST_CRASHES` times in a row without. Preemptions and time-outs come here only where Slurm's controller was away when
-the run asked for its requeue. Needs nothing but the standard library.
+the run asked for its requeue. The script needs nothing but the standard library, so that it works where an environment
+is broken; the names of files and exit codes come from `runs.layout` and `runs.exits`, which keep to the same rule.
 """
 
 from __future__ import annotations
@@ -22,15 +23,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-EXPECTED = {
-    0: "done",
-    3: "an exception, which would come again",
-    86: "another attempt has taken over",
-    255: "has asked for its requeue itself",
-}
-"""Exit statuses of a run that call for nothing."""
-
-MOST_CRASHES = 3
+sys.path.append(str(Path(__file__).resolve().parents[2]))  # these two need nothing but the standard library either
+from mixlingual.runs import layout
+from mixlingual.runs.exits import FINAL, MOST_CRASHES
 
 _PATIENCE_SECONDS = 600.0
 """How long a controller that is away is asked again: one that restarts or is replaced is back by then, and the job's
@@ -47,7 +42,7 @@ def main() -> None:
     """Exits with the status of srun, for Slurm to book, whatever happens here."""
     folder, status = Path(sys.argv[1]), int(sys.argv[2])
     try:
-        if status not in EXPECTED and patiently(is_wanted):
+        if status not in FINAL and patiently(is_wanted):
             retry(run_folder(folder), status)
     except Exception:
         traceback.print_exc()
@@ -119,7 +114,7 @@ def run_folder(folder: Path) -> Path:
     Raises:
         ValueError: the submission does not say which run that is.
     """
-    path = folder / "runs.json"
+    path = folder / layout.SUBMITTED_RUNS
     try:
         runs: list[str] = json.loads(path.read_text(encoding="utf-8"))
         return folder.parents[1] / runs[int(job_id().partition("_")[2] or 0)]
@@ -129,13 +124,13 @@ def run_folder(folder: Path) -> Path:
 
 def failed(run: Path) -> bool:
     """Whether an exception ended the run: srun reports the largest status, that of the processes killed for it."""
-    status = _read(run / "status.json")
+    status = _read(run / layout.STATUS)
     return status.get("state") == "failed" and status.get("job") == job_id() and bool(status.get("traceback"))
 
 
 def crash_of(run: Path, status: int) -> dict[str, Any]:
     """What crash.json is to hold: where the run stands, and how many crashes in a row came no further than that."""
-    before = _read(run / "crash.json")
+    before = _read(run / layout.CRASH)
     crash = {"job": job_id(), "status": status, "step": newest_step(run), "encoded": encoded_files(run)}
     further = any(crash[name] > before.get(name, 0) for name in ("step", "encoded"))
     stuck = before.get("job") == crash["job"] and not further
@@ -144,22 +139,22 @@ def crash_of(run: Path, status: int) -> dict[str, Any]:
 
 def newest_step(run: Path) -> int:
     """The step of the checkpoint that was written last; 0 where there is none."""
-    written = sorted((run / "checkpoints").rglob("step-*.ckpt"), key=lambda path: path.stat().st_mtime_ns)
+    written = sorted((run / layout.CHECKPOINTS).rglob("step-*.ckpt"), key=lambda path: path.stat().st_mtime_ns)
     return int(written[-1].name.split("-")[1].partition(".")[0]) if written else 0
 
 
 def encoded_files(run: Path) -> int:
     """How many files of encoded passages lie in the folder that progress.json names, where evaluation keeps them."""
-    folder = _read(run / "progress.json").get("embeddings")
+    folder = _read(run / layout.PROGRESS).get("embeddings")
     names = [name for *_, files in os.walk(folder) for name in files] if folder else []
     return sum(name[0].isdigit() and name.endswith(".npy") for name in names)
 
 
 def _write_crash(run: Path, crash: dict[str, Any], *, requeued: bool) -> None:
-    temporary = run / ".crash.json.tmp"
+    temporary = run / f".{layout.CRASH}.tmp"
     run.mkdir(parents=True, exist_ok=True)
     temporary.write_text(json.dumps(crash | {"requeued": requeued}) + "\n", encoding="utf-8")
-    temporary.replace(run / "crash.json")
+    temporary.replace(run / layout.CRASH)
 
 
 def _shown(crash: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
 
-from mixlingual.cluster.ledger import Ledger, locked
+from mixlingual.cluster.ledger import Ledger, sweep_lock
 from mixlingual.cluster.queue import (
     GONE,
     HELD,
@@ -22,12 +22,14 @@ from mixlingual.cluster.queue import (
     Cell,
     Job,
     Queue,
-    after_release,
     is_whole,
     log_of,
     new_submission,
     run_of,
 )
+from mixlingual.files import read_object
+from mixlingual.runs.jobs import after_release
+from mixlingual.runs.layout import SUBMISSIONS
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +69,7 @@ class GridDriver:
         Raises:
             MixlingualError: the queue refuses them.
         """
-        with locked(self._sweep / ".submitit" / "lock"):  # a second driver of the sweep submits after this one
+        with sweep_lock(self._sweep, "lock"):  # a second driver of the sweep submits after this one
             self._attach({cell.run_name for cell in cells} - self._jobs.keys())
             missing = [cell for cell in cells if cell.run_name not in self._jobs and not self._is_done(cell)]
             room = self._queue.room(missing[0].options, len(self._jobs)) if missing else 0
@@ -143,7 +145,7 @@ class GridDriver:
     def _own(self, listed: dict[str, Job]) -> Iterator[tuple[str, Job]]:
         """The listed jobs of this sweep, not of a copy, that are not over."""
         for name, job in listed.items():
-            folder = self._sweep / ".submitit" / job.folder.name
+            folder = self._sweep / SUBMISSIONS / job.folder.name
             if job.state not in OVER and folder.is_dir() and job.folder.is_dir() and folder.samefile(job.folder):
                 yield name, Job(job.state, folder, job.reason)
 
@@ -157,11 +159,12 @@ class GridDriver:
         return listed
 
     def _is_done(self, cell: Cell) -> bool:
-        """Whether the cell's result is there. Listing its folder makes a network file system look anew."""
+        """Whether the cell's result is there and whole. Listing its folder makes a network file system look anew."""
         try:
-            return cell.result.name in os.listdir(cell.result.parent)  # noqa: PTH208 - names are enough
+            there = cell.result.name in os.listdir(cell.result.parent)  # noqa: PTH208 - names are enough
         except FileNotFoundError:
             return False
+        return there and bool(read_object(cell.result))
 
 
 def _alike(cells: Sequence[Cell], most: int) -> Iterator[list[Cell]]:

@@ -5,15 +5,16 @@ Several drivers may keep it at once, each for other runs of the sweep: a change 
 
 from __future__ import annotations
 
-import datetime
-import fcntl
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mixlingual.files import read_object, written_whole
+from filelock import FileLock
+
+from mixlingual.runs.jobs import read_jobs
+from mixlingual.runs.layout import JOBS, SUBMISSIONS
+from mixlingual.runs.lease import now, write_json
 
 
 class Ledger:
@@ -30,7 +31,7 @@ class Ledger:
                 if noted.get(run, {}).get("job") == job:
                     noted[run].pop("held", None)
                 else:
-                    noted[run] = {"job": job, "submitted": _now(), "launcher": launcher, "log": str(logs[run])}
+                    noted[run] = {"job": job, "submitted": now(), "launcher": launcher, "log": str(logs[run])}
 
     def ended(self, run: str, job: str, state: str) -> None:
         """Notes that the job of a run is over."""
@@ -48,26 +49,13 @@ class Ledger:
     @contextmanager
     def _changed(self) -> Iterator[dict[str, dict[str, Any]]]:
         """The jobs, written when changed; other drivers wait meanwhile."""
-        with locked(self._sweep / ".submitit" / "jobs.lock"):
+        with sweep_lock(self._sweep, "jobs.lock"):
             jobs = read_jobs(self._sweep)
             yield jobs
-            with written_whole(self._sweep / "jobs.json") as temporary:
-                temporary.write_text(json.dumps(jobs, indent=1) + "\n", encoding="utf-8")
+            write_json(self._sweep / JOBS, jobs)
 
 
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Keeps others who want the lock waiting, until the block ends or the process dies."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def read_jobs(sweep: Path) -> dict[str, dict[str, Any]]:
-    """The jobs of a sweep's runs; none where there is no jobs.json, or a damaged one."""
-    return read_object(sweep / "jobs.json")
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+def sweep_lock(sweep: Path, name: str) -> FileLock:
+    """A lock that other drivers of the sweep wait for; it ends with the process that holds it."""
+    (sweep / SUBMISSIONS).mkdir(parents=True, exist_ok=True)
+    return FileLock(sweep / SUBMISSIONS / name, fallback_to_soft=False)

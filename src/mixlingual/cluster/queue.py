@@ -13,6 +13,7 @@ from typing import Protocol
 from mixlingual.config.schema import ClusterConfig
 from mixlingual.files import written_whole
 from mixlingual.records import MixlingualError
+from mixlingual.runs.layout import SUBMISSIONS, SUBMITTED_RUNS
 
 GONE = "GONE"
 """State of a job that the queue does not know any more."""
@@ -25,18 +26,13 @@ HELD = "HELD"
 """State of a job that waits for someone to release it."""
 
 
-def after_release(job: str) -> str:
-    """What to do about a job that is held."""
-    return f"`scontrol release {job}` lets it start, `scancel {job}` gives it up; then give the same command again"
-
-
 @dataclass(frozen=True)
 class Cell:
     """One run of a grid as the driver sees it."""
 
     run_name: str
     result: Path
-    """The file that is there once the run is done, and nothing else counts as done."""
+    """The file that is there, and whole, once the run is done; nothing else counts as done."""
     overrides: tuple[str, ...]
     number: int
     """Its place in the grid."""
@@ -89,8 +85,8 @@ def new_submission(sweep: Path, cells: Sequence[Cell]) -> Path:
     It exists before the jobs do, and Slurm tells a job's folder: so each job can be told its run, however early the
     driver dies.
     """
-    folder = sweep / ".submitit" / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
-    with written_whole(folder / "runs.json") as temporary:
+    folder = sweep / SUBMISSIONS / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
+    with written_whole(folder / SUBMITTED_RUNS) as temporary:
         temporary.write_text(json.dumps([cell.run_name for cell in cells]) + "\n", encoding="utf-8")
     return folder
 
@@ -102,12 +98,12 @@ def run_of(job_id: str, folder: Path) -> str:
         MixlingualError: the folder of the submission does not say; the job could be any run's.
     """
     try:
-        runs: list[str] = json.loads((folder / "runs.json").read_text(encoding="utf-8"))
+        runs: list[str] = json.loads((folder / SUBMITTED_RUNS).read_text(encoding="utf-8"))
         return runs[int(job_id.partition("_")[2] or 0)]
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise MixlingualError(
-            f"{folder / 'runs.json'} does not say which run job {job_id} is ({error!r}), so that a second one might be "
-            f"started; cancel the job (scancel {job_id}), then give the same command again"
+            f"{folder / SUBMITTED_RUNS} does not say which run job {job_id} is ({error!r}), so that a second one might "
+            f"be started; cancel the job (scancel {job_id}), then give the same command again"
         ) from error
 
 

@@ -15,12 +15,10 @@ import submitit
 from submitit.core.utils import FailedJobError, FailedSubmissionError
 
 from mixlingual.cluster import after_srun
-from mixlingual.cluster.queue import HELD, Cell, Job
+from mixlingual.cluster.queue import Cell, Job
+from mixlingual.cluster.squeue import listed_jobs
 from mixlingual.config.schema import ClusterConfig
 from mixlingual.records import MixlingualError
-
-_FIELDS = "%F|%K|%T|%r|%o"
-"""Job or array id, place in the array or N/A, state, reason for waiting, path of the script."""
 
 _ANSWER_SECONDS = 60
 
@@ -71,18 +69,7 @@ class SlurmQueue:
 
     def jobs(self) -> dict[str, Job] | None:
         """The user's jobs, array tasks one by one."""
-        command = ["squeue", "--me", "--noheader", "--array", "--states=all", f"--format={_FIELDS}"]
-        try:
-            answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_ANSWER_SECONDS)
-        except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
-            return None
-        listed = {}
-        for line in answer.stdout.splitlines():
-            number, place, state, reason, script = line.split("|", 4)
-            held = state == "PENDING" and "held" in reason.lower()
-            name = number if place == "N/A" else f"{number}_{place}"
-            listed[name] = Job(HELD if held else state, Path(script).parent, reason)
-        return listed
+        return listed_jobs(_ANSWER_SECONDS)
 
     def cancel(self, job: str) -> None:
         """Cancels a job; one that ended meanwhile is none's concern."""

@@ -22,12 +22,14 @@ from mixlingual.config.identity import config_hash, to_plain
 from mixlingual.config.schema import TrainConfig
 from mixlingual.data.registry import load_benchmarks, load_corpus
 from mixlingual.evaluation.suite import SuiteScores, evaluate_encoder
+from mixlingual.grid.prerequisites import is_done
 from mixlingual.model.encoder import DualEncoder, parameter_counts
 from mixlingual.model.export import save_encoder
 from mixlingual.model.load import load_encoder
 from mixlingual.model.tokenizer import TextTokenizer
 from mixlingual.records import AnyBenchmark, ParallelCorpus, RunResult
-from mixlingual.runs.lease import Attempt, PeerLostError, record_failure
+from mixlingual.runs.layout import LOG, MODEL, RESULT
+from mixlingual.runs.lease import Attempt, PeerLostError, own_name, record_failure
 from mixlingual.runs.progress import write_progress
 from mixlingual.runs.record import RunRecord
 from mixlingual.tracking.run import Tracker
@@ -51,11 +53,12 @@ def train(config: TrainConfig, folder: Path) -> None:
     Raises:
         MixlingualError: the folder belongs to another config, or the run failed.
     """
-    record = RunRecord(folder, config)
-    if record.is_done():
+    if is_done(folder, config):
         log.info("%s is finished; nothing to do", config.run_name)
         return
+    record = RunRecord(folder, config)
     if global_rank() > 0:
+        _keep_log(folder)
         try:
             with Signals(None) as signals:
                 run(config, folder, signals, record.save)
@@ -65,8 +68,22 @@ def train(config: TrainConfig, folder: Path) -> None:
             raise
         return
     with record.attempt() as attempt, Signals(attempt) as signals:
+        _keep_log(folder)
         run(config, folder, signals, record.save)
-        log.info("%s: result in %s", config.run_name, folder / "result.json")
+        log.info("%s: result in %s", config.run_name, folder / RESULT)
+
+
+def _keep_log(folder: Path) -> None:
+    """From now on the lines of the terminal go to a file too; not before, since a refused start leaves no trace.
+
+    Hydra takes the handler away before the next run of a grid in this process.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = Path(LOG)
+    handler = logging.FileHandler(folder / f"{own_name(path.stem)}{path.suffix}", encoding="utf-8")
+    root = logging.getLogger()
+    handler.setFormatter(next((other.formatter for other in root.handlers), None))
+    root.addHandler(handler)
 
 
 def run(
@@ -90,6 +107,7 @@ def run(
     device = device_of(config.trainer.accelerator)
     check_precision(config.evaluation, device)
     parts = _load(config)
+    signals.answer_now()
     log.info("%s", _outset(config, parts))
     attempt = signals.attempt
     with Tracker.open(config, folder, parts.parameters) if attempt else Tracker(None) as tracker:
@@ -98,7 +116,8 @@ def run(
             return
         attempt.check()
         if config.trainer.save_model:
-            save_encoder(parts.encoder, parts.tokenizer, folder / "model")
+            save_encoder(parts.encoder, parts.tokenizer, folder / MODEL)
+        parts.encoder.backbone.register_forward_pre_hook(lambda *_: signals.answer_now())
         embeddings = config.evaluation.embeddings
         write_progress(folder, "evaluating", parts.steps, parts.steps, embeddings=embeddings)
         scores = evaluate_encoder(parts.encoder, parts.tokenizer, parts.benchmarks, config.evaluation, device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 
@@ -15,6 +16,7 @@ from mixlingual.data.registry import load_benchmark, load_corpus
 from mixlingual.grid.cell import corpus_texts
 from mixlingual.model.outline import Outline, Sample, outline
 from mixlingual.records import ParallelCorpus, Size
+from mixlingual.runs.state import state_of
 from mixlingual.training.device import check_precision, device_of
 from mixlingual.training.schedule import budget_steps
 
@@ -98,7 +100,7 @@ class Preflight:
 
 def describe(runs: list[TrainConfig], cost: Cost, rate: float) -> str:
     """The grid and its cost in words; `rate` in floating-point operations per second."""
-    names = [f"  {run.run_name}" for run in runs]
+    names = [f"  {run.run_name}{_begun(run)}" for run in runs]
     shown = names if len(names) <= 12 else [*names[:10], f"  ... and {len(names) - 11} more", names[-1]]
     hours = (cost.train_flops + cost.evaluate_flops) / rate / 3600
     return "\n".join(
@@ -112,6 +114,12 @@ def describe(runs: list[TrainConfig], cost: Cost, rate: float) -> str:
             "",
         ]
     )
+
+
+def _begun(run: TrainConfig) -> str:
+    """How the run stands, in words; nothing for one that is only planned."""
+    found = state_of(Path("multirun", run.sweep_name, run.run_name))
+    return "" if found.state == "planned" else f" ({found.words})"
 
 
 def matrix_rate(size: int = 1024, repeats: int = 8) -> float:

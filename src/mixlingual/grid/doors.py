@@ -21,21 +21,17 @@ from mixlingual.config.checks import NO_CHOICE, Schema, text_options, to_config
 from mixlingual.config.schema import SCHEMAS, sections
 from mixlingual.grid.hydra import CONF_DIR, register
 from mixlingual.records import MixlingualError
-from mixlingual.runs.lease import EXIT_FAILED, EXIT_PEER_LOST, PeerLostError, leave, slurm_job, types_in_shell
+from mixlingual.runs.exits import ExitCode
+from mixlingual.runs.lease import PeerLostError, leave, slurm_job, types_in_shell
 
 log = logging.getLogger(__name__)
-
-EXIT_MISTAKE = 1
-"""Exit code after something that the user can mend, or a fault of ours, outside of a cluster's jobs."""
-EXIT_INTERRUPTED = 128 + signal.SIGINT
-"""Exit code after Ctrl-C."""
 
 End = Callable[[BaseException], None]
 
 
 def exit_with_mistake(_: BaseException) -> None:
     """Ends the process after any exception."""
-    sys.exit(EXIT_MISTAKE)
+    sys.exit(ExitCode.ERROR)
 
 
 def end_cell(error: BaseException) -> None:
@@ -47,12 +43,12 @@ def end_cell(error: BaseException) -> None:
     if executor == "slurm" or (executor is None and mode == RunMode.RUN and slurm_job() and not types_in_shell()):
         leave(exit_code(error))
     if mode == RunMode.RUN:
-        sys.exit(EXIT_MISTAKE)
+        sys.exit(ExitCode.ERROR)
 
 
 def exit_code(error: BaseException) -> int:
     """Exit code of a cell's process under Slurm, for what ended it."""
-    return EXIT_PEER_LOST if isinstance(error, PeerLostError) else EXIT_FAILED
+    return ExitCode.PEER_LOST if isinstance(error, PeerLostError) else ExitCode.FAILED
 
 
 @contextmanager
@@ -60,8 +56,14 @@ def answering(end: End = exit_with_mistake) -> Iterator[None]:
     """Says what went wrong, without a traceback where the user can mend it, and calls `end`."""
     try:
         yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if end is not exit_with_mistake:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)  # nobody reads on, as after `| head`
     except KeyboardInterrupt:
-        sys.exit(EXIT_INTERRUPTED)
+        sys.exit(ExitCode.INTERRUPTED)
     except Exception as error:
         if isinstance(error, MixlingualError | HydraException | OSError | PeerLostError):
             log.error(error)  # noqa: TRY400 - the message is for the user

@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import sys
 import time
-import traceback
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, open_dict
 
-from mixlingual.cluster.ledger import read_jobs
+from mixlingual.cluster.squeue import job_states
 from mixlingual.config.checks import ConfigError, to_config
 from mixlingual.config.contradictions import name_problem
 from mixlingual.config.identity import evaluation_hash, to_plain
@@ -23,16 +21,15 @@ from mixlingual.config.schema import EvaluateConfig, TrainConfig
 from mixlingual.files import read_object, written_whole
 from mixlingual.grid.compose import compose_cells, overrides_of, runs_of
 from mixlingual.grid.declared import sizes_by_name
-from mixlingual.grid.prerequisites import check_files
+from mixlingual.grid.prerequisites import check_files, is_done
 from mixlingual.records import MixlingualError
+from mixlingual.runs.exits import ExitCode, ending_the_program
+from mixlingual.runs.jobs import end_of_job, read_jobs
+from mixlingual.runs.layout import MODEL, STARTS, SWEEP
 from mixlingual.runs.lease import global_rank
-from mixlingual.runs.reasons import end_of_job, why_not_done
-from mixlingual.runs.record import RunRecord
+from mixlingual.runs.state import Moment, begun, state_of
 
 SWEEP_SCHEMA = 1
-
-STARTS = "starts.jsonl"
-"""In a sweep's folder: the words of every command that trained there, each once, as JSON lists."""
 
 
 class RunGuard(Callback):
@@ -42,7 +39,7 @@ class RunGuard(Callback):
         """Refuses a run that is invalid or whose folder holds another one, with code 1 and the folder untouched."""
         with ending_the_program():
             run, folder = _own_config(config), Path(config.hydra.run.dir)
-            RunRecord(folder, run).is_done()
+            is_done(folder, run)
             record_start(folder.parent)
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
@@ -64,7 +61,7 @@ class SweepGuard(RunGuard):
         with ending_the_program():
             self._runs = runs_of(config)
             self._folder = Path(config.hydra.sweep.dir)
-            missing = [run for run in self._runs if not RunRecord(self._folder / run.run_name, run).is_done()]
+            missing = [run for run in self._runs if not is_done(self._folder / run.run_name, run)]
             if config.hydra.launcher.get("check_files"):
                 check_files(missing)
             record_grid(self._folder, self._runs)
@@ -74,17 +71,14 @@ class SweepGuard(RunGuard):
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Names the runs that did not finish; any makes the exit code 1."""
         with ending_the_program():
-            jobs = read_jobs(self._folder)
-            reasons = {
-                run.run_name: why_not_done(self._folder / run.run_name, jobs.get(run.run_name)) for run in self._runs
-            }
-            failed = {name: reason for name, reason in reasons.items() if reason}
-            done = len(self._runs) - len(failed)
-            _say(f"sweep {self._runs[0].sweep_name}: {done} of {len(self._runs)} runs done")
-            for name, reason in failed.items():
-                _say(f"{name}: {reason}")
-        if failed:
-            sys.exit(1)
+            moment = Moment(slurm=job_states())
+            runs = [state_of(self._folder / run.run_name, moment) for run in self._runs]
+            missing = [run for run in runs if run.state != "done"]
+            _say(f"sweep {self._folder.name}: {len(runs) - len(missing)} of {len(runs)} runs done")
+            for run in missing:
+                _say(f"{run.name}: {run.words}" + (f"; log: {run.log}" if run.log else ""))
+        if missing:
+            sys.exit(ExitCode.ERROR)
 
 
 class EvaluationGuard(Callback):
@@ -122,7 +116,7 @@ class EvaluationGuard(Callback):
             job = jobs.get(each.run_name)
             _say(f"{each.output} was not written" + (f": {end_of_job(job, {})}; log: {job['log']}" if job else ""))
         if missing:
-            sys.exit(1)
+            sys.exit(ExitCode.ERROR)
 
 
 def finished_runs(overrides: Sequence[str]) -> dict[str, str]:
@@ -135,7 +129,8 @@ def finished_runs(overrides: Sequence[str]) -> dict[str, str]:
     if "sweep_name" not in given or "run_name" in given:
         return {}
     sweep = Path("multirun") / given["sweep_name"].strip("'\"")
-    runs = sorted(path.parent.name for path in sweep.glob("*/result.json") if (path.parent / "model").is_dir())
+    done = [name for name in begun(sweep) if state_of(sweep / name).state == "done"]
+    runs = [name for name in done if (sweep / name / MODEL).is_dir()]
     if not runs:
         raise MixlingualError(f"{sweep} has no finished run with a model; train it with trainer.save_model=true")
     folder = r"multirun/\${sweep_name}/\${run_name}"  # each cell fills in its own
@@ -167,24 +162,13 @@ def _own_config(config: DictConfig) -> TrainConfig:
     return to_config(TrainConfig, own)
 
 
-@contextmanager
-def ending_the_program() -> Iterator[None]:
-    """Ends the program with code 1 after an exception: Hydra turns those of callbacks into warnings and goes on."""
-    try:
-        yield
-    except MixlingualError as error:
-        sys.exit(f"error: {error}")
-    except Exception:
-        sys.exit(f"error: {traceback.format_exc()}")
-
-
 def _say(text: str) -> None:
     """Writes a line on the terminal; outside of runs Hydra has not set up logging."""
     sys.stderr.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
 
 
 def record_start(folder: Path) -> None:
-    """Adds this program's command line to the sweep's `STARTS`, unless it is there or another process's to add."""
+    """Adds this program's command line to the sweep's starts.jsonl, unless it is there or another process's to add."""
     line = json.dumps(sys.argv[1:], ensure_ascii=False) + "\n"
     path = folder / STARTS
     if global_rank() or (path.exists() and line in path.read_text(encoding="utf-8").splitlines(keepends=True)):
@@ -203,7 +187,7 @@ def record_grid(folder: Path, runs: Sequence[TrainConfig]) -> None:
     Raises:
         MixlingualError: sweep.json is damaged.
     """
-    path = folder / "sweep.json"
+    path = folder / SWEEP
     known, analysis = {}, to_plain(runs[0].analysis)
     if path.exists():
         try:

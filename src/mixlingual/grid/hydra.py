@@ -13,7 +13,6 @@ from omegaconf import DictConfig, OmegaConf
 from hydra_plugins.mixlingual_launcher.launcher import LocalGridLauncher, SlurmGridLauncher
 from hydra_plugins.mixlingual_launcher.parallel import ParallelLauncher
 from mixlingual.config.schema import SCHEMAS, ClusterConfig, sections
-from mixlingual.runs.lease import own_name
 
 _PACKAGED_CONF = Path(__file__).parents[1] / "conf"
 
@@ -27,10 +26,9 @@ def register() -> None:
 
     Schemas are stored as plain values: a wrong type then reaches `to_config`, which reports it
     together with every other mistake, while Hydra itself still refuses an unknown key. The resolver
-    `number` writes 1, 1.0 and 1.00 alike, for names; `own` gives each process of a run a name of its own.
+    `number` writes 1, 1.0 and 1.00 alike, for names.
     `mode` makes every start with a launcher of jobs a multirun, since Hydra asks a launcher in no other.
     """
-    OmegaConf.register_new_resolver("own", own_name, replace=True)
     OmegaConf.register_new_resolver("number", lambda value: f"{float(value):g}", replace=True)
     OmegaConf.register_new_resolver("joined", lambda values: "-".join(values), replace=True)
     OmegaConf.register_new_resolver("mode", _mode, replace=True)

@@ -11,6 +11,7 @@ from mixlingual.config.schema import DataConfig, ModelConfig, TrainConfig
 from mixlingual.data.registry import load_benchmarks, load_corpus
 from mixlingual.model.hub import read_architecture
 from mixlingual.records import DataError, MixlingualError
+from mixlingual.runs.record import RunRecord
 
 
 def check_files(runs: Iterable[TrainConfig]) -> None:
@@ -44,6 +45,18 @@ def _check_data(config: DataConfig) -> None:
 def _check_model(config: ModelConfig) -> None:
     if config.checkpoint is not None:
         read_architecture(config)
+
+
+def is_done(folder: Path, config: TrainConfig) -> bool:
+    """Whether a run finished earlier, with this very config, on the very data that its folders hold now.
+
+    Raises:
+        MixlingualError: the folder holds the result of another config, of other data, or one that cannot be read.
+    """
+    result = RunRecord(folder, config).finished()
+    if result is not None:
+        check_same_data(result.data, config)
+    return result is not None
 
 
 def check_same_data(known: dict[str, str], config: TrainConfig) -> None:

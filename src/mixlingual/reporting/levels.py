@@ -10,6 +10,7 @@ import pandas as pd
 from mixlingual.analysis.read.collect import Sweep
 from mixlingual.analysis.tables.grid import ALL_LANGUAGES
 from mixlingual.measures.registry import METRICS, Measure
+from mixlingual.runs.layout import QUERIES
 
 
 def unbiased_levels(sweep: Sweep, benchmark: str, scores: pd.DataFrame, languages: int) -> dict[str, float]:
@@ -52,7 +53,7 @@ def answer_languages(sweep: Sweep, benchmark: str) -> pd.Series[int] | None:
     columns = ["query_language", "query"]
     wanted = [("benchmark", "==", benchmark), ("setting", "!=", "multi"), ("query_language", "!=", ALL_LANGUAGES)]
     for run in sweep.in_state("done"):
-        path = sweep.folder / run.name / "queries.parquet"
+        path = sweep.folder / run.name / QUERIES
         if path.exists() and len(rows := pd.read_parquet(path, columns=columns, filters=wanted)):
             answers_Q = rows.groupby(columns, sort=False).size()
             return answers_Q[answers_Q > 1]

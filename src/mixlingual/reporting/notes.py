@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mixlingual.analysis.read.collect import Sweep
-from mixlingual.analysis.read.points import is_number
+from mixlingual.records import is_number
 
 _CUT = {"queries_cut": "questions", "passages_cut": "passages"}
 """Key of a benchmark's result -> whose share longer than the model's length limit it is."""

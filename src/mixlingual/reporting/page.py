@@ -23,15 +23,16 @@ from markupsafe import Markup
 
 from mixlingual.analysis.read.collect import Run, Sweep
 from mixlingual.analysis.read.launches import read_launches
-from mixlingual.analysis.read.points import is_number
 from mixlingual.analysis.tables.answer import Answer
+from mixlingual.records import is_number
 from mixlingual.reporting.figures import Picture
 from mixlingual.reporting.payload import as_json
 from mixlingual.reporting.tables import Table, status_line, unfinished
+from mixlingual.runs.layout import CURVES, LOG, PROBES, QUERIES, RESULT
 
 _SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", "sweep.js", "charts.js", "page.js")
 _LICENCES = ("vendor/LICENSE-d3", "vendor/LICENSE-plot")
-_RUN_FILES = ("result.json", "curves.csv", "queries.parquet", "probes.csv", "run.log")
+_RUN_FILES = (RESULT, CURVES, QUERIES, PROBES, LOG)
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,15 @@ import pandas as pd
 
 from mixlingual.analysis.read.collect import Run, Sweep
 from mixlingual.analysis.read.curves import thinned_curve
-from mixlingual.analysis.read.points import RATIO_SERIES, ZERO_SHOT, is_number
+from mixlingual.analysis.read.points import RATIO_SERIES, ZERO_SHOT
 from mixlingual.analysis.tables.grid import SETTINGS, Axes, Point, benchmarks
 from mixlingual.data.writing_systems import script_of
 from mixlingual.measures.registry import BIAS, METRICS, SETTING_TITLES, language_bias
+from mixlingual.records import is_number
 from mixlingual.reporting.labels import size_label
 from mixlingual.reporting.languages import in_script_order
 from mixlingual.reporting.levels import unbiased_levels
+from mixlingual.runs.layout import CURVES
 
 CURVE_POINTS = 60
 """Points that are kept of each training curve."""
@@ -150,7 +152,7 @@ def _lift(run: Run, benchmark: str, codes: Sequence[str]) -> Values | None:
 
 
 def _curve(sweep: Sweep, run: Run) -> dict[str, Values]:
-    curve = thinned_curve(sweep.folder / run.name / "curves.csv", CURVE_POINTS)
+    curve = thinned_curve(sweep.folder / run.name / CURVES, CURVE_POINTS)
     return {
         str(column): [float(f"{value:.5g}") if is_number(value) else None for value in values]
         for column, values in curve.items()

@@ -12,24 +12,17 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from mixlingual.analysis.read.collect import State, Sweep
+from mixlingual.analysis.read.collect import Sweep
 from mixlingual.analysis.tables.grid import SETTINGS, Axes, Grid, benchmarks, size_by_ratio
 from mixlingual.files import written_whole
 from mixlingual.measures.registry import BIAS, METRICS, SETTING_TITLES
 from mixlingual.reporting.labels import size_label
+from mixlingual.runs.state import STATES
 
 BLANK = "-"
 
 HEADLINES = (("mono", "map"), ("cross", "map"), ("multi", "map"), ("multi", "rank_distance"))
 """The (setting, metric) grids that summarise a benchmark."""
-
-_STATE_TITLES: dict[State, str] = {
-    "failed": "failed",
-    "unreadable": "not readable",
-    "started": "running or cut off",
-    "requeued": "waiting to go on",
-    "missing": "not started",
-}
 
 
 class Cell(NamedTuple):
@@ -95,8 +88,8 @@ def all_tables(results: pd.DataFrame, axes: Axes, benchmark: str) -> list[Table]
 
 def status_line(sweep: Sweep) -> str:
     """How far the sweep is, in one line."""
-    counts = {title: len(sweep.in_state(state)) for state, title in _STATE_TITLES.items()}
-    rest = "".join(f", {count} {title}" for title, count in counts.items() if count)
+    counts = {state: len(sweep.in_state(state)) for state in STATES if state != "done"}
+    rest = "".join(f", {count} {state}" for state, count in counts.items() if count)
     joined = f" Read from the reports in {', '.join(sweep.parts)}." if sweep.parts else ""
     return f"{len(sweep.in_state('done'))} of {len(sweep.runs)} runs done{rest}.{joined}"
 
@@ -113,11 +106,11 @@ def batches_display(batches: pd.DataFrame) -> Table:
 
 
 def unfinished(sweep: Sweep) -> list[tuple[str, list[str]]]:
-    """(state in words, its runs with their reasons), for the states that some run is in."""
-    states = ((title, sweep.in_state(state)) for state, title in _STATE_TITLES.items())
+    """(state, its runs with their reasons), for the states but done that some run is in."""
+    states = ((state, sweep.in_state(state)) for state in STATES if state != "done")
     return [
-        (title, [f"{run.name}: {run.reason}" if run.reason else run.name for run in runs])
-        for title, runs in states
+        (state, [f"{run.name}: {run.reason}" if run.reason else run.name for run in runs])
+        for state, runs in states
         if runs
     ]
 

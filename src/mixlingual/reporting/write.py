@@ -35,6 +35,7 @@ from mixlingual.reporting.tables import (
     summary_markdown,
     write_tables,
 )
+from mixlingual.runs.layout import SWEEP
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def write_report(sweep: Sweep, output: Path) -> ReportPaths:
         )
         for name in names
     ]
-    plan = sweep.folder / "sweep.json"
+    plan = sweep.folder / SWEEP
     if plan.exists() and not sweep.plan_problem:
         tables[PLAN] = plan.read_text(encoding="utf-8")
     _remove_earlier(output, tables)

@@ -9,7 +9,6 @@ Burrows 2006 (The Chubby lock service, section 2.4). docs/decisions/0008-cluster
 from __future__ import annotations
 
 import datetime
-import fcntl
 import json
 import logging
 import os
@@ -22,21 +21,16 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal, NoReturn, TextIO
+from typing import Any, Literal, NoReturn
+
+from filelock import FileLock, Timeout
 
 from mixlingual.files import read_object, written_whole
 from mixlingual.records import MixlingualError
+from mixlingual.runs.exits import ExitCode
+from mixlingual.runs.layout import ATTEMPTS, LEASE, LOCK, STATUS
 
 log = logging.getLogger(__name__)
-
-EXIT_FAILED = 3
-"""Exit code of a cell's process under Slurm after an exception: a retry would fail again."""
-EXIT_PEER_LOST = 1
-"""Exit code of a process that lost another one of its run: srun's, the largest of all, is then that one's."""
-EXIT_SUPERSEDED = 86
-"""Exit code of a process whose run belongs to a newer attempt."""
-EXIT_LEASE_LOST = os.EX_TEMPFAIL
-"""Exit code of a process that cannot tell whether its run belongs to a newer attempt: another attempt can."""
 
 Outcome = Literal["done", "failed", "requeued", "interrupted"]
 
@@ -45,12 +39,19 @@ class PeerLostError(Exception):
     """Another process of the run has ended: what became of the run, that one knows."""
 
 
+INTERRUPTED = "interrupted; started again it goes on from its newest checkpoint"
+"""Reason of an attempt that a signal has ended."""
+
+
 class Ended(SystemExit):
     """Ends a process whose attempt's end is recorded, or is the first process's to record."""
 
 
 _LEASE_SECONDS = 1.0
 """How old the knowledge of the lease may be where `superseded` is asked at every step."""
+
+_LOCK_SECONDS = 0.2
+"""How long a lock that another process holds is tried: one that is just letting go needs a moment."""
 
 _LOOKS = 5
 _LOOK_SECONDS = 1.0
@@ -79,7 +80,7 @@ class Attempt:
         self._looked = time.monotonic()
         self._own = {"host": platform.node(), "pid": os.getpid(), "job": slurm_job()}
         lease = {"token": self._token, "attempt": self.number, **self._own, "restart": _restarts(), "taken": now()}
-        write_json(self._folder / "lease.json", lease)
+        write_json(self._folder / LEASE, lease)
         self._append("start", **self._own, commit=self.commits[-1])
         self._write_status("started")
         if self.commits[0] != self.commits[-1]:
@@ -98,17 +99,17 @@ class Attempt:
         return not self._is_owner()
 
     def check(self) -> None:
-        """To be called right before any write: ends the process with 86 if a newer attempt owns the run."""
+        """To be called right before any write: ends the process as superseded if a newer attempt owns the run."""
         if not self._is_owner():
             leave_superseded(self._folder)
 
     def _is_owner(self) -> bool:
-        """Whether lease.json has this attempt's token; ends the process with 75 if it stays missing or damaged."""
+        """Whether lease.json has this attempt's token; ends the process if it stays missing or damaged."""
         if not (lease := _read_lease(self._folder)):
             log.error(
-                "%s/lease.json is missing or damaged, so whose the run is cannot be told; start it again", self._folder
+                "%s is missing or damaged, so whose the run is cannot be told; start it again", self._folder / LEASE
             )
-            leave(EXIT_LEASE_LOST)
+            leave(ExitCode.LEASE_LOST)
         return lease.get("token") == self._token
 
     def end(self, outcome: Outcome, reason: str | None = None, trace: str | None = None) -> None:
@@ -119,7 +120,7 @@ class Attempt:
 
     def end_without_peer(self, error: PeerLostError) -> None:
         """As `end`: failed, if that is what the other process said of itself, else interrupted."""
-        status = read_object(self._folder / "status.json")
+        status = read_object(self._folder / STATUS)
         if status.get("state") == "failed":
             self.end("failed", status["reason"], status["traceback"])
         else:
@@ -130,7 +131,7 @@ class Attempt:
 
     def _write_status(self, state: str, reason: str | None = None, trace: str | None = None) -> None:
         status = {"state": state, "reason": reason, "traceback": trace, "started": self._started, "updated": now()}
-        write_json(self._folder / "status.json", status | self._own | {"attempt": self.number})
+        write_json(self._folder / STATUS, status | self._own | {"attempt": self.number})
 
 
 @contextmanager
@@ -143,67 +144,42 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         MixlingualError: another process is at work on the run.
     """
-    path = folder / "lock"
-    if held := _lock(path):
-        with held:
-            yield
-        return
-    if not _is_earlier_attempt(lease := _read_lease(folder)):
-        raise MixlingualError(
-            f"{folder} is being trained by another process{_whose(lease)}; wait for it, or choose another "
-            f"run_name. If its machine is gone for good, delete {path}"
-        )
-    with _own_lock(path):
+    lock = _lock_at(folder / LOCK)
+    try:
+        lock.acquire()
+    except Timeout:
+        lease = _read_lease(folder)
+        if not _is_earlier_attempt(lease):
+            raise MixlingualError(
+                f"{folder} is being trained by another process{_whose(lease)}; wait for it, or choose another "
+                f"run_name. If its machine is gone for good, delete {folder / LOCK}"
+            ) from None
+        lock = _lock_in_place_of(folder / LOCK)
         log.warning("taking over from attempt %s of this job%s, which has not let go", lease["attempt"], _whose(lease))
         append_event(folder, "end", lease["attempt"], outcome="superseded", reason="its job was requeued", step=None)
-        yield
-
-
-def _lock(path: Path) -> TextIO | None:
-    """The file, locked; None where another process holds it.
-
-    Another may have deleted or replaced the file between its opening and its locking; then the new one counts.
-    """
-    while True:
-        file = _unshared(path)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            return None
-        except OSError as error:
-            file.close()
-            raise MixlingualError(
-                f"{path} cannot be locked ({error}), without which two processes could write the same run; mount its "
-                "file system with locks (Lustre: -o flock), or put multirun/ on another one"
-            ) from error
-        if _is_at(path, file):
-            return file
-        file.close()
-
-
-def _is_at(path: Path, file: TextIO) -> bool:
+    except OSError as error:
+        raise MixlingualError(
+            f"{folder / LOCK} cannot be locked ({error}), without which two processes could write the same run; mount "
+            "its file system with locks (Lustre: -o flock), or put multirun/ on another one"
+        ) from error
     try:
-        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
-    except FileNotFoundError:
-        return False
-
-
-@contextmanager
-def _own_lock(path: Path) -> Iterator[None]:
-    """A new lock file in the place of one that another process holds."""
-    new = path.with_name(f".lock.{uuid.uuid4().hex}")
-    with _unshared(new) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        new.replace(path)
         yield
+    finally:
+        lock.release()
 
 
-def _unshared(path: Path) -> TextIO:
-    """A file that forked processes, as those that load data, close: a lock on it ends with this process, not theirs."""
-    file = path.open("w")
-    os.register_at_fork(after_in_child=file.close)
-    return file
+def _lock_at(path: Path) -> FileLock:
+    """A lock on a file, which ends with the process that holds it; its forks, as those that load data, let go of it."""
+    return FileLock(path, timeout=_LOCK_SECONDS, fallback_to_soft=False)
+
+
+def _lock_in_place_of(path: Path) -> FileLock:
+    """A lock, held, on a new file in the place of one that another process holds."""
+    new = path.with_name(f".{LOCK}.{uuid.uuid4().hex}")
+    lock = _lock_at(new)
+    lock.acquire()
+    new.replace(path)
+    return lock
 
 
 def _is_earlier_attempt(lease: dict[str, Any]) -> bool:
@@ -219,7 +195,7 @@ def _whose(lease: dict[str, Any]) -> str:
 def _read_lease(folder: Path) -> dict[str, Any]:
     """Content of lease.json; empty where it is missing or damaged at every look."""
     for _ in range(_LOOKS):
-        if lease := read_object(folder / "lease.json"):
+        if lease := read_object(folder / LEASE):
             return lease
         time.sleep(_LOOK_SECONDS)
     return {}
@@ -233,16 +209,16 @@ def record_failure(folder: Path, rank: int, error: Exception) -> None:
     lease = _read_lease(folder)
     if (lease.get("job"), lease.get("restart")) != (slurm_job(), _restarts()):
         return
-    status = read_object(folder / "status.json")
+    status = read_object(folder / STATUS)
     reason = f"process {rank}: {type(error).__name__}: {error}"
     failure = {"state": "failed", "reason": reason, "traceback": traceback.format_exc(), "updated": now()}
-    write_json(folder / "status.json", status | failure)
+    write_json(folder / STATUS, status | failure)
 
 
 def leave_superseded(folder: Path) -> NoReturn:
     """Ends the process at once and without a trace in the run's files."""
     log.warning("a newer attempt owns %s; this one leaves and writes nothing more", folder)
-    leave(EXIT_SUPERSEDED)
+    leave(ExitCode.SUPERSEDED)
 
 
 def leave(code: int) -> NoReturn:
@@ -256,7 +232,7 @@ def leave(code: int) -> NoReturn:
 def append_event(folder: Path, event: str, attempt: int, **facts: Any) -> None:
     """Adds a line to the folder's attempts.jsonl, on disk when this returns."""
     line = json.dumps({"event": event, "attempt": attempt, "time": now(), **facts}, ensure_ascii=False)
-    path = folder / "attempts.jsonl"
+    path = folder / ATTEMPTS
     torn = path.exists() and not path.read_bytes().endswith(b"\n")
     with path.open("a", encoding="utf-8") as file:
         file.write(("\n" if torn else "") + line + "\n")
@@ -270,8 +246,8 @@ def read_attempts(folder: Path) -> list[dict[str, Any]]:
     What is no JSON object, as a line torn by a kill, is left out.
     """
     try:
-        lines = (folder / "attempts.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
-    except FileNotFoundError:
+        lines = (folder / ATTEMPTS).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
         return []
     events = []
     for line in lines:

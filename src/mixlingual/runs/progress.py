@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from mixlingual.files import written_whole
-
-FILE = "progress.json"
+from mixlingual.runs.layout import PROGRESS
 
 
 def write_progress(
@@ -41,5 +40,5 @@ def write_progress(
         "seconds_left": seconds_left,
         "embeddings": None if embeddings is None else str(Path(embeddings).absolute()),
     }
-    with written_whole(folder / FILE) as path:
+    with written_whole(folder / PROGRESS) as path:
         path.write_text(json.dumps(content) + "\n", encoding="utf-8")

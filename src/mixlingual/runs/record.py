@@ -1,9 +1,8 @@
-"""The files of one run: what it is (result.json, queries.parquet), and the attempts at it."""
+"""The files of one run: what it is (result.json, queries.parquet, config.yaml), and the attempts at it."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 import traceback
 from collections.abc import Iterator
@@ -11,13 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
+import yaml
 
-from mixlingual.config.identity import changes, config_hash
+from mixlingual.config.identity import changes, config_hash, to_plain
 from mixlingual.config.schema import TrainConfig
 from mixlingual.files import check_writable, written_whole
-from mixlingual.grid.prerequisites import check_same_data
 from mixlingual.records import MixlingualError, RunResult
-from mixlingual.runs.lease import Attempt, Ended, PeerLostError, locked, write_json
+from mixlingual.runs.layout import CHECKPOINTS, CONFIG, QUERIES, RESULT
+from mixlingual.runs.lease import INTERRUPTED, Attempt, Ended, PeerLostError, locked, write_json
+from mixlingual.runs.result import MALFORMED, read_run
 
 
 class RunRecord:
@@ -28,25 +29,23 @@ class RunRecord:
         self.folder = folder
         self._config = config
 
-    def is_done(self) -> bool:
-        """Whether the run finished earlier, with this very config, on the very data that its folders hold now.
+    def finished(self) -> RunResult | None:
+        """The result of the run, where it finished earlier with this very config.
 
         Raises:
-            MixlingualError: the folder holds the result of another config, whose differences are listed, or of other
-                data.
+            MixlingualError: the folder holds the result of another config, whose differences are listed, or one that
+                cannot be read.
         """
-        path = self.folder / "result.json"
+        path = self.folder / RESULT
         if not path.exists():
-            return False
+            return None
         try:
-            finished = json.loads(path.read_text(encoding="utf-8"))
-            other_hash, other, data = finished["config_hash"], finished["config"], finished["data"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise MixlingualError(f"{path} is not a result of ours ({error}); move the folder away") from error
-        if other_hash == config_hash(self._config):
-            check_same_data(data, self._config)
-            return True
-        listed = "\n".join(f"  {line}" for line in changes(other, self._config))
+            result = read_run(self.folder)
+        except MALFORMED as error:
+            raise MixlingualError(f"{path} cannot be read: {error}; move the folder away") from error
+        if result.config_hash == config_hash(self._config):
+            return result
+        listed = "\n".join(f"  {line}" for line in changes(result.config, self._config))
         raise MixlingualError(
             f"{self.folder} holds the finished run of another configuration:\n{listed}\n"
             "Choose another sweep_name, add what differs to run_name, or move the folder away."
@@ -64,11 +63,13 @@ class RunRecord:
         with locked(self.folder):
             attempt = Attempt(self.folder)
             try:
+                with written_whole(self.folder / CONFIG) as path:
+                    path.write_text(yaml.safe_dump(to_plain(self._config), sort_keys=False, allow_unicode=True))
                 yield attempt
             except Ended:
                 raise
             except (KeyboardInterrupt, SystemExit):
-                attempt.end("interrupted", "interrupted; started again it goes on from its newest checkpoint")
+                attempt.end("interrupted", INTERRUPTED)
                 raise
             except PeerLostError as error:
                 attempt.end_without_peer(error)
@@ -81,8 +82,8 @@ class RunRecord:
     def save(self, attempt: Attempt, result: RunResult, per_query: pd.DataFrame) -> None:
         """Writes the scores of every query, then the result, and drops what only a resumption needs."""
         attempt.check()
-        with written_whole(self.folder / "queries.parquet") as path:
+        with written_whole(self.folder / QUERIES) as path:
             per_query.to_parquet(path, index=False, compression="zstd")
         attempt.check()
-        write_json(self.folder / "result.json", dataclasses.asdict(result))
-        shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
+        write_json(self.folder / RESULT, dataclasses.asdict(result))
+        shutil.rmtree(self.folder / CHECKPOINTS, ignore_errors=True)

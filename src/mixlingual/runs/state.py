@@ -1,25 +1,33 @@
-"""How each run of a sweep stands, from the small files in its folder; results are never opened.
+"""How a run stands, and why: the one judge, which status, the end of a grid, the report and the preflight ask.
 
-A file that is absent, torn or foreign counts as not there: the picture is made while others write.
+It reads the files in the run's folder and what the sweep's jobs.json and Slurm say. A file that is absent, torn or
+foreign counts as not there, except a torn result: the picture is made while others write.
 """
 
 from __future__ import annotations
 
 import datetime
-import json
 import os
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from mixlingual.files import read_object
-from mixlingual.records import MixlingualError
+from mixlingual.records import MixlingualError, RunResult, is_number
+from mixlingual.runs.jobs import AGAIN, after_release, end_of_job, read_jobs
+from mixlingual.runs.layout import CRASH, PROGRESS, RESULT, STATUS, SWEEP
+from mixlingual.runs.lease import read_attempts
+from mixlingual.runs.result import MALFORMED, read_run
 
 State = Literal[
-    "planned", "queued", "running", "evaluating", "requeued", "silent", "killed", "interrupted", "failed", "done"
-]
+    "planned", "queued", "held", "running", "evaluating", "requeued", "silent", "killed", "interrupted", "failed",
+    "unreadable", "done",
+]  # fmt: skip
+STATES: tuple[State, ...] = get_args(State)
+
+SILENT_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -47,16 +55,28 @@ class RunState:
     slurm: str | None = None
     """Slurm's word for the job, with its reason for waiting; None where Slurm does not know it."""
     reason: str = ""
-    """Why the run failed or was interrupted, in a line."""
+    """Why the run is not done, in a line; empty where nothing is wrong."""
+    log: str = ""
+    """What the run's job printed; empty without a job."""
+    updated: str = ""
+    """ISO time of the last sign of life."""
+    traceback: str = field(default="", repr=False)
+    result: RunResult | None = field(default=None, repr=False)
+    """Set exactly when the run is done."""
+
+    @property
+    def words(self) -> str:
+        """State and reason, as people read it."""
+        return f"{self.state}: {self.reason}" if self.reason else self.state
 
 
 @dataclass(frozen=True)
 class Moment:
     """What a run's state depends on beside its files."""
 
-    now: datetime.datetime
+    now: datetime.datetime = field(default_factory=lambda: datetime.datetime.now(datetime.UTC))
     """With its time zone."""
-    silent_seconds: float
+    silent_seconds: float = SILENT_SECONDS
     """A run on another machine without a sign of life for longer is silent."""
     slurm: Mapping[str, str] | None = None
     """Job -> its state, of all jobs that Slurm knows; None without Slurm."""
@@ -68,103 +88,159 @@ def read_states(folder: Path, moment: Moment) -> list[RunState]:
     Raises:
         MixlingualError: the folder holds no runs.
     """
-    listed = read_object(folder / "sweep.json").get("runs")
+    listed = read_object(folder / SWEEP).get("runs")
     planned = {str(run.get("run_name")): run for run in listed or [] if isinstance(run, dict)}
-    jobs = {name: job for name, job in read_object(folder / "jobs.json").items() if isinstance(job, dict)}
-    begun = sorted(path.parent.name for path in folder.glob("*/status.json"))
-    names = dict.fromkeys([*planned, *jobs, *begun])
+    jobs = read_jobs(folder)
+    names = dict.fromkeys([*planned, *jobs, *begun(folder)])
     if not names:
-        others = ", ".join(sorted(path.parent.name for path in folder.parent.glob("*/sweep.json"))) or "none"
-        raise MixlingualError(
-            f"{folder} holds no runs; sweeps beside it: {others}. Name one with sweep_name=NAME, and the folder of "
-            "the sweeps with root=FOLDER"
+        raise MixlingualError(no_sweep(folder))
+    return [
+        replace(
+            state_of(folder / name, moment, jobs.get(name, {})),
+            model=run.get("model", ""),
+            ratio=run.get("monolingual_ratio"),
+            seed=run.get("seed"),
         )
-    return [_read_state(folder / name, planned.get(name, {}), jobs.get(name, {}), moment) for name in names]
+        for name in names
+        for run in [planned.get(name, {})]
+    ]
 
 
-def _read_state(folder: Path, planned: dict[str, Any], submitted: dict[str, Any], moment: Moment) -> RunState:
-    status, progress = read_object(folder / "status.json"), read_object(folder / "progress.json")
-    attempts = _events(folder / "attempts.jsonl")
+def begun(sweep: Path) -> list[str]:
+    """Names of the runs in a sweep's folder that have begun, sorted."""
+    return sorted({path.parent.name for name in (STATUS, RESULT) for path in sweep.glob(f"*/{name}")})
+
+
+def no_sweep(folder: Path) -> str:
+    """What to say of a folder without runs."""
+    beside = (*folder.parent.glob(f"*/{SWEEP}"), *(path.parent for path in folder.parent.glob(f"*/*/{STATUS}")))
+    sweeps = sorted({path.parent.name for path in beside})
+    known = f"sweeps beside it: {', '.join(sweeps)}" if sweeps else f"{folder.parent} holds no sweeps yet"
+    problem = "holds no runs" if folder.is_dir() else "does not exist"
+    return (
+        f"the sweep folder {folder} {problem}; {known}. Name a sweep with sweep_name=NAME and the folder of "
+        "the sweeps with root=FOLDER, or start one with python -m mixlingual.train"
+    )
+
+
+def state_of(folder: Path, moment: Moment | None = None, submitted: dict[str, Any] | None = None) -> RunState:
+    """How the run in a folder stands.
+
+    Args:
+        folder: of the run; it need not exist.
+        moment: now, without Slurm, if None.
+        submitted: what jobs.json says of the run; read from beside the folder if None.
+    """
+    moment = moment or Moment()
+    submitted = read_jobs(folder.parent).get(folder.name, {}) if submitted is None else submitted
+    status, progress, attempts = read_object(folder / STATUS), read_object(folder / PROGRESS), read_attempts(folder)
     other = bool(status) and status.get("job") != submitted.get("job")
-    if other and str(status.get("started") or "") >= str(submitted.get("submitted") or ""):
+    if other and submitted.get("launcher") != "local" and _text(status, "started") >= _text(submitted, "submitted"):
         submitted = {}  # the run was started by other means since
     waits_anew = other and submitted.get("launcher") == "slurm"
     job = submitted.get("job") if waits_anew else status.get("job") or submitted.get("job")
     slurm = (moment.slurm or {}).get(job or "")
-    facts: dict[str, Any] = {
-        "name": folder.name,
-        "model": planned.get("model", ""),
-        "ratio": planned.get("monolingual_ratio"),
-        "seed": planned.get("seed"),
-        "attempts": sum(event.get("event") == "start" for event in attempts),
-        "preempted": _preempted(attempts, ended=status.get("state") != "started"),
-        "job": job,
-        "slurm": slurm,
-    }
-    if (folder / "result.json").exists():
-        return RunState(**facts, state="done")
-    if not submitted and not status:
-        return RunState(**facts, state="planned")
-    if lost := _lost(job, submitted, status, moment):
-        return RunState(**facts, state="killed", reason=lost)
-    if slurm and slurm.startswith("PENDING") and "held" in slurm.lower():
-        return RunState(**facts, state="failed", reason=f"job {job} is held; let it go: scontrol release {job}")
-    if waits_anew or not status:
-        return RunState(**facts, state="queued")
-    if str(progress.get("time") or "") < str(status.get("started") or ""):
+    if _text(progress, "time") < _text(status, "started"):
         progress = {"step": progress.get("step"), "steps": progress.get("steps")}  # an earlier attempt's
-    facts |= {name: progress.get(name) for name in ("step", "steps")}
-    facts["age"] = _age(max(str(status.get("updated") or ""), str(progress.get("time") or "")), moment.now)
-    state = _state(status, progress, attempts, facts["age"], slurm, moment)
+    updated = max(_text(status, "updated"), _text(progress, "time"))
+    known = RunState(
+        folder.name,
+        "planned",
+        attempts=max(_started(attempts), int(status["attempt"]) if is_number(status.get("attempt")) else 0),
+        preempted=_preempted(attempts, ended=status.get("state") != "started"),
+        job=job,
+        slurm=slurm,
+        log=str(submitted.get("log") or ""),
+        updated=updated,
+        traceback=_text(status, "traceback"),
+    )
+    if (folder / RESULT).exists():
+        return _finished(folder, known)
+    if not submitted and not (folder / STATUS).exists():
+        return known
+    if found := _by_job(folder, status, submitted, job, slurm, moment):
+        return replace(known, state=found[0], reason=found[1])
+    if waits_anew or (submitted and not status):
+        return replace(known, state="queued")
+    known = replace(known, step=progress.get("step"), steps=progress.get("steps"), age=_age(updated, moment.now))
+    state, reason = _by_status(status, progress, attempts, known, moment)
     if state in ("running", "silent"):
-        facts["pairs_per_second"] = progress.get("pairs_per_second")
-        facts["seconds_left"] = progress.get("seconds_left")
-    reason = str(status.get("reason") or "").strip()
-    return RunState(**facts, state=state, reason=reason.splitlines()[0] if reason else "")
+        pace, left = progress.get("pairs_per_second"), progress.get("seconds_left")
+        known = replace(known, pairs_per_second=pace, seconds_left=left)
+    return replace(known, state=state, reason=reason)
 
 
-def _lost(job: str | None, submitted: dict[str, Any], status: dict[str, Any], moment: Moment) -> str:
-    """Why nothing more comes of a run that has no result, as its driver or Slurm knows; empty if they do not."""
-    if submitted.get("launcher") != "slurm" or (status.get("state") == "failed" and status.get("job") == job):
-        return ""
-    if ended := submitted.get("ended"):
-        return f"job {job} ended {ended}; the same command starts the run again"
-    if moment.slurm is not None and job not in moment.slurm:
-        return f"job {job} is not in the queue any more; the same command starts the run again"
-    return ""
+def _finished(folder: Path, known: RunState) -> RunState:
+    """The state of a run that has a result.json, which is written last: whatever status.json says, it is done."""
+    try:
+        return replace(known, state="done", result=read_run(folder), traceback="")
+    except MALFORMED as error:
+        return replace(known, state="unreadable", reason=f"{error}; move the folder away and start the run again")
 
 
-def _state(
+def _by_job(
+    folder: Path,
     status: dict[str, Any],
-    progress: dict[str, Any],
-    attempts: list[dict[str, Any]],
-    age: float | None,
+    submitted: dict[str, Any],
+    job: str | None,
     slurm: str | None,
     moment: Moment,
-) -> State:
-    """Of a run that has begun and has no result."""
-    if status.get("state") == "failed":
+) -> tuple[State, str] | None:
+    """What the driver's notes or Slurm say of a run without a result; None where its own files know it better."""
+    if job is not None and slurm and slurm.startswith("PENDING") and "held" in slurm.lower():
+        return "held", f"job {job} is held; {after_release(job)}"
+    ended = submitted.get("ended")
+    if submitted.get("launcher") != "slurm" or job is None:
+        return ("killed", end_of_job(submitted, {})) if ended and not status else None
+    if held := submitted.get("held"):
+        return "held", f"job {job} is held ({held}); {after_release(job)}"
+    own_end = status.get("state") == "failed" and status.get("job") == job
+    if ended and not (own_end and ended not in ("CANCELLED", "TIMEOUT")):
+        return "killed", end_of_job(submitted, read_object(folder / CRASH))
+    if not own_end and moment.slurm is not None and slurm is None:
+        return "killed", f"job {job} is not in the queue any more; {AGAIN}"
+    return None
+
+
+def _by_status(
+    status: dict[str, Any], progress: dict[str, Any], attempts: list[dict[str, Any]], known: RunState, moment: Moment
+) -> tuple[State, str]:
+    """State and reason of a run that has begun and has no result."""
+    reason = (_text(status, "reason").splitlines() or [""])[0]
+    state = status.get("state")
+    if state == "failed":
         ends = [event for event in attempts if event.get("event") == "end"]
         interrupted = bool(ends) and ends[-1].get("outcome") == "interrupted"
-        return "interrupted" if interrupted else "failed"
-    if status.get("state") == "requeued":
-        return "requeued"
+        return "interrupted" if interrupted else "failed", reason
+    if state == "requeued":
+        return "requeued", f"it went back into the queue {reason}".rstrip()
+    if state != "started":
+        said = f"says {state!r}, but there is no {RESULT}" if state == "done" else f"has the unknown state {state!r}"
+        return "unreadable", f"{STATUS} {said if status else 'is no JSON object'}; {AGAIN}"
     working: State = "evaluating" if progress.get("phase") == "evaluating" else "running"
     if status.get("host") == platform.node():
-        return working if _is_alive(status.get("pid")) else "killed"
-    if slurm is not None and slurm.startswith(("RUNNING", "COMPLETING")):
-        return working
-    if slurm is not None:
-        return "requeued"
+        return (working, "") if _is_alive(status.get("pid")) else ("killed", _KILLED)
+    if known.slurm is not None:
+        return (working if known.slurm.startswith(("RUNNING", "COMPLETING")) else "requeued"), ""
     if moment.slurm is not None and status.get("job"):
-        return "killed"
-    return "silent" if age is None or age > moment.silent_seconds else working
+        return "killed", f"job {status['job']} is not in the queue any more; {AGAIN}"
+    if known.age is None or known.age > moment.silent_seconds:
+        host = status.get("host") or "an unknown machine"
+        return "silent", f"there is no sign of life from process {status.get('pid')} on {host}; it may be dead"
+    return working, ""
+
+
+_KILLED = f"its process ended without a word: it was killed, as where memory is short; {AGAIN}"
+
+
+def _started(attempts: list[dict[str, Any]]) -> int:
+    return sum(event.get("event") == "start" for event in attempts)
 
 
 def _preempted(attempts: list[dict[str, Any]], *, ended: bool) -> int:
     """Attempts that did not come to an end of their own; the last one only if it has ended."""
-    outcomes = {event["attempt"]: "killed" for event in attempts if event.get("event") == "start"}
-    outcomes |= {event["attempt"]: event.get("outcome") for event in attempts if event.get("event") == "end"}
+    outcomes: dict[Any, Any] = {event.get("attempt"): "killed" for event in attempts if event.get("event") == "start"}
+    outcomes |= {event.get("attempt"): event.get("outcome") for event in attempts if event.get("event") == "end"}
     *earlier, last = outcomes.values() if outcomes else [None]
     counted = [*earlier, last] if ended else earlier
     return sum(outcome in ("killed", "requeued", "superseded") for outcome in counted)
@@ -190,16 +266,5 @@ def _age(time: str, now: datetime.datetime) -> float | None:
         return None
 
 
-def _events(path: Path) -> list[dict[str, Any]]:
-    """The lines of a file of JSON objects; a torn last one is left out."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []
-    events = []
-    for line in lines:
-        try:
-            events.append(json.loads(line))
-        except ValueError:
-            continue
-    return [event for event in events if isinstance(event, dict) and "attempt" in event]
+def _text(content: dict[str, Any], name: str) -> str:
+    return str(content.get(name) or "").strip()

@@ -12,8 +12,9 @@ from rich.text import Text
 from mixlingual.runs.state import RunState, State
 
 STYLES: dict[State, str] = {
-    "planned": "dim", "queued": "dim", "running": "cyan", "evaluating": "blue", "requeued": "yellow",
-    "silent": "magenta", "killed": "red", "interrupted": "yellow", "failed": "bold red", "done": "green",
+    "planned": "dim", "queued": "dim", "held": "yellow", "running": "cyan", "evaluating": "blue", "requeued": "yellow",
+    "silent": "magenta", "killed": "red", "interrupted": "yellow", "failed": "bold red", "unreadable": "bold red",
+    "done": "green",
 }  # fmt: skip
 """State -> how it is shown on a terminal, in the order of the counts."""
 
@@ -70,9 +71,11 @@ def _figures(run: RunState) -> list[str]:
 
 
 def _remark(run: RunState) -> str:
+    """Why the run is not done, and its job where that says more."""
+    if run.state == "done" or (run.job and run.job in run.reason):
+        return run.reason
     job = run.job and f"job {run.job}{f': {run.slurm}' if run.slurm else ''}"
-    reason = run.reason if run.state in ("failed", "interrupted") else ""
-    return "; ".join(part for part in (reason, job if run.state != "done" else None) if part)
+    return "; ".join(part for part in (run.reason, job) if part)
 
 
 def duration(seconds: float) -> str:

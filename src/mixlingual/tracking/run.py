@@ -20,6 +20,7 @@ from pytorch_lightning.loggers import WandbLogger
 from mixlingual.config.schema import TrainConfig
 from mixlingual.records import MixlingualError, RunResult
 from mixlingual.reporting.figures import language_png
+from mixlingual.runs.layout import CURVES, MODEL, PROBES, QUERIES, RESULT
 from mixlingual.tracking.client import start_run, sync_command
 from mixlingual.tracking.tables import language_matrix, metric_tables, summary_scalars
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_RESULT_FILES = ("result.json", "queries.parquet", "curves.csv", "probes.csv")
+_RESULT_FILES = (RESULT, QUERIES, CURVES, PROBES)
 _ARTIFACT_CHARACTERS = 100
 """W&B refuses names of artifacts beyond 128."""
 
@@ -112,7 +113,7 @@ class Tracker:
     def _log_artifacts(self, result: RunResult) -> None:
         self._log_artifact("result", result, [self._folder / name for name in _RESULT_FILES])
         if self._artifacts == "model":
-            self._log_artifact("model", result, sorted((self._folder / "model").rglob("*")))
+            self._log_artifact("model", result, sorted((self._folder / MODEL).rglob("*")))
 
     def _log_artifact(self, kind: str, result: RunResult, files: list[Path]) -> None:
         """Files are sent from where they lie, not from copies."""

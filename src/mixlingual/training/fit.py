@@ -27,6 +27,7 @@ from mixlingual.files import written_whole
 from mixlingual.model.encoder import DualEncoder
 from mixlingual.model.loss import check_matryoshka
 from mixlingual.records import MixlingualError
+from mixlingual.runs.layout import CHECKPOINTS, CURVES, DIVERGED, PROBES
 from mixlingual.runs.lease import PeerLostError
 from mixlingual.training.averaging import WeightAverage, decay_for
 from mixlingual.training.callbacks import CurveRecorder
@@ -44,9 +45,6 @@ from mixlingual.training.probes import GradientProbe
 from mixlingual.training.sharding import sharding_strategy, whole_weights
 
 log = logging.getLogger(__name__)
-
-DIVERGED = "diverged.json"
-"""This file of a run's folder says which step was not finite: see `divergence`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +103,8 @@ def fit(
     """
     check_processes(config.trainer)
     check_matryoshka(config.loss.matryoshka, encoder.dimension)
-    checkpoints = folder / "checkpoints" / f"{config_hash(config)}-{data_fingerprint}"
-    recorder = CurveRecorder(folder / "curves.csv", signals.check, every=config.trainer.log_every)
+    checkpoints = folder / CHECKPOINTS / f"{config_hash(config)}-{data_fingerprint}"
+    recorder = CurveRecorder(folder / CURVES, signals.check, every=config.trainer.log_every)
     probe = _probe(config.trainer, data, folder, signals)
     average = _average(config)
 
@@ -145,7 +143,7 @@ def fit(
 
 def _probe(options: TrainerConfig, data: HybridDataModule, folder: Path, signals: Signals) -> GradientProbe | None:
     every = options.probe_every
-    return GradientProbe(folder / "probes.csv", data, signals.check, every=every) if every else None
+    return GradientProbe(folder / PROBES, data, signals.check, every=every) if every else None
 
 
 def _average(config: TrainConfig) -> WeightAverage | None:

@@ -1,8 +1,9 @@
-"""What signals ask of a run, and the end of a step as the one place where they are answered during training.
+"""What signals ask of a run, and the places where that is answered: the end of a step, and between parts of a run.
 
-A handler only takes note. At the end of the step all processes agree on what to do, save a checkpoint together and go
-on or leave; so a run that is started again ends with the same bits. Before and after training there is nothing to
-save that the last checkpoint does not hold, and signals are answered at once.
+A handler only takes note, at every moment of a run. At the end of a step all processes agree on what to do, save a
+checkpoint together and go on or leave; so a run that is started again ends with the same bits. Before and after
+training there is nothing to save that the last checkpoint does not hold: a signal is answered at the next call of
+`Signals.answer_now`, or, where that is long in coming, by a thread that ends the process.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from typing import Any, NoReturn, Self
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from mixlingual.cluster.requeue import ask_for_requeue
-from mixlingual.runs.lease import EXIT_SUPERSEDED, Attempt, Ended, leave, slurm_job, types_in_shell
+from mixlingual.runs.exits import ExitCode
+from mixlingual.runs.lease import INTERRUPTED, Attempt, Ended, leave, slurm_job, types_in_shell
+from mixlingual.runs.requeue import ask_for_requeue
 from mixlingual.training.gather import global_rank, largest
 
 log = logging.getLogger(__name__)
@@ -42,10 +44,18 @@ class Request(IntEnum):
 
 
 _SIGNAL_OF = {
+    Request.CHECKPOINT: signal.SIGTERM,
     Request.INTERRUPT: signal.SIGINT,
     Request.TERMINATE: signal.SIGTERM,
     Request.REQUEUE: signal.SIGUSR2,
 }
+
+
+_PATIENCE_SECONDS = 5.0
+"""How long a signal outside of training waits for `Signals.answer_now`."""
+_LOOK_SECONDS = 0.2
+_FOLLOWING_SECONDS = 1.0
+"""How much later than its data workers a process may get the signal that has ended them."""
 
 
 class Signals:
@@ -53,7 +63,7 @@ class Signals:
 
     Attributes:
         attempt: what owns the run; None in all of its processes but the first.
-        wait: whether signals wait for `take`; otherwise each is answered where it comes.
+        wait: whether signals wait for `take`, at the end of a step.
     """
 
     def __init__(self, attempt: Attempt | None) -> None:
@@ -61,19 +71,35 @@ class Signals:
         self.wait = False
         self._process = os.getpid()
         self._asked: deque[Request] = deque()
+        self._seen = Request.NOTHING
         self._previous: dict[signal.Signals, Any] = {}
+        self._answering = threading.Lock()
+        self._left = False
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
                 self._previous[number] = signal.signal(number, self._note)
+            threading.Thread(target=self._watch, daemon=True).start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
+        """Lets a signal outrank an exception that follows from it, as that of a data worker which it has ended.
+
+        Raises:
+            SystemExit: as `answer`.
+        """
+        try:
+            if isinstance(error, Exception) and self._has_followed(error):
+                log.warning("the run was told to end; what came of that: %s: %s", type(error).__name__, error)
+                self._end(self._seen)
+        finally:
+            with self._answering:  # where the thread is at it, it ends the process
+                self._left = True
+            for number, handler in self._previous.items():
+                signal.signal(number, handler)
 
     def check(self) -> None:
         """To be called right before a write into the run's folder: `Attempt.check`, where this process has it."""
@@ -87,10 +113,12 @@ class Signals:
             request = max(request, self._asked.popleft())
         return request
 
-    def answer_at_once(self) -> None:
-        """No longer lets signals wait; answers what has come meanwhile."""
+    def answer_now(self) -> None:
+        """To be called between the parts of a run that are no training: answers what has come meanwhile."""
         self.wait = False
-        self.answer(self.take())
+        if (request := self.take()) == Request.CHECKPOINT:
+            log.info("SIGTERM: going on until Slurm ends the job")
+        self.answer(request)
 
     def answer(self, request: Request) -> None:
         """Ends the process where the request says so.
@@ -99,8 +127,17 @@ class Signals:
             Ended: the first process has asked Slurm to start the job again; the others leave without a word.
             SystemExit: with 128 and the number of the signal.
         """
+        self.wait = self.wait and request <= Request.CHECKPOINT
         if request > Request.CHECKPOINT:
-            self._requeue() if request == Request.REQUEUE and self._requeuer else self._interrupt(_SIGNAL_OF[request])
+            self._end(request)
+
+    def _end(self, request: Request) -> NoReturn:
+        if request == Request.REQUEUE and self._requeuer:
+            self._requeue(self._requeuer)
+        number = _SIGNAL_OF[request]
+        if global_rank() == 0:
+            log.warning("%s: the run stops; started again it goes on from its newest checkpoint", number.name)
+        raise SystemExit(128 + number)
 
     @property
     def _requeuer(self) -> Callable[[int, None], None] | None:
@@ -108,12 +145,12 @@ class Signals:
         handler = self._previous.get(signal.SIGUSR2)
         return handler if callable(handler) else None
 
-    def _requeue(self) -> NoReturn:
+    def _requeue(self, requeuer: Callable[[int, None], None]) -> NoReturn:
         if global_rank() > 0:
-            raise Ended(0)
-        assert self._requeuer
+            raise Ended(ExitCode.DONE)
         self.wait = True  # one asking is enough
-        answer = ask_for_requeue(self._requeuer)
+        answer = ask_for_requeue(requeuer)
+        self.wait = False
         if answer.requeued:
             log.info("back into the queue")
         else:
@@ -123,22 +160,43 @@ class Signals:
             self.attempt.end(*(("requeued", place) if answer.requeued else ("interrupted", answer.reason)))
         raise Ended(answer.code)
 
-    def _interrupt(self, number: signal.Signals) -> NoReturn:
-        if global_rank() == 0:
-            log.warning("%s: the run stops; started again it goes on from its newest checkpoint", number.name)
-        raise SystemExit(128 + number)
-
     def _note(self, number: int, frame: FrameType | None) -> None:
-        request = _request_of(signal.Signals(number))
-        if os.getpid() != self._process:  # a child has the handler too, and only ends where it is told to
+        """The handler of all signals. A forked child has it too, and only ends where it is told to."""
+        if os.getpid() == self._process:
+            request = _request_of(signal.Signals(number))
+            self._seen = max(self._seen, request)
+            self._asked.append(request)
+        else:
             signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN)
             os.kill(os.getpid(), number)
-        elif self.wait:
-            self._asked.append(request)
-        elif request == Request.CHECKPOINT:
-            log.info("SIGTERM: going on until Slurm ends the job")
-        elif request != Request.REQUEUE or global_rank() == 0:
-            self.answer(request)
+
+    def _has_followed(self, error: BaseException) -> bool:
+        """Whether the process was told to end before an exception came."""
+        give_up = time.monotonic() + _FOLLOWING_SECONDS
+        while not self._seen and "DataLoader worker" in str(error) and time.monotonic() < give_up:
+            time.sleep(_LOOK_SECONDS)
+        return self._seen > Request.NOTHING
+
+    def _watch(self) -> None:
+        """In a thread: answers what nobody else has answered for some seconds, and ends the process."""
+        since = time.monotonic()
+        while not self._left:
+            time.sleep(_LOOK_SECONDS)
+            if self.wait or not self._asked:
+                since = time.monotonic()
+            elif time.monotonic() - since > _PATIENCE_SECONDS:
+                with self._answering:
+                    self._answer_in_thread()
+
+    def _answer_in_thread(self) -> None:
+        if self._left:
+            return
+        try:
+            self.answer_now()
+        except SystemExit as ended:
+            if self.attempt and not isinstance(ended, Ended):
+                self.attempt.end("interrupted", INTERRUPTED)
+            leave(int(ended.code or 0) % 256)
 
 
 def _request_of(number: signal.Signals) -> Request:
@@ -187,8 +245,7 @@ class PreemptGuard(Callback):
         self._agree(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """There are no more steps to wait for."""
-        self._signals.wait = False
+        """There are no more steps to wait for; `Signals.__exit__` answers."""
 
     def saved(self, step: int) -> None:
         """Counts steps and minutes from here."""
@@ -203,7 +260,7 @@ class PreemptGuard(Callback):
         self.request = Request(largest(own, trainer.strategy.root_device))
         if self.request == Request.LEAVE:
             log.warning("a newer attempt owns the run; this one leaves and writes nothing more")
-            leave(EXIT_SUPERSEDED)
+            leave(ExitCode.SUPERSEDED)
 
     def _due(self, step: int) -> bool:
         by_steps = self._steps is not None and step - self._saved_step >= self._steps
@@ -214,6 +271,6 @@ class PreemptGuard(Callback):
         self._signals.answer(self.request)
 
     def end(self) -> None:
-        """Training is over: answers signals at once from now on."""
+        """Training is over: there are no more steps to wait for."""
         self.answer()
-        self._signals.answer_at_once()
+        self._signals.answer_now()

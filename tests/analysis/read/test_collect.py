@@ -1,7 +1,9 @@
-import json
+import shutil
 from collections import Counter
 
+import pandas as pd
 import pytest
+from run_folder import at
 from sweep_fixture import (
     result,
     run_name,
@@ -9,7 +11,6 @@ from sweep_fixture import (
     write_done,
     write_json,
     write_plan,
-    write_status,
     write_sweep,
 )
 
@@ -30,7 +31,7 @@ def run_of(sweep, name):
 def test_every_planned_run_has_its_state(folder):
     sweep = read_sweep(folder)
     states = Counter(run.state for run in sweep.runs)
-    assert states == {"done": 20, "failed": 1, "started": 1, "missing": 1, "unreadable": 1}
+    assert states == {"done": 20, "failed": 1, "silent": 1, "planned": 1, "unreadable": 1}
     assert sweep.name == "demo"
     assert len(sweep.results()) == 20
     assert all((run.result is not None) == (run.state == "done") for run in sweep.runs)
@@ -40,7 +41,7 @@ def test_failed_runs_keep_reason_and_traceback(folder):
     failed = run_of(read_sweep(folder), run_name("large", 0.0, 1))
     assert (failed.reason, failed.traceback) == ("CUDA out of memory", "Traceback\n  boom <b>")
     assert failed.point == GridPoint("large", "hybrid", 0.0, 1)
-    assert failed.updated == "2026-01-01T10:05:00"
+    assert failed.updated == at(60)
 
 
 def test_runs_outside_the_plan_are_included(folder):
@@ -66,10 +67,6 @@ def test_a_plan_is_not_needed(folder):
         ("\xff", "result.json is not JSON"),
         ('{"schema": 2}', "layout version 2; this version of Mixlingual reads 1"),
         ('{"schema": 1}', "result.json lacks sweep_name, run_name, config"),
-        (json.dumps(result("small", 0.0, 0) | {"benchmarks": []}), "benchmarks is no object"),
-        (json.dumps(result("small", 0.0, 0) | {"parameters": {"total": 1}}), "non_embedding is no number"),
-        (json.dumps(result("small", 0.0, 0) | {"config": {"model": "small"}}), "lacks model or batching"),
-        (json.dumps(result("small", 0.0, 0) | {"config": {"model": {}, "batching": {}}}), "no grid point: model None"),
         ("[" * 100_000, "recursion"),
     ],
 )
@@ -82,16 +79,87 @@ def test_a_foreign_result_makes_its_run_unreadable_and_no_other(folder, text, re
     assert len(sweep.results()) == 19
 
 
+def changed(path, value):
+    """The result.json of a run with another value at a dotted path; without it if the value is `...`."""
+    content = result("small", 0.0, 0)
+    *sections, last = path.split("/")
+    inner = content
+    for name in sections:
+        inner = inner[name]
+    inner[last] = value
+    if value is ...:
+        del inner[last]
+    return content
+
+
+WHOLE = "benchmarks/mlqa_r"
+
+
 @pytest.mark.parametrize(
-    ("status", "reason"), [("done", "says done, but there is no result.json"), ("asleep", "unknown state 'asleep'")]
+    ("path", "value", "reason"),
+    [
+        ("benchmarks", [], "benchmarks is no object"),
+        ("batches", None, "batches is no object"),
+        ("parameters/non_embedding", ..., "parameters.non_embedding is None, which is no number of weights"),
+        ("parameters/non_embedding", -5, "parameters.non_embedding is -5, which is no number of weights"),
+        ("config/model", "small", "config.model.name is None"),
+        ("config/seed", "0", "config.seed is '0'"),
+        ("config/batching/monolingual_ratio", None, "config.batching.monolingual_ratio is None"),
+        ("training/steps", "100", "training.steps is '100'"),
+        (f"{WHOLE}", 7, "benchmarks.mlqa_r is no object"),
+        (f"{WHOLE}/mono/map", 7, "benchmarks.mlqa_r.mono.map is 7, which is not between 0 and 1"),
+        (f"{WHOLE}/multi/languages/de/r@10", -0.5, "benchmarks.mlqa_r.multi.languages.de.r@10 is -0.5"),
+        (f"{WHOLE}/cross/map", "high", "benchmarks.mlqa_r.cross.map is 'high', which is no number"),
+        (f"{WHOLE}/cross/map", float("nan"), "result.json is not JSON: it holds NaN, which is no number"),
+        (f"{WHOLE}/bias/concordance/w", "x", "benchmarks.mlqa_r.bias.concordance.w is 'x', which is no number"),
+    ],
 )
-def test_a_status_without_a_result_is_unreadable(folder, status, reason):
-    run = folder / run_name("small", 0.0, 0)
-    (run / "result.json").unlink()
-    write_status(run, status)
-    found = run_of(read_sweep(folder), run.name)
-    assert found.state == "unreadable"
+def test_a_result_that_cannot_be_true_makes_its_run_unreadable_and_no_other(folder, path, value, reason):
+    name = run_name("small", 0.0, 0)
+    write_json(folder / name / "result.json", changed(path, value))
+    sweep = read_sweep(folder)
+    assert run_of(sweep, name).state == "unreadable"
+    assert reason in run_of(sweep, name).reason
+    assert len(sweep.results()) == 19
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ([0.5, float("nan"), 0.5], "ap of mlqa_r (mono) is no number in some rows"),
+        ([0.5, 7.0, 0.5], "ap of mlqa_r (mono) is not between 0 and 1 in some rows"),
+        (["0.5", "0.5", "0.5"], "ap holds other things than numbers"),
+        (None, "queries.parquet cannot be read"),
+        ([0.5, 1.0, 0.0], ""),
+    ],
+)
+def test_scores_of_queries_that_cannot_be_true_make_their_run_unreadable(folder, values, reason):
+    """A column that a benchmark lacks is empty in all of its rows, beside one that has it."""
+    path = folder / run_name("small", 0.0, 0) / "queries.parquet"
+    if values is None:
+        path.write_bytes(b"PAR1")
+    else:
+        table = pd.DataFrame({"benchmark": "mlqa_r", "setting": "mono", "ap": values})
+        judged = pd.DataFrame({"benchmark": "miracl", "setting": "mono", "ndcg@10": [0.25]})
+        pd.concat([table, judged]).to_parquet(path)
+    found = run_of(read_sweep(folder), path.parent.name)
+    assert found.state == ("unreadable" if reason else "done")
     assert reason in found.reason
+
+
+def test_a_copy_of_a_folder_is_no_second_run(folder):
+    """The one under its own name counts, whichever is read first."""
+    name = run_name("small", 0.0, 0)
+    whole = read_sweep(folder)
+    shutil.copytree(folder / name, folder / "a_copy")
+    sweep = read_sweep(folder)
+    assert run_of(sweep, "a_copy").state == "unreadable"
+    assert run_of(sweep, "a_copy").reason.startswith(f"it is the same grid point as {name}: a copy of its folder?")
+    assert sweep.results() == whole.results()
+    content = result("small", 0.0, 0) | {"run_name": "other_benchmark"}
+    content["benchmarks"] = {"xquad_ca": content["benchmarks"]["mlqa_r"]}
+    write_done(folder, content)
+    assert run_of(read_sweep(folder), "other_benchmark").state == "done", "it brings new numbers"
 
 
 def test_an_unreadable_plan_is_a_warning(folder):
@@ -122,7 +190,7 @@ def test_a_sweep_that_does_not_exist_names_those_that_do(tmp_path):
 
 def test_an_unfinished_sweep_has_no_results(folder):
     sweep = read_sweep(without_results(folder))
-    assert {run.state for run in sweep.runs} == {"missing"}
+    assert {run.state for run in sweep.runs} == {"planned"}
     assert sweep.results() == []
     assert sweep.warnings() == []
 
@@ -170,9 +238,10 @@ def test_an_untrained_encoder_is_a_series_of_its_own(tmp_path):
 
 def test_a_requeued_run_waits_and_counts_its_starts(folder):
     run = folder / run_name("large", 0.25, 1)
-    write_json(run / "status.json", {"state": "requeued", "reason": "preempted", "attempt": 3, "job": "12_4"})
+    write_json(run / "status.json", {"state": "requeued", "reason": "at step 40", "attempt": 3, "job": "12_4"})
     found = run_of(read_sweep(folder), run.name)
-    assert (found.state, found.reason, found.attempt, found.job) == ("requeued", "preempted", 3, "12_4")
+    assert (found.state, found.attempt, found.job) == ("requeued", 3, "12_4")
+    assert found.reason == "it went back into the queue at step 40"
 
 
 def test_a_finished_run_knows_its_starts_if_its_status_does(folder):

@@ -8,7 +8,7 @@ def test_runs_that_were_submitted_together_are_one_launch(tmp_path):
     jobs = {
         "a": {"job": "12_0", "submitted": "2026-01-02T10:00:01", "launcher": "slurm"},
         "b": {"job": "12_1", "submitted": "2026-01-02T10:00:59", "launcher": "slurm"},
-        "c": {"job": None, "submitted": "2026-01-01T09:00:00", "launcher": "local"},
+        "c": {"job": "4711", "submitted": "2026-01-01T09:00:00", "launcher": "local"},
     }
     write_json(tmp_path / "jobs.json", jobs)
     assert read_launches(tmp_path) == [Launch("2026-01-01T09:00", "local", 1), Launch("2026-01-02T10:00", "slurm", 2)]

@@ -152,7 +152,7 @@ def test_runs_that_no_part_has_finished_are_missing(sweep, tmp_path):
     one = write_part(sweep, tmp_path / "one", {run.name for run in sweep.runs} - {"large_r0_s0"})
     restore([one], "scored", tmp_path / "joined")
     found = read_sweep(tmp_path / "joined")
-    assert [run.name for run in found.in_state("missing")] == ["large_r0_s0"]
+    assert [run.name for run in found.in_state("planned")] == ["large_r0_s0"]
     assert json.loads((tmp_path / "joined" / "sweep.json").read_text())["sweep_name"] == "scored"
 
 

@@ -68,13 +68,12 @@ def test_means_over_seeds(folder):
     assert len(grid.values) == 20
 
 
-def test_two_runs_of_one_seed_count_once(folder):
+def test_a_second_run_of_a_grid_point_does_not_count(folder):
     content = result("small", 0.5, 0) | {"run_name": "again"}
     content["benchmarks"]["mlqa_r"]["mono"]["map"] = 0.6
     write_done(folder, content)
     grid = grid_of(folder, "mlqa_r", "mono", "map")
-    # seed 0: (0.5 + 0.6) / 2, seed 1: 0.52
-    assert grid.mean.loc["small", ("hybrid", 0.5)] == pytest.approx(0.535)
+    assert grid.mean.loc["small", ("hybrid", 0.5)] == pytest.approx(0.51), "seed 0: 0.5, seed 1: 0.52"
     assert grid.seeds.loc["small", ("hybrid", 0.5)] == 2
 
 
@@ -123,8 +122,7 @@ def test_what_a_run_lacks_is_blank(folder):
     content = result("small", 0.0, 0)
     del content["benchmarks"]["xquad_r"]
     content["benchmarks"]["mlqa_r"]["mono"]["map"] = None
-    content["benchmarks"]["mlqa_r"]["cross"] = "none"
-    content["benchmarks"]["odd"] = 3
+    del content["benchmarks"]["mlqa_r"]["cross"]
     write_done(folder, content)
     table = results_table(read_sweep(folder))
     assert benchmarks(table) == ["mlqa_r", "xquad_r"]

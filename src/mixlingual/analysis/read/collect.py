@@ -9,22 +9,22 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from mixlingual.analysis.read.points import ZERO_SHOT, GridPoint, grid_point, is_number, tell_apart
+from mixlingual.analysis.read.points import ZERO_SHOT, GridPoint, grid_point, tell_apart
 from mixlingual.config.schema import AnalysisConfig
 from mixlingual.records import RESULT_SCHEMA, MixlingualError, RunResult
-
-State = Literal["done", "started", "requeued", "missing", "failed", "unreadable"]
-
-_MALFORMED = (OSError, ValueError, RecursionError)
+from mixlingual.runs.jobs import read_jobs
+from mixlingual.runs.layout import MULTIRUN, STARTS, SWEEP
+from mixlingual.runs.result import MALFORMED, read_document
+from mixlingual.runs.state import Moment, RunState, State, begun, no_sweep, state_of
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,12 @@ class Run:
     result: RunResult | None = None
     """Set exactly when `state` is done."""
     reason: str = ""
-    """Why the run failed or cannot be read."""
+    """Why the run is not done."""
     traceback: str = ""
     updated: str = ""
-    """ISO time of the last sign of life of a run that started, was requeued or failed."""
+    """ISO time of the last sign of life of a run that has begun and is not done."""
     attempt: int | None = None
-    """How many times the run was started, by its status.json; None where that does not say."""
+    """How many times the run was started; None where that is not known."""
     job: str = ""
     """The cluster's number of the job that ran it last."""
 
@@ -101,19 +101,28 @@ class Sweep:
         return found
 
 
-def read_sweep(folder: Path) -> Sweep:
+def read_sweep(folder: Path, moment: Moment | None = None) -> Sweep:
     """All that `folder`, multirun/<sweep_name>, says about its runs.
+
+    Args:
+        folder: of the sweep.
+        moment: what the state of a run depends on beside its files; now, without Slurm, if None.
 
     Raises:
         MixlingualError: the folder does not exist or holds no runs; the message names the sweeps beside it.
     """
-    on_disk = _run_names(folder)
-    if not on_disk and not (folder / "sweep.json").exists():
-        raise MixlingualError(_no_sweep(folder))
-    planned, problem = _read_plan(folder / "sweep.json")
+    on_disk = begun(folder)
+    if not on_disk and not (folder / SWEEP).exists():
+        raise MixlingualError(no_sweep(folder))
+    planned, problem = _read_plan(folder / SWEEP)
     names = dict.fromkeys((*planned, *on_disk))
-    analysis = declared_analysis(folder / "sweep.json")
-    runs, reference = _told_apart([_read_run(folder / name, planned.get(name)) for name in names], analysis.reference)
+    analysis = declared_analysis(folder / SWEEP)
+    jobs = read_jobs(folder)
+    found = [_run(state_of(folder / name, moment, jobs.get(name, {})), planned.get(name)) for name in names]
+    runs, reference = _told_apart(found, analysis.reference)
+    if copies := _copies(runs):
+        found = [copies.get(run.name, run) for run in found]
+        runs, reference = _told_apart(found, analysis.reference)
     return Sweep(
         folder.resolve().name,
         folder,
@@ -125,19 +134,44 @@ def read_sweep(folder: Path) -> Sweep:
     )
 
 
-def _run_names(folder: Path) -> list[str]:
-    return sorted({path.parent.name for name in ("status", "result") for path in folder.glob(f"*/{name}.json")})
-
-
-def _no_sweep(folder: Path) -> str:
-    files = (*folder.parent.glob("*/sweep.json"), *(path.parent for path in folder.parent.glob("*/*/status.json")))
-    sweeps = sorted({path.parent.name for path in files})
-    known = f"sweeps beside it: {', '.join(sweeps)}" if sweeps else f"{folder.parent} holds no sweeps yet"
-    problem = "holds no runs" if folder.is_dir() else "does not exist"
-    return (
-        f"the sweep folder {folder} {problem}; {known}. Name a sweep with sweep_name=NAME and the folder of "
-        "the sweeps with root=FOLDER, or start one with python -m mixlingual.train"
+def _run(found: RunState, planned: GridPoint | None) -> Run:
+    result = found.result
+    return Run(
+        found.name,
+        found.state,
+        _trained_point(result.config, result.training) if result else planned,
+        result,
+        found.reason,
+        found.traceback,
+        "" if result else found.updated,
+        found.attempts or None,
+        found.job or "",
     )
+
+
+def _copies(runs: list[Run]) -> dict[str, Run]:
+    """Run name -> the run as unreadable, of the finished runs whose numbers another run brings already.
+
+    Two runs are copies where nothing tells them apart, seed included, and they share a benchmark. The one whose folder
+    has the name of its run counts, else the first.
+    """
+    groups = defaultdict(list)
+    for run in runs:
+        if run.result is not None:
+            groups[run.point].append(run)
+    copies = {}
+    for group in groups.values():
+        ranked = sorted(group, key=lambda run: run.result is None or run.result.run_name != run.name)
+        for place, run in enumerate(ranked):
+            for other in ranked[:place]:
+                if _benchmarks(run) & _benchmarks(other):
+                    reason = f"it is the same grid point as {other.name}: a copy of its folder? Delete one of the two"
+                    copies[run.name] = dataclasses.replace(run, state="unreadable", result=None, reason=reason)
+    return copies
+
+
+def _benchmarks(run: Run) -> set[str]:
+    return set(run.result.benchmarks) if run.result else set()
 
 
 def _read_plan(path: Path) -> tuple[dict[str, GridPoint], str | None]:
@@ -146,7 +180,7 @@ def _read_plan(path: Path) -> tuple[dict[str, GridPoint], str | None]:
         return {}, None
     try:
         return {name: _planned_point(run) for name, run in planned_runs(path).items()}, None
-    except _MALFORMED as error:
+    except MALFORMED as error:
         return {}, str(error)
 
 
@@ -162,7 +196,7 @@ def planned_runs(path: Path) -> dict[str, dict[str, Any]]:
             if not is_folder_name(name):
                 raise ValueError(f"{name!r} is no name of a run")
             _planned_point(run)
-    except (*_MALFORMED, KeyError, TypeError) as error:
+    except (*MALFORMED, KeyError, TypeError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error
     return runs
 
@@ -174,7 +208,7 @@ def declared_analysis(path: Path) -> AnalysisConfig:
         return AnalysisConfig(
             **{part.name: declared[part.name] for part in dataclasses.fields(AnalysisConfig) if part.name in declared}
         )
-    except (*_MALFORMED, KeyError, TypeError):
+    except (*MALFORMED, KeyError, TypeError):
         return AnalysisConfig()
 
 
@@ -187,72 +221,9 @@ def _planned_point(run: dict[str, Any]) -> GridPoint:
     return grid_point(run["model"], run["batching"], run["monolingual_ratio"], run["seed"])
 
 
-def _read_run(folder: Path, planned: GridPoint | None) -> Run:
-    """The run in `folder`. A readable result.json counts as done whatever status.json says: it is written last."""
-    try:
-        if (folder / "result.json").exists():
-            result = _read_result(folder / "result.json")
-            point = _trained_point(result.config, result.training)
-            return Run(folder.name, "done", point, result, **_attempt(_status_if_any(folder)))
-        if (folder / "status.json").exists():
-            return _read_status(folder, planned)
-    except _MALFORMED as error:
-        return Run(folder.name, "unreadable", planned, reason=str(error))
-    return Run(folder.name, "missing", planned)
-
-
-def _read_status(folder: Path, planned: GridPoint | None) -> Run:
-    status = _read_object(folder / "status.json")
-    state = status.get("state")
-    if state == "done":
-        raise ValueError("status.json says done, but there is no result.json")
-    if state not in ("started", "requeued", "failed"):
-        raise ValueError(f"status.json has the unknown state {state!r}")
-    reason, traceback, updated = (str(status.get(key) or "") for key in ("reason", "traceback", "updated"))
-    return Run(folder.name, state, planned, None, reason, traceback, updated, **_attempt(status))
-
-
-def _status_if_any(folder: Path) -> dict[str, Any]:
-    try:
-        return _read_object(folder / "status.json")
-    except _MALFORMED:
-        return {}
-
-
-def _attempt(status: dict[str, Any]) -> dict[str, Any]:
-    attempt = status.get("attempt")
-    return {"attempt": int(attempt) if is_number(attempt) else None, "job": str(status.get("job") or "")}
-
-
-def _read_result(path: Path) -> RunResult:
-    """The result in `path`; the metrics inside `benchmarks` stay unchecked.
-
-    Raises:
-        ValueError: it is of another layout or incomplete.
-    """
-    document = _read_object(path)
-    parts = dataclasses.fields(RunResult)
-    needed = [part.name for part in parts if part.default_factory is dataclasses.MISSING]
-    absent = [name for name in needed if name not in document]
-    if absent:
-        raise ValueError(f"result.json lacks {', '.join(absent)}")
-    for name in ("config", "versions", "data", "parameters", "batches", "training", "benchmarks", "timings"):
-        if not isinstance(document.get(name, {}), dict):
-            raise ValueError(f"result.json: {name} is no object")  # noqa: TRY004
-    weights = document["parameters"].get("non_embedding")
-    if not is_number(weights) or weights <= 0:
-        raise ValueError(f"result.json: parameters.non_embedding is {weights!r}, and it takes a number above 0")
-    return RunResult(**{part.name: document[part.name] for part in parts if part.name in document})
-
-
 def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path.name} is not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise ValueError(f"{path.name} is no JSON object")  # noqa: TRY004 (callers treat all malformed files alike)
-    if path.name != "status.json" and document.get("schema") != RESULT_SCHEMA:
+    document = read_document(path)
+    if document.get("schema") != RESULT_SCHEMA:
         found = document.get("schema")
         raise ValueError(f"{path.name} has layout version {found!r}; this version of Mixlingual reads {RESULT_SCHEMA}")
     return document
@@ -260,11 +231,8 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 def _trained_point(config: dict[str, Any], training: dict[str, Any]) -> GridPoint:
     """Where a finished run lies; one without training has no ratio of its own and is a series apart."""
-    model, batching = config.get("model"), config.get("batching")
-    if not isinstance(model, dict) or not isinstance(batching, dict):
-        raise ValueError("result.json: config lacks model or batching")  # noqa: TRY004
-    series = ZERO_SHOT if training.get("steps") == 0 else batching.get("name")
-    return grid_point(model.get("name"), series, batching.get("monolingual_ratio"), config.get("seed"))
+    series = ZERO_SHOT if training.get("steps") == 0 else config["batching"]["name"]
+    return grid_point(config["model"]["name"], series, config["batching"]["monolingual_ratio"], config["seed"])
 
 
 def _told_apart(runs: list[Run], declared: dict[str, str]) -> tuple[list[Run], dict[str, dict[str, str]]]:
@@ -279,17 +247,17 @@ def _commands(folder: Path) -> tuple[str, ...]:
     """The training commands, from what every start leaves; of older sweeps the last, from Hydra's multirun.yaml."""
     train = ["python", "-m", "mixlingual.train"]
     try:
-        lines = (folder / "starts.jsonl").read_text(encoding="utf-8").splitlines()
+        lines = (folder / STARTS).read_text(encoding="utf-8").splitlines()
         return tuple(shlex.join([*train, *json.loads(line)]) for line in lines)
     except FileNotFoundError:
         pass
-    except (*_MALFORMED, TypeError):
+    except (*MALFORMED, TypeError):
         return ()
     try:
-        sweep: Any = OmegaConf.to_container(OmegaConf.load(folder / "multirun.yaml"))
+        sweep: Any = OmegaConf.to_container(OmegaConf.load(folder / MULTIRUN))
         overrides = sweep["hydra"]["overrides"]
         words = [word for word in (*overrides["task"], *overrides["hydra"]) if word != "hydra.mode=MULTIRUN"]
-    except (*_MALFORMED, YAMLError, OmegaConfBaseException, KeyError, TypeError):
+    except (*MALFORMED, YAMLError, OmegaConfBaseException, KeyError, TypeError):
         return ()
     return (shlex.join([*train, "--multirun", *map(str, words)]),)
 

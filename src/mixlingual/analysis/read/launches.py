@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
+
+from mixlingual.runs.jobs import read_jobs
 
 
 class Launch(NamedTuple):
@@ -20,11 +21,6 @@ class Launch(NamedTuple):
 
 def read_launches(folder: Path) -> list[Launch]:
     """The launches in the jobs.json of a sweep's folder, oldest first; none where it is absent or malformed."""
-    try:
-        jobs = json.loads((folder / "jobs.json").read_text(encoding="utf-8"))
-        counts: defaultdict[tuple[str, str], int] = defaultdict(int)
-        for job in jobs.values():
-            counts[str(job["submitted"])[:16], str(job["launcher"])] += 1
-    except (OSError, ValueError, AttributeError, TypeError, KeyError):
-        return []
+    jobs = [job for job in read_jobs(folder).values() if {"submitted", "launcher"} <= job.keys()]
+    counts = Counter((str(job["submitted"])[:16], str(job["launcher"])) for job in jobs)
     return [Launch(*key, runs) for key, runs in sorted(counts.items())]

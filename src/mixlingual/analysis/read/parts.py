@@ -25,6 +25,7 @@ from mixlingual.analysis.read.collect import declared_analysis, is_folder_name, 
 from mixlingual.analysis.read.questions import COLUMNS, WEIGHT
 from mixlingual.analysis.tables.grid import ALL_LANGUAGES
 from mixlingual.records import RESULT_SCHEMA, MixlingualError
+from mixlingual.runs.layout import QUERIES, RESULT, SWEEP
 
 PLAN, RUNS, QUESTIONS = "plan.json", "runs.parquet", "questions.parquet"
 """Files of a report that are read again; the first, its sweep.json, only if runs were planned, not started one by one.
@@ -93,14 +94,14 @@ def _problem(runs: pd.DataFrame, questions: pd.DataFrame) -> str | None:
         return f"a weight in {QUESTIONS} is not above 0"
     if questions.duplicated(_KEYS[:-1]).any() or runs["run"].duplicated().any():
         return "it holds the same row twice"
-    unfit = [run for run in runs["run"] if not is_folder_name(run) or run == "sweep.json"]
+    unfit = [run for run in runs["run"] if not is_folder_name(run) or run == SWEEP]
     return f"{unfit[0]!r} is no name of a run" if unfit else None
 
 
 def _write_runs(runs: pd.DataFrame, questions: pd.DataFrame, folder: Path) -> None:
     for run, result in runs.itertuples(index=False):
         (folder / run).mkdir(parents=True)
-        (folder / run / "result.json").write_text(result, encoding="utf-8")
+        (folder / run / RESULT).write_text(result, encoding="utf-8")
     known = questions[questions["run"].isin(runs["run"]) & questions["measure"].isin(COLUMNS)]
     whole = known.groupby(_KEYS[:4], sort=False)[WEIGHT].transform("mean")
     known = known.assign(
@@ -110,7 +111,7 @@ def _write_runs(runs: pd.DataFrame, questions: pd.DataFrame, folder: Path) -> No
         table = rows.drop(columns=["run", "measure", "score", "mean"])
         for measure in rows["measure"].unique():
             table[COLUMNS[measure]] = rows["mean"].where(rows["measure"] == measure)
-        table.to_parquet(folder / str(run) / "queries.parquet", index=False)
+        table.to_parquet(folder / str(run) / QUERIES, index=False)
 
 
 def _write_plan(parts: Sequence[Path], name: str, folder: Path) -> None:
@@ -135,4 +136,4 @@ def _write_plan(parts: Sequence[Path], name: str, folder: Path) -> None:
             )
     content = {"analysis": dataclasses.asdict(analyses[first]), "runs": list(planned.values())}
     document = {"schema": RESULT_SCHEMA, "sweep_name": name, **content}
-    (folder / "sweep.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
+    (folder / SWEEP).write_text(json.dumps(document, indent=1), encoding="utf-8")

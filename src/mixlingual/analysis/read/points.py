@@ -7,15 +7,14 @@ this true for sweeps that vary more than size and ratio: it names a series for e
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any
 
 from mixlingual.config.identity import not_computed
 from mixlingual.config.schema import TrainConfig
-from mixlingual.records import RunResult
+from mixlingual.records import RunResult, is_number
 
 RATIO_SERIES = "hybrid"
 """The series of the ratio axis: batches in one language, or in one ordered pair of languages."""
@@ -44,11 +43,6 @@ class GridPoint:
     ratio: float
     """alpha, the probability that a batch is monolingual."""
     seed: int
-
-
-def is_number(value: object) -> TypeGuard[float]:
-    """Whether a value read from JSON is a finite number."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def grid_point(model: object, batching: object, ratio: object, seed: object) -> GridPoint:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from mixlingual.analysis.read.collect import Run, Sweep
-from mixlingual.analysis.read.points import RATIO_SERIES, is_number
+from mixlingual.analysis.read.points import RATIO_SERIES
 from mixlingual.analysis.read.questions import QuestionScores
+from mixlingual.records import is_number
 
 FURTHEST = 4.0
 """Standard deviations by which a run's share of monolingual batches may differ from the ratio and be a draw of it."""

@@ -50,7 +50,7 @@ class Scores:
 
 def read_scores(sweep: Sweep) -> Scores:
     """Reads the scores by question of every finished run, once."""
-    files = {run.name: sweep.folder / run.name / "queries.parquet" for run in sweep.in_state("done")}
+    files = {run.name: sweep.folder / run.name / QUERIES for run in sweep.in_state("done")}
     parts, left_out = read_question_scores(files, MEASURES)
     return Scores(tuple(parts), left_out)
 

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixlingual.analysis.read.collect import Sweep
-from mixlingual.analysis.read.points import is_number
 from mixlingual.analysis.read.questions import QuestionScores
 from mixlingual.analysis.read.ratio_axis import Trial
 from mixlingual.analysis.statistics.by_language import Pooled, covariates, partial_pooling
@@ -18,6 +17,7 @@ from mixlingual.analysis.statistics.contrasts import Gain
 from mixlingual.analysis.statistics.gaps import NotPossibleError
 from mixlingual.config.schema import AnalysisConfig
 from mixlingual.measures.registry import larger_is_better
+from mixlingual.records import is_number
 
 FEWEST_LANGUAGES = 4
 """Languages from which on their gains are pooled."""

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from mixlingual.analysis.read.collect import Sweep
-from mixlingual.analysis.read.points import is_number
+from mixlingual.records import is_number
 
 BATCH_COLUMNS = [
     "run", "planned_ratio", "realised_ratio", "pairs", "monolingual_tokens", "crosslingual_tokens",

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from mixlingual.analysis.read.collect import Run, Sweep
-from mixlingual.analysis.read.points import RATIO_SERIES, ZERO_SHOT, is_number
+from mixlingual.analysis.read.points import RATIO_SERIES, ZERO_SHOT
 from mixlingual.measures.registry import BIAS, METRICS, Measure
+from mixlingual.records import is_number
 
 SETTINGS = {"mono": "languages", "cross": "pairs", "multi": "languages"}
 """Setting -> key of its scores per language or per pair."""

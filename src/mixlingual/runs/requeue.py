@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mixlingual.runs.lease import EXIT_FAILED, slurm_job
+from mixlingual.runs.exits import ExitCode
+from mixlingual.runs.lease import slurm_job
 
 log = logging.getLogger(__name__)
 
@@ -48,14 +49,14 @@ def ask_for_requeue(handler: Callable[[int, None], None]) -> Answer:
         except (subprocess.SubprocessError, OSError) as error:
             if _is_forbidden():
                 reason = f"its time was up, and hydra.launcher.requeue=false keeps it out of the queue; {_GO_ON}"
-                return Answer(requeued=False, code=EXIT_FAILED, reason=reason)
+                return Answer(requeued=False, code=ExitCode.FAILED, reason=reason)
             if time.monotonic() > give_up:
                 reason = f"Slurm does not queue the run again ({error}); its script asks on. If in vain, {_GO_ON}"
                 return Answer(requeued=False, code=128 + signal.SIGUSR2, reason=reason)
             log.warning("Slurm does not queue the run again (%s); asking on", error)
             time.sleep(_PAUSE_SECONDS)
         except Exception as error:  # submitit's own, where hydra.launcher.max_num_timeout is reached
-            return Answer(requeued=False, code=EXIT_FAILED, reason=f"{str(error).rstrip('.')}; {_GO_ON}")
+            return Answer(requeued=False, code=ExitCode.FAILED, reason=f"{str(error).rstrip('.')}; {_GO_ON}")
 
 
 def _is_forbidden() -> bool:

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from mixlingual.cluster import after_srun, requeue
-from mixlingual.cluster.requeue import ask_for_requeue
-from mixlingual.runs.lease import EXIT_FAILED
+from mixlingual.runs import requeue
+from mixlingual.runs.exits import FINAL, ExitCode
+from mixlingual.runs.requeue import ask_for_requeue
 
 AWAY = subprocess.CalledProcessError(1, ["scontrol", "requeue", "12"])
 
@@ -45,14 +45,14 @@ def test_a_controller_that_is_away_is_asked_again(shown, trouble):
 def test_a_controller_that_stays_away_leaves_the_asking_to_the_script(shown):
     answer = ask_for_requeue(handler_of(AWAY))
     assert not answer.requeued
-    assert answer.code not in after_srun.EXPECTED
+    assert answer.code not in FINAL
     assert "its script asks on. If in vain, the same command starts the run again" in answer.reason
 
 
 def test_a_job_that_must_not_be_requeued_says_what_to_do(shown):
     shown.write_text("JobId=12 JobState=RUNNING Requeue=0 Restarts=0")
     answer = ask_for_requeue(handler_of(AWAY, pytest.fail.Exception("asked again")))
-    assert (answer.requeued, answer.code) == (False, EXIT_FAILED)
+    assert (answer.requeued, answer.code) == (False, ExitCode.FAILED)
     assert answer.reason == (
         "its time was up, and hydra.launcher.requeue=false keeps it out of the queue; the same command starts the run "
         "again, and it goes on from its newest checkpoint"
@@ -63,5 +63,5 @@ def test_submitits_own_refusal_is_final(shown):
     utils = pytest.importorskip("submitit.core.utils")
     refusal = utils.UncompletedJobError("Job not requeued because: timed-out too many times.")
     answer = ask_for_requeue(handler_of(refusal, pytest.fail.Exception("asked again")))
-    assert (answer.requeued, answer.code) == (False, EXIT_FAILED)
+    assert (answer.requeued, answer.code) == (False, ExitCode.FAILED)
     assert answer.reason.startswith("Job not requeued because: timed-out too many times; the same command starts")

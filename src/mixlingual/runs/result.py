@@ -1,0 +1,197 @@
+"""A finished run's result.json and queries.parquet, read back with types and ranges checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mixlingual.records import RESULT_SCHEMA, RunResult, is_number
+from mixlingual.runs.layout import QUERIES, RESULT
+
+MALFORMED = (OSError, ValueError, RecursionError)
+"""What reading a damaged file raises."""
+
+_SHARE = re.compile(r"(map|mrr|ap|rr|r|ndcg|answer_recall)(@\d+)?")
+"""Measures that lie between 0 and 1."""
+_ROUNDING = 1e-6
+_NUMBERS = ("float", "double", "halffloat", "int")
+"""How the names of arrow's numeric types begin."""
+_SECTIONS = ("mono", "cross", "multi", "bias")
+"""Parts of a benchmark's metrics that hold nothing but numbers."""
+_OBJECTS = ("config", "versions", "data", "parameters", "batches", "training", "benchmarks", "timings")
+_PLACE = {
+    "model.name": str, "batching.name": str, "batching.monolingual_ratio": float, "seed": float
+}  # fmt: skip
+"""Options that say where a run lies in the grid."""
+
+
+def read_run(folder: Path) -> RunResult:
+    """The result of the finished run in a folder; nobody may change it.
+
+    Raises:
+        ValueError: result.json or queries.parquet is torn, of another version, or holds what cannot be true.
+        OSError: result.json is absent or cannot be read.
+    """
+    stamps = [_stamp(folder / name) for name in (RESULT, QUERIES)]
+    return _read_run(folder, *stamps)
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Changes when the file does; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
+
+
+@functools.lru_cache(maxsize=1024)
+def _read_run(folder: Path, result: object, queries: object) -> RunResult:  # noqa: ARG001 - part of the cache's key
+    found = read_result(folder / RESULT)
+    if queries is not None:
+        _check_queries(folder / QUERIES)
+    return found
+
+
+def read_result(path: Path) -> RunResult:
+    """The content of a result.json.
+
+    Raises:
+        ValueError: it is torn, of another version, incomplete, or holds what cannot be true.
+        OSError: it is absent or cannot be read.
+    """
+    document = read_document(path)
+    if document.get("schema") != RESULT_SCHEMA:
+        raise ValueError(
+            f"{path.name} has layout version {document.get('schema')!r}; this version of Mixlingual reads "
+            f"{RESULT_SCHEMA}"
+        )
+    parts = dataclasses.fields(RunResult)
+    needed = [part.name for part in parts if part.default_factory is dataclasses.MISSING]
+    if absent := [name for name in needed if name not in document]:
+        raise ValueError(f"{path.name} lacks {', '.join(absent)}")
+    if problem := next(_problems(document), None):
+        raise ValueError(f"{path.name}: {problem}")
+    return RunResult(**{part.name: document[part.name] for part in parts if part.name in document})
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        ValueError: the file holds something else.
+        OSError: it is absent or cannot be read.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path.name} is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise ValueError(f"{path.name} is no JSON object")  # noqa: TRY004 - callers treat all malformed files alike
+    return document
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"it holds {constant}, which is no number")
+
+
+def _problems(document: dict[str, Any]) -> Iterator[str]:
+    """What cannot be true of a run's result, in words."""
+    wrong = [name for name in _OBJECTS if not isinstance(document[name], dict)]
+    yield from (f"{name} is no object" for name in wrong)
+    if wrong:
+        return
+    for path, kind in _PLACE.items():
+        value = _option(document["config"], path)
+        if not (is_number(value) if kind is float else isinstance(value, str)):
+            yield f"config.{path} is {value!r}"
+    for name in ("total", "non_embedding"):
+        value = document["parameters"].get(name)
+        if not is_number(value) or value <= 0:
+            yield f"parameters.{name} is {value!r}, which is no number of weights"
+    for name in ("training", "timings"):
+        yield from (f"{name}.{key} is {value!r}" for key, value in document[name].items() if not is_number(value))
+    for name, metrics in document["benchmarks"].items():
+        if not isinstance(metrics, dict):
+            yield f"benchmarks.{name} is no object"
+            continue
+        for section in _SECTIONS:
+            yield from _wrong_scores(metrics.get(section, {}), f"benchmarks.{name}.{section}")
+
+
+def _option(config: dict[str, Any], path: str) -> object:
+    value: object = config
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _wrong_scores(value: object, path: str) -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _wrong_scores(inner, f"{path}.{name}")
+    elif value is not None and not is_number(value):
+        yield f"{path} is {value!r}, which is no number"
+    elif value is not None and _SHARE.fullmatch(path.rpartition(".")[2]) and not 0 <= value <= 1 + _ROUNDING:
+        yield f"{path} is {value!r}, which is not between 0 and 1"
+
+
+def _check_queries(path: Path) -> None:
+    """Raises ValueError where scores of queries are no numbers between 0 and 1; mostly reads the file's end alone."""
+    try:
+        with pq.ParquetFile(path) as file:
+            columns = [name for name in file.schema_arrow.names if _SHARE.fullmatch(name)]
+            text = [name for name in columns if not str(file.schema_arrow.field(name).type).startswith(_NUMBERS)]
+            suspects = [name for name in columns if name in text or _is_suspect(file.metadata, name)]
+            if not suspects or file.metadata.num_rows == 0:
+                return
+            if text:
+                raise ValueError(f"{path.name}: {text[0]} holds other things than numbers")
+            if "weight" in file.schema_arrow.names:  # of parts, where a row holds one measure only
+                return
+            table = file.read(columns=["benchmark", "setting", *suspects]).to_pandas()
+    except (OSError, KeyError, pa.ArrowException) as error:
+        raise ValueError(f"{path.name} cannot be read: {str(error).splitlines()[0]}") from error
+    for (benchmark, setting), rows in table.groupby(["benchmark", "setting"]):
+        for name in suspects:
+            known = rows[name].dropna()
+            if 0 < len(known) < len(rows):
+                raise ValueError(f"{path.name}: {name} of {benchmark} ({setting}) is no number in some rows")
+            if not known.between(0, 1 + _ROUNDING).all():
+                raise ValueError(f"{path.name}: {name} of {benchmark} ({setting}) is not between 0 and 1 in some rows")
+
+
+def _is_suspect(metadata: Any, column: str) -> bool:
+    """Whether a column may hold gaps or values that are no share, from the statistics at the file's end."""
+    place = metadata.schema.names.index(column)
+    for group in range(metadata.num_row_groups):
+        found = metadata.row_group(group).column(place).statistics
+        if found is None or not found.has_min_max or found.null_count or not 0 <= found.min <= found.max <= 1:
+            return True
+    return False
+
+
+def objective(folder: Path, settings: str) -> float | None:
+    """What a search maximises: the mean mAP of a finished run over settings and benchmarks.
+
+    Args:
+        folder: of the run.
+        settings: `TrainConfig.objective`.
+
+    Returns:
+        None where there is no benchmark or no whole result, or a benchmark lacks one of the settings.
+    """
+    try:
+        benchmarks = read_run(folder).benchmarks
+    except MALFORMED:
+        return None
+    maps = [metrics.get(setting, {}).get("map") for metrics in benchmarks.values() for setting in settings.split("_")]
+    return None if None in maps or not maps else sum(maps) / len(maps)

@@ -121,3 +121,9 @@ def test_what_is_no_object_reads_as_an_empty_one(tmp_path, content):
     assert read_object(path) == {}
     path.write_text('{"a": 1}')
     assert read_object(path) == {"a": 1}
+
+
+def test_a_cache_that_cannot_be_written_says_what_to_do(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"cannot write .*file/built: .*; make room there, or set MIXLINGUAL_CACHE to"):
+        built_once(tmp_path / "file" / "built", write, read)

@@ -92,22 +92,37 @@ def built_once(folder: Path, write: Callable[[Path], None], read: Callable[[Path
     if folder.is_dir():
         with suppress(*DAMAGED):
             return read(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(folder.with_name(f".{folder.name}.lock"), folder):
-        if folder.is_dir():
-            try:
-                return read(folder)
-            except DAMAGED as error:
-                log.warning("%s is damaged (%s); building it anew", folder, error)
-                shutil.rmtree(folder)
-        _fill(folder, write)
+    try:
+        with _locked(folder.with_name(f".{folder.name}.lock"), folder):
+            if folder.is_dir():
+                try:
+                    return read(folder)
+                except DAMAGED as error:
+                    log.warning("%s is damaged (%s); building it anew", folder, error)
+                    shutil.rmtree(folder)
+            _fill(folder, write)
+    except OSError as error:
+        raise OSError(
+            f"cannot write {folder}: {error}; make room there, or set MIXLINGUAL_CACHE to another folder"
+        ) from error
     return read(folder)
+
+
+def lock_on(path: Path, seconds: float = -1) -> FileLock:
+    """A lock on a file, not yet held, that ends with the process that holds it; forks of that process let go of it.
+
+    Args:
+        path: of a file that holds nothing else.
+        seconds: how long to wait for another process; below 0 for ever.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(path, timeout=seconds, fallback_to_soft=False)  # a soft lock would outlive a killed process
 
 
 @contextmanager
 def _locked(path: Path, folder: Path) -> Iterator[None]:
     """Holds the lock, which ends with the process that holds it, however that ends."""
-    lock = FileLock(path, fallback_to_soft=False)
+    lock = lock_on(path)
     try:
         lock.acquire(blocking=False)
     except Timeout:
@@ -129,9 +144,5 @@ def _fill(folder: Path, write: Callable[[Path], None]) -> None:
             sync(path)
         temporary.rename(folder)
         sync(folder.parent)
-    except OSError as error:
-        raise OSError(
-            f"cannot write {folder}: {error}; make room there, or set MIXLINGUAL_CACHE to another folder"
-        ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

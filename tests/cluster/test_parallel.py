@@ -35,23 +35,38 @@ main()
 """Runs that never end, or end some time after they were told to, as one that saves."""
 
 
-@pytest.mark.parametrize("deaf", [False, True], ids=["dies", "saves"])
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_workers_leave_when_the_driver_is_gone(tmp_path, how, deaf):
-    (tmp_path / "app.py").write_text(APP)
+def started(folder, *, deaf):
+    """(driver, its two workers at work) of four runs."""
+    (folder / "app.py").write_text(APP)
     target = yaml.safe_load((CONF_DIR / "hydra/launcher/parallel.yaml").read_text())["_target_"]
     words = ("hydra/launcher=joblib", f"hydra.launcher._target_={target}", "hydra.launcher.n_jobs=2")
-    driver = subprocess.Popen(
-        [sys.executable, "app.py", "-m", *words, "+n=1,2,3,4", f"+deaf={json.dumps(deaf)}"], cwd=tmp_path
-    )
-    runs = [tmp_path / f"run{n}" for n in (1, 2)]
+    command = [sys.executable, "app.py", "-m", *words, "+n=1,2,3,4", f"+deaf={json.dumps(deaf)}"]
+    with (folder / "said").open("w") as said:
+        driver = subprocess.Popen(command, cwd=folder, stdout=said, stderr=said)
+    runs = [folder / f"run{n}" for n in (1, 2)]
     while not all(run.exists() for run in runs):
         assert driver.poll() is None
         time.sleep(0.05)
-    workers = [psutil.Process(int(run.read_text())) for run in runs]
-    driver.send_signal(how)
+    return driver, [psutil.Process(int(run.read_text())) for run in runs]
+
+
+@pytest.mark.parametrize(("how", "deaf"), [("KILL", False), ("KILL", True), ("TERM", True)])
+def test_workers_leave_when_the_driver_is_gone(tmp_path, how, deaf):
+    driver, workers = started(tmp_path, deaf=deaf)
+    driver.send_signal(signal.Signals[f"SIG{how}"])
     driver.wait()
     _, alive = psutil.wait_procs(workers, timeout=60)
     assert not alive
     assert len(list(tmp_path.glob("told*"))) == 2 * deaf, "a run has the time to save"
     assert not list(tmp_path.glob("run[34]")), "no other run starts"
+
+
+def test_a_worker_that_is_killed_ends_the_grid_with_a_word(tmp_path):
+    driver, workers = started(tmp_path, deaf=False)
+    workers[0].kill()
+    assert driver.wait(60) == 0, "the guard of the sweep tells what is missing"
+    said = (tmp_path / "said").read_text()
+    assert "a worker was killed, as where memory is short; the same command does what is missing" in said
+    assert "Traceback" not in said
+    _, alive = psutil.wait_procs(workers, timeout=60)
+    assert not alive

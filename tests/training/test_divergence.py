@@ -11,6 +11,7 @@ from training_fixture import STEPS, prepare, train, trained, weights
 import mixlingual.grid.cell
 from mixlingual.records import MixlingualError
 from mixlingual.runs import lease as attempt_module
+from mixlingual.runs.exits import ExitCode
 from mixlingual.runs.record import RunRecord
 from mixlingual.training import step as step_module
 from mixlingual.training.checkpoint import VerifiedCheckpointIO, last_good_checkpoint, newest_checkpoint
@@ -193,7 +194,7 @@ def test_all_processes_stop_where_one_goes_wrong(tmp_path, monkeypatch, what):
         return RunRecord(tmp_path / "run", config).finished()
 
     monkeypatch.setattr(step_module.ContrastiveStep, "gradient", broken)
-    assert on_ranks(tmp_path, 2, one_process) == [False, False]
+    assert on_ranks(tmp_path, 2, one_process) == [None, None]
     record = json.loads((tmp_path / "run/diverged.json").read_text())
     assert (record["step"], record["what"], len(record["items"])) == (9, what, 8)
     assert "step-000000006" in record["checkpoint"]

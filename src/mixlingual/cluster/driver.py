@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
 
-from mixlingual.cluster.ledger import Ledger, sweep_lock
+from mixlingual.cluster.ledger import Ledger
 from mixlingual.cluster.queue import (
     GONE,
     HELD,
@@ -27,7 +27,7 @@ from mixlingual.cluster.queue import (
     new_submission,
     run_of,
 )
-from mixlingual.files import read_object
+from mixlingual.files import lock_on, read_object
 from mixlingual.runs.jobs import after_release
 from mixlingual.runs.layout import SUBMISSIONS
 
@@ -69,7 +69,7 @@ class GridDriver:
         Raises:
             MixlingualError: the queue refuses them.
         """
-        with sweep_lock(self._sweep, "lock"):  # a second driver of the sweep submits after this one
+        with lock_on(self._sweep / SUBMISSIONS / "lock"):  # a second driver of the sweep submits after this one
             self._attach({cell.run_name for cell in cells} - self._jobs.keys())
             missing = [cell for cell in cells if cell.run_name not in self._jobs and not self._is_done(cell)]
             room = self._queue.room(missing[0].options, len(self._jobs)) if missing else 0

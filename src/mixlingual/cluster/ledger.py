@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
+from mixlingual.files import lock_on
 from mixlingual.runs.jobs import read_jobs
 from mixlingual.runs.layout import JOBS, SUBMISSIONS
 from mixlingual.runs.lease import now, write_json
@@ -49,13 +48,7 @@ class Ledger:
     @contextmanager
     def _changed(self) -> Iterator[dict[str, dict[str, Any]]]:
         """The jobs, written when changed; other drivers wait meanwhile."""
-        with sweep_lock(self._sweep, "jobs.lock"):
+        with lock_on(self._sweep / SUBMISSIONS / "jobs.lock"):
             jobs = read_jobs(self._sweep)
             yield jobs
             write_json(self._sweep / JOBS, jobs)
-
-
-def sweep_lock(sweep: Path, name: str) -> FileLock:
-    """A lock that other drivers of the sweep wait for; it ends with the process that holds it."""
-    (sweep / SUBMISSIONS).mkdir(parents=True, exist_ok=True)
-    return FileLock(sweep / SUBMISSIONS / name, fallback_to_soft=False)

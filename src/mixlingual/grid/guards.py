@@ -18,7 +18,7 @@ from mixlingual.config.checks import ConfigError, to_config
 from mixlingual.config.contradictions import name_problem
 from mixlingual.config.identity import evaluation_hash, to_plain
 from mixlingual.config.schema import EvaluateConfig, TrainConfig
-from mixlingual.files import read_object, written_whole
+from mixlingual.files import lock_on, read_object, written_whole
 from mixlingual.grid.compose import compose_cells, overrides_of, runs_of
 from mixlingual.grid.declared import sizes_by_name
 from mixlingual.grid.prerequisites import check_files, is_done
@@ -64,8 +64,9 @@ class SweepGuard(RunGuard):
             missing = [run for run in self._runs if not is_done(self._folder / run.run_name, run)]
             if config.hydra.launcher.get("check_files"):
                 check_files(missing)
-            record_grid(self._folder, self._runs)
-            record_start(self._folder)
+            with lock_on(self._folder / f".{SWEEP}.lock"):  # another start of the sweep may add runs too
+                record_grid(self._folder, self._runs)
+                record_start(self._folder)
             _say(f"sweep {self._runs[0].sweep_name}: {len(self._runs)} runs in {self._folder}")
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:

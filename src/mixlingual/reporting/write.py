@@ -119,7 +119,7 @@ def _remove_earlier(output: Path, tables: Collection[str]) -> None:
     """Deletes files of an earlier report that this one has no rows for, lest they be taken for its own."""
     for path in (*output.glob("statistics_*.csv"), *output.glob(PLAN)):
         if path.name not in tables:
-            path.unlink()
+            path.unlink(missing_ok=True)  # another report of the sweep may be at it
 
 
 def _answer(estimates: Estimates, results: pd.DataFrame, axes: Axes, benchmark: str) -> Answer:

@@ -25,7 +25,7 @@ from typing import Any, Literal, NoReturn
 
 from filelock import FileLock, Timeout
 
-from mixlingual.files import read_object, written_whole
+from mixlingual.files import lock_on, read_object, written_whole
 from mixlingual.records import MixlingualError
 from mixlingual.runs.exits import ExitCode
 from mixlingual.runs.layout import ATTEMPTS, LEASE, LOCK, STATUS
@@ -144,7 +144,7 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         MixlingualError: another process is at work on the run.
     """
-    lock = _lock_at(folder / LOCK)
+    lock = lock_on(folder / LOCK, _LOCK_SECONDS)
     try:
         lock.acquire()
     except Timeout:
@@ -168,15 +168,10 @@ def locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _lock_at(path: Path) -> FileLock:
-    """A lock on a file, which ends with the process that holds it; its forks, as those that load data, let go of it."""
-    return FileLock(path, timeout=_LOCK_SECONDS, fallback_to_soft=False)
-
-
 def _lock_in_place_of(path: Path) -> FileLock:
     """A lock, held, on a new file in the place of one that another process holds."""
     new = path.with_name(f".{LOCK}.{uuid.uuid4().hex}")
-    lock = _lock_at(new)
+    lock = lock_on(new)
     lock.acquire()
     new.replace(path)
     return lock

@@ -22,6 +22,7 @@ from mixlingual.analysis.statistics.tradeoff import Front, fronts
 from mixlingual.analysis.statistics.variance import Components, components
 from mixlingual.config.schema import AnalysisConfig
 from mixlingual.measures.registry import larger_is_better
+from mixlingual.runs.layout import QUERIES
 
 PRIMARY = (("mono", "map"), ("cross", "map"), ("multi", "map"), ("multi", "rank_distance"))
 """(setting, measure) of the confirmatory contrasts: each is tested on every benchmark of the sweep."""

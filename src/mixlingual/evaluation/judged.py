@@ -19,6 +19,7 @@ import torch
 from mixlingual.config.schema import EvaluationConfig
 from mixlingual.evaluation.approximate import approximate_search
 from mixlingual.evaluation.encode import CutTexts, Embed, Embedded
+from mixlingual.evaluation.inner_products import check_range
 from mixlingual.evaluation.judged_scores import (
     Lists,
     export_task,
@@ -142,6 +143,8 @@ def score_judged(
         for name, group in groupby(sorted(benchmark.tasks, key=lambda t: t.corpus.name), lambda t: t.corpus.name):
             tasks = list(group)
             orders = _orders(tasks, source, corrections or {}, cut) if share.part == 0 else None
+            for order in (orders or {}).values():
+                check_range(benchmark.name, order.query_QD)
             found = engine.find(tasks, orders, root / name, label)
             if share.part > 0:
                 continue

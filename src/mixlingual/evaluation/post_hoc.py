@@ -42,10 +42,12 @@ class Map:
     normalize: bool = False
 
     def __call__(self, embedding_ND: NDArray[np.float32]) -> NDArray[np.float32]:
-        """[N, D] corrected embeddings."""
-        removed_ND = (embedding_ND @ self.direction_RD.T) @ self.direction_RD
-        moved_ND: NDArray[np.float32] = embedding_ND - self.offset_D - np.asarray(removed_ND, np.float32)
-        return unit(moved_ND) if self.normalize else moved_ND
+        """[N, D] corrected embeddings; each depends on its own row alone, whatever the block that it comes in."""
+        whole_ND = embedding_ND.astype(np.float64)
+        moved_ND = whole_ND - self.offset_D
+        for direction_D in self.direction_RD:
+            moved_ND -= (whole_ND * direction_D).sum(axis=1, keepdims=True) * direction_D
+        return unit(moved_ND.astype(np.float32)) if self.normalize else moved_ND.astype(np.float32)
 
 
 @dataclass(frozen=True)

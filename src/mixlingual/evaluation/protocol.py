@@ -20,6 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixlingual.evaluation.groups import aggregate
+from mixlingual.evaluation.inner_products import check_range
 from mixlingual.evaluation.ranking import rank
 from mixlingual.measures.registry import (
     bias_figures,
@@ -86,7 +87,7 @@ def score_benchmark(
         cutoffs: further depths k of ndcg@k and r@k, which become columns as well.
 
     Raises:
-        DataError: embeddings of the wrong number or width, or not finite.
+        DataError: embeddings of the wrong number or width, not finite, or whose scores leave the range of fp32.
     """
     _check(benchmark, query_QD, candidate_ND)
     rankings = rank(benchmark, query_QD, candidate_ND, DEPTH)
@@ -124,6 +125,7 @@ def _check(benchmark: Benchmark, query_QD: NDArray[np.float32], candidate_ND: ND
                 f"{records[bad[0]].id} ({records[bad[0]].language}). Look for a diverged training loss, or set "
                 "evaluation.precision=fp32"
             )
+    check_range(benchmark.name, query_QD, candidate_ND)
 
 
 def _per_query(

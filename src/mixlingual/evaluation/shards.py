@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from mixlingual.evaluation.duplicates import repeated_id
 from mixlingual.evaluation.encode import Embedded
+from mixlingual.evaluation.inner_products import stored
 from mixlingual.files import written_whole
 from mixlingual.records import Candidate, Corpus, DataError, MixlingualError
 
@@ -90,6 +91,15 @@ class Shards:
                 offset = mapped_ND.offset + row * width * mapped_ND.itemsize
                 block = np.fromfile(path, mapped_ND.dtype, count * width, offset=offset).reshape(count, width)
                 yield start + row, block if self._change is None else self._change(block.astype(np.float32))
+
+    def rows(self, position_N: NDArray[np.int64]) -> NDArray[np.floating[Any]]:
+        """[N, D] embeddings of the passages at these positions: as `blocks` gives them."""
+        shard_N = np.searchsorted(self._starts, position_N, side="right") - 1
+        row_ND = np.empty((len(position_N), self.dimension), self._embeddings[0].dtype)
+        for shard in np.unique(shard_N):
+            here = shard_N == shard
+            row_ND[here] = self._embeddings[shard][position_N[here] - self._starts[shard]]
+        return row_ND if self._change is None else self._change(row_ND.astype(np.float32))
 
     def ids(self, position_N: NDArray[np.int64]) -> list[str]:
         """Ids of the passages at these positions."""
@@ -226,9 +236,10 @@ def _write_shard(path: Path, chunk: list[Candidate], embed: EmbedPassages, name:
     if repeated is not None:
         raise _repeats(name, repeated)
     embedded = embed(chunk)
+    embedding_ND = stored(name, embedded.embedding_ND)
     with written_whole(path.with_suffix(".json")) as temporary:
         temporary.write_text(json.dumps({"cut": embedded.cut}) + "\n")
-    for target, array in ((path.with_suffix(".ids.npy"), ids), (path, embedded.embedding_ND.astype(np.float16))):
+    for target, array in ((path.with_suffix(".ids.npy"), ids), (path, embedding_ND)):
         with written_whole(target) as temporary:
             np.save(temporary, array)
     log.info("%s: encoded %s, %d passages", name, path.stem, len(chunk))

@@ -40,7 +40,7 @@ def approximate_search(
     memory_mib: int,
     device: torch.device,
 ) -> tuple[Hits, float]:
-    """About the k best passages of each query by inner product, and the recall of that.
+    """Returns about the k best passages of each query by inner product, and the recall of that.
 
     What faiss finds is scored by `pair_scores` and ordered as in an exact search. Faiss is asked for more than k where
     what it finds next may be tied with the last.
@@ -77,7 +77,7 @@ def approximate_search(
 
 
 class _Built(NamedTuple):
-    """An index of a corpus."""
+    """Holds an index of a corpus."""
 
     index: Any
     most: int
@@ -87,7 +87,7 @@ class _Built(NamedTuple):
 
 
 def _found(query_QD: NDArray[np.float32], shards: Shards, k: int, built: _Built) -> Hits:
-    """The k best of what faiss finds for each query, those that may be tied with the last one included."""
+    """Returns the k best of what faiss finds for each query, those that may be tied with the last one included."""
     hits = Hits(np.full((len(query_QD), k), -np.inf, np.float32), np.full((len(query_QD), k), -1, np.int64))
     slack_Q = 2 * built.longest * slack(lengths(query_QD), query_QD.shape[1])
     rows, wanted = list(range(len(query_QD))), min(k + 1, built.most)
@@ -108,7 +108,7 @@ def _found(query_QD: NDArray[np.float32], shards: Shards, k: int, built: _Built)
 def _best(
     query_D: NDArray[np.float32], shards: Shards, position_W: NDArray[np.int64], k: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Scores and positions of the k best of these passages."""
+    """Returns scores and positions of the k best of these passages."""
     row_W, place_W = np.zeros(len(position_W), np.int64), np.arange(len(position_W))
     score_W = pair_scores(query_D[None], row_W, shards.rows(position_W), place_W, pairs=1024)
     order_W = np.lexsort((position_W, -score_W))
@@ -118,7 +118,7 @@ def _best(
 
 
 def _built(shards: Shards, kind: str, probes: int) -> _Built:
-    """A faiss index of the shards, on the GPUs where faiss has them."""
+    """Returns a faiss index of the shards, on the GPUs where faiss has them."""
     try:
         faiss = importlib.import_module("faiss")
     except ImportError as error:
@@ -142,5 +142,5 @@ def _built(shards: Shards, kind: str, probes: int) -> _Built:
 
 
 def _parts(width: int) -> int:
-    """Sub-vectors of a product quantiser: one for eight dimensions where the width allows it, at most 64."""
+    """Returns how many sub-vectors a product quantiser has: one for eight dimensions where the width allows it."""
     return next(parts for parts in range(min(_MOST_PARTS, max(1, width // 8)), 0, -1) if width % parts == 0)

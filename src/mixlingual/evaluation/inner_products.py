@@ -28,7 +28,7 @@ def pair_scores(
     passage_P: NDArray[np.integer],
     pairs: int,
 ) -> NDArray[np.float32]:
-    """[P] inner products of pairs of rows, summed in fp64 in an order that D alone decides, and rounded to fp32.
+    """Returns [P] inner products, summed in fp64 in an order that D alone decides, and rounded to fp32.
 
     Args:
         query_QD: [Q, D] embeddings, fp32.
@@ -47,13 +47,13 @@ def pair_scores(
 
 
 def lengths(embedding_ND: NDArray[np.floating]) -> NDArray[np.float64]:
-    """[N] Euclidean lengths."""
+    """Returns [N] Euclidean lengths."""
     square_N = np.einsum("nd,nd->n", embedding_ND, embedding_ND, dtype=np.float64, casting="unsafe")
     return np.asarray(np.sqrt(square_N))
 
 
 def slack(query_Q: NDArray[np.float64], width: int) -> NDArray[np.float32]:
-    """[Q] the most by which an fp32 product and `pair_scores` differ, for a passage of length 1.
+    """Returns [Q] the most by which an fp32 product and `pair_scores` differ, for a passage of length 1.
 
     Source: the bound of an inner product in any order of summation, (D + 2) u |q| |p| (Higham 2002, section 3.1),
     doubled.
@@ -90,7 +90,7 @@ def check_range(name: str, query_ND: NDArray[np.float32], passage_ND: NDArray[np
 
 
 def stored(name: str, embedding_ND: NDArray[np.float32]) -> NDArray[np.float16]:
-    """The embeddings in fp16, in which passages are kept.
+    """Returns the embeddings in fp16, in which passages are kept.
 
     Raises:
         DataError: one is too large or too small for it.

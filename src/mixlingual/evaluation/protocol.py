@@ -49,7 +49,7 @@ def per_query_columns(cutoffs: Sequence[int] = ()) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class BenchmarkScores:
-    """Scores of one encoder on one benchmark.
+    """Holds the scores of one encoder on one benchmark.
 
     `metrics` holds JSON types only, without NaN: a setting or measure that no query defines (`cross` of a
     single language, the rank distance of queries with one gold candidate) is left out.
@@ -71,7 +71,7 @@ def score_benchmark(
     candidate_ND: NDArray[np.float32],
     cutoffs: Sequence[int] = (),
 ) -> BenchmarkScores:
-    """Rank all candidates for every query by inner product and score the three settings.
+    """Ranks all candidates for every query by inner product and scores the three settings.
 
     `map` is LAReQA's: AP over the full ranking, equal scores as one threshold. `mrr`, `ndcg@10` and `r@k` break
     ties by candidate id, as trec_eval does. A language or pair scores the mean over its queries; the figures of a
@@ -131,7 +131,7 @@ def _check(benchmark: Benchmark, query_QD: NDArray[np.float32], candidate_ND: ND
 def _per_query(
     benchmark: Benchmark, rankings: Rankings, bias: dict[str, Scores], cutoffs: Sequence[int]
 ) -> pd.DataFrame:
-    """The per-query table in float64: monolingual rows, then cross-lingual, then of the pool, with its bias."""
+    """Returns the per-query table in float64: monolingual rows, then cross-lingual, then of the pool, with its bias."""
     language_Q = np.array([query.language for query in benchmark.queries])
     keys = pd.DataFrame(
         {

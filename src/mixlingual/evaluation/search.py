@@ -42,7 +42,7 @@ _RESULT_BYTES = 80 * _KEPT
 
 @dataclass(frozen=True)
 class Hits:
-    """The best passages of each query, best first; with fewer than K passages K is their number."""
+    """Holds the best passages of each query, best first; with fewer than K passages K is their number."""
 
     score_QK: NDArray[np.float32]
     position_QK: NDArray[np.int64]
@@ -50,7 +50,7 @@ class Hits:
 
 
 def search(query_QD: NDArray[np.float32], shards: Shards, k: int, *, memory_mib: int, device: torch.device) -> Hits:
-    """The k best passages of each query by inner product, ties by id descending, as trec_eval orders them.
+    """Returns the k best passages of each query by inner product, ties by id descending, as trec_eval orders them.
 
     Blocks of passages are multiplied with the queries one after the other. Of a block only pairs that may reach a
     query's k-th best so far are kept, by `pair_scores`, so that a score depends on its pair alone: results are the same
@@ -75,7 +75,7 @@ def search(query_QD: NDArray[np.float32], shards: Shards, k: int, *, memory_mib:
 
 
 class _Sizes(NamedTuple):
-    """Queries of a pass, passages of a block, and pairs that are scored at a time."""
+    """Says how many queries a pass, passages a block, and pairs a sum takes."""
 
     queries: int
     passages: int
@@ -83,7 +83,7 @@ class _Sizes(NamedTuple):
 
 
 def _block_sizes(width: int, k: int, memory_mib: int) -> _Sizes:
-    """What fits into the memory, a quarter of it for passages at most and an eighth for pairs."""
+    """Returns what fits into the memory, a quarter of it for passages at most and an eighth for pairs."""
     memory = memory_mib << 20
     passages = min(_BLOCK_PASSAGES, max(1, memory // (4 * _VALUE_BYTES * width)))
     pairs = max(1, memory // (_PAIRS_SHARE * PAIR_BYTES * width))
@@ -92,7 +92,7 @@ def _block_sizes(width: int, k: int, memory_mib: int) -> _Sizes:
 
 
 def _one_pass(query_BD: NDArray[np.float32], shards: Shards, k: int, sizes: _Sizes, device: torch.device) -> Hits:
-    """The best of the whole corpus for the queries of a pass."""
+    """Returns the best of the whole corpus for the queries of a pass."""
     best = _Best(query_BD, shards, k, sizes, device)
     with tqdm(total=len(shards), desc="search", unit="passage", disable=None) as progress:
         for first, embedding_CD in shards.blocks(sizes.passages):
@@ -102,7 +102,7 @@ def _one_pass(query_BD: NDArray[np.float32], shards: Shards, k: int, sizes: _Siz
 
 
 def merged(parts: Sequence[Hits], shards: Shards, k: int) -> Hits:
-    """The k best of each query of a corpus whose parts were searched one by one: what `search` finds in the whole.
+    """Returns the k best of each query where parts of a corpus were searched: what `search` finds in the whole.
 
     Args:
         parts: the best of every part, for the same queries.
@@ -120,7 +120,7 @@ def merged(parts: Sequence[Hits], shards: Shards, k: int) -> Hits:
 
 
 class _Best:
-    """The best passages so far of the queries of a pass, and those still to be sorted in.
+    """Keeps the best passages so far of the queries of a pass, and those still to be sorted in.
 
     Large arrays are made once and filled again: many that come and go between small ones that stay leave holes, and a
     process that grows with the corpus.
@@ -150,7 +150,7 @@ class _Best:
         self._keep(first, score_BC, passage_CD, self._slack_B1 * block_CD.norm(dim=1).max())
 
     def hits(self) -> Hits:
-        """The best of all that were added, k or more."""
+        """Returns the best of all that were added, k or more."""
         self._merge()
         shape = len(self._query_BD), self._k
         score_BK, position_BK = (

@@ -51,7 +51,7 @@ _TEXT = {"method": "forward", "method_output_name": "last_hidden_state"}
 
 
 def as_published(config: ModelConfig) -> ModelConfig:
-    """The config with what the files of a sentence-transformers model say in place of its own options.
+    """Returns the config with what the files of a sentence-transformers model say in place of its own options.
 
     That is pooling, normalisation (also where scores are cosines), and the prompts named query and document or
     passage; one that names none keeps the config's prefixes, with a warning. Length limits stay those of the config:
@@ -84,7 +84,7 @@ def as_published(config: ModelConfig) -> ModelConfig:
 
 
 def _paths(config: ModelConfig, modules: Any) -> dict[str, str]:
-    """Module that the model has -> its folder. Raises MixlingualError for others, and for another order."""
+    """Returns which module lies in which folder. Raises MixlingualError for others, and for another order."""
     names = []
     for module in modules:
         _check(config, "modules.json", module, {}, _MODULE_KEYS)
@@ -112,7 +112,7 @@ def _pooling(config: ModelConfig, path: str, prompts: Mapping[str, str]) -> str:
 
 
 def _normalizes(config: ModelConfig, paths: Mapping[str, str], settings: Mapping[str, Any]) -> bool:
-    """Whether scores are those of embeddings of length 1; the library's default is cosine."""
+    """Tells whether scores are those of embeddings of length 1; the library's default is cosine."""
     similarity = settings.get("similarity_fn_name") or "cosine"
     if similarity not in ("cosine", "dot"):
         raise _unsupported(config, f"its scores are {similarity}")
@@ -123,7 +123,7 @@ def _normalizes(config: ModelConfig, paths: Mapping[str, str], settings: Mapping
 
 
 def _prefixes(config: ModelConfig, prompts: Mapping[str, str]) -> dict[str, str]:
-    """Options of the prompts that the model names, empty ones too; if it names none the config's prefixes stay."""
+    """Returns the prompts that the model names, empty ones too; if it names none the config's prefixes stay."""
     query = prompts.get("query")
     passage = next((prompts[name] for name in ("document", "passage", "corpus") if name in prompts), None)
     if query is None and passage is None:
@@ -157,7 +157,7 @@ def _check(
 
 
 def _object(config: ModelConfig, name: str) -> dict[str, Any]:
-    """The object in a JSON file; empty where there is none."""
+    """Returns the object in a JSON file; empty where there is none."""
     content = json_file(config, name)
     return content if isinstance(content, dict) else {}
 

@@ -113,7 +113,7 @@ def json_file(config: ModelConfig, name: str) -> dict[str, Any] | list[Any] | No
 
 
 def transformer_settings(config: ModelConfig) -> dict[str, Any]:
-    """Returns what sentence-transformers keeps about a checkpoint's encoder, under any of the names that it gave the file.
+    """Returns what sentence-transformers keeps about a checkpoint's encoder, under any of its names for the file.
 
     Raises:
         MixlingualError: as `json_file`.

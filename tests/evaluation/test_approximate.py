@@ -10,8 +10,10 @@ from embedding_fixture import by_text, source
 pytest.importorskip("faiss", reason="needs faiss")
 
 from mixlingual.config.schema import EvaluationConfig
+from mixlingual.evaluation import approximate
 from mixlingual.evaluation.approximate import _parts, approximate_search
 from mixlingual.evaluation.judged import score_judged
+from mixlingual.evaluation.judged_scores import score_runs
 from mixlingual.evaluation.scorer import UNCORRECTED
 from mixlingual.evaluation.search import search
 from mixlingual.evaluation.shards import encode_corpus
@@ -32,11 +34,14 @@ def shards(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["ivf", "ivf_pq"])
-def test_recall_is_that_of_the_results_and_grows_with_the_probes(shards, kind):
+def test_recall_is_that_of_the_results_and_grows_with_the_probes(shards, kind, monkeypatch):
+    built = approximate._built(shards, kind, 1)
+    monkeypatch.setattr(approximate, "_built", lambda *_: built)
     query_QD = np.random.default_rng(1).standard_normal((60, 16)).astype(np.float32)
     exact = search(query_QD, shards, 10, memory_mib=16, device=CPU)
     recalls = []
     for probes in (1, 1000):
+        built.index.nprobe = probes
         hits, recall = approximate_search(query_QD, shards, 10, kind=kind, probes=probes, memory_mib=16, device=CPU)
         counted = [len(set(a) & set(b)) / 10 for a, b in zip(exact.position_QK.tolist(), hits.position_QK.tolist())]
         assert recall == pytest.approx(np.mean(counted))
@@ -71,6 +76,42 @@ def test_places_that_stay_empty_are_left_out():
     ].metrics
     assert metrics["mono"]["ndcg@10"] == 1
     assert metrics["search_recall@100"] < 1
+
+
+COPIES = np.repeat(np.random.default_rng(3).standard_normal((40, 16)).astype(np.float32), 20, axis=0)
+"""800 passages, of which 20 in a row are alike."""
+
+
+@pytest.mark.parametrize("kind", ["ivf", "ivf_pq"])
+def test_ties_go_by_id_also_with_what_comes_after_the_last(tmp_path, kind):
+    """Each list of 7 is cut within 20 copies, of which the 7 of the highest ids count, as in an exact search."""
+    ids = [f"d{name:05}" for name in np.random.default_rng(4).permutation(9999)[:800]]
+    corpus = Corpus("copies", "sw", lambda: (Candidate(name, "sw", str(n)) for n, name in enumerate(ids)), "f")
+    shards = encode_corpus(corpus, by_text(lambda texts: COPIES[[int(text) for text in texts]]), tmp_path, "e")
+    query_QD = COPIES[::20].copy()
+    options = {"memory_mib": 16, "device": CPU}
+    exact = search(query_QD, shards, 7, **options)
+    hits, _ = approximate_search(query_QD, shards, 7, kind=kind, probes=1000, **options)
+    for query, position_K in enumerate(hits.position_QK):
+        group = position_K[0] // 20
+        expected = sorted(range(20 * group, 20 * group + 20), key=ids.__getitem__, reverse=True)[:7]
+        assert position_K.tolist() == expected
+        assert kind == "ivf_pq" or expected == exact.position_QK[query].tolist()
+    assert kind == "ivf_pq" or np.array_equal(hits.score_QK, exact.score_QK), "scores are those of an exact search"
+
+
+def test_scores_are_those_of_the_exported_run(tmp_path):
+    rng = np.random.default_rng(5)
+    listed = [Candidate(f"d{name:04}", "sw", str(n % 40 * 20)) for n, name in enumerate(rng.permutation(2000))]
+    corpus = Corpus("copies", "sw", lambda: iter(listed), "f")
+    asked = tuple(Query(f"q{n}", "sw", str(20 * n), f"q{n}") for n in range(40))
+    qrels = {query.id: {listed[int(n)].id: 1 for n in rng.choice(2000, 90)} for query in asked}
+    benchmark = JudgedBenchmark("made", (JudgedTask(asked, "sw", corpus, qrels),), ("ndcg@10", "r@100"), "f")
+    config = EvaluationConfig(search="ivf_pq", probes=3, runs=str(tmp_path))
+    by_number = source(lambda texts, side, label: COPIES[[int(text) for text in texts]])
+    ours = score_judged(benchmark, by_number, "e", config, CPU)[UNCORRECTED]
+    assert 0 < ours.metrics["mono"]["ndcg@10"] < 1
+    assert score_runs(benchmark, tmp_path).per_query.equals(ours.per_query)
 
 
 def test_parts_divide_the_width():

@@ -90,6 +90,12 @@ def test_embeddings_of_two_widths_or_with_nan_are_refused_when_scored(folder):
         score_benchmark(BENCHMARK, bad_QD, np.ones((3, 2), np.float32))
 
 
+@pytest.mark.parametrize("scale", [1e25, 1e-25])
+def test_scores_that_fp32_does_not_hold_are_refused(folder, scale):
+    with pytest.raises(DataError, match=r"toy: scores leave the range of fp32"):
+        score_benchmark(BENCHMARK, *(side_ND * np.float32(scale) for side_ND in read_embeddings(BENCHMARK, folder)))
+
+
 WIDTH, PASSAGES = 4, 30
 
 
@@ -156,6 +162,8 @@ def test_changed_files_are_not_taken_for_those_encoded_before(judged_folder, tmp
         ("toy/sw.npy", np.ones((20, WIDTH), np.float32), r"sw.npy: got float32 of shape \[20, 4\] with 31 ids"),
         ("toy/sw.npy", np.ones((31, 3), np.float32), r"sw.npy: got embeddings of width 3; .* have 4"),
         ("toy/sw.npy", np.full((31, WIDTH), np.inf, np.float32), r"sw.npy: 30 embeddings hold NaN .* d0"),
+        ("toy/sw.npy", np.full((31, WIDTH), 1e25, np.float32), r"toy/sw: 30 of 30 embeddings do not fit into fp16"),
+        ("toy.queries.npy", np.full((10, WIDTH), 1e35, np.float32), r"toy: scores leave the range of fp32"),
         ("toy/sw.npy", np.ones((31, WIDTH), int), r"sw.npy: got int64 of shape"),
         ("toy/sw.npy", None, r"toy/sw.npy and sw.txt are needed \(.*No such file"),
         ("toy.queries.txt", "x\n" * 10, r"toy.queries.txt: the id 'x' comes twice"),

@@ -6,8 +6,9 @@ import torch
 from embedding_fixture import by_text
 
 from mixlingual.evaluation import search as search_module
-from mixlingual.evaluation.search import _block_sizes, search
-from mixlingual.evaluation.shards import encode_corpus
+from mixlingual.evaluation.post_hoc import Map
+from mixlingual.evaluation.search import _block_sizes, merged, search
+from mixlingual.evaluation.shards import Shards, encode_corpus
 from mixlingual.records import Candidate, Corpus
 
 CPU = torch.device("cpu")
@@ -51,8 +52,59 @@ def test_search_equals_sorting_all_scores(tmp_path, monkeypatch, levels, block, 
     assert levels > 1 or len(np.unique(query_QD @ embedding_ND.T)) < 60, "the test needs ties"
 
 
+WIDTH = 384
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """8,193 passages in shards whose last blocks have 1 and 3 rows; the last is a copy of the first."""
+    embedding_ND = np.random.default_rng(0).standard_normal((8193, WIDTH)).astype(np.float32)
+    embedding_ND /= np.linalg.norm(embedding_ND, axis=1, keepdims=True)
+    embedding_ND[[2731, 5466, 8192]] = embedding_ND[[4, 4, 0]]
+    corpus = Corpus("large", "sw", lambda: (Candidate(f"d{n:04}", "sw", str(n)) for n in range(8193)), "f")
+    embed = by_text(lambda texts: embedding_ND[[int(text) for text in texts]])
+    folders = {size: tmp_path_factory.mktemp(str(size)) for size in (2731, 65_536)}
+    shards = {size: encode_corpus(corpus, embed, folders[size], "e", shard_passages=size) for size in folders}
+    query_QD = embedding_ND[:60] + np.random.default_rng(1).standard_normal((60, WIDTH)).astype(np.float32) / 100
+    return shards, folders, query_QD.astype(np.float32)
+
+
+LIR = Map(np.full(WIDTH, 1 / 99, np.float32), np.linalg.qr(np.random.default_rng(2).standard_normal((WIDTH, 2)))[0].T)
+CHANGES = {
+    "none": None,
+    "shift": Map(LIR.offset_D, np.zeros((0, WIDTH), np.float32), normalize=True),
+    "lir": Map(LIR.offset_D, LIR.direction_RD.astype(np.float32), normalize=True),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_score_depends_on_its_pair_alone(large, monkeypatch, change):
+    """Whatever the memory, the block and the shards, and whoever searches a part: the same bits, and ties go by id."""
+    shards, folders, query_QD = large
+    found = []
+    for size, block, memory_mib in (
+        (65_536, 8192, 1024), (65_536, 8190, 1024), (65_536, 8192, 3), (65_536, 8192, 1), (2731, 1365, 3),
+    ):  # fmt: skip
+        monkeypatch.setattr(search_module, "_BLOCK_PASSAGES", block)
+        held = shards[size].changed(CHANGES[change])
+        found.append(search(query_QD, held, 20, memory_mib=memory_mib, device=CPU))
+    parts = [Shards(folders[2731], range(part, 3, 2), 2731).changed(CHANGES[change]) for part in range(2)]
+    hits = [search(query_QD, part, 20, memory_mib=2, device=CPU) for part in parts]
+    found.append(merged(hits, shards[2731], 20))
+    for other in found[1:]:
+        np.testing.assert_array_equal(other.score_QK, found[0].score_QK)
+        np.testing.assert_array_equal(other.position_QK, found[0].position_QK)
+    np.testing.assert_array_equal(found[0].position_QK[0, :2], [8192, 0])
+    np.testing.assert_array_equal(found[0].position_QK[4, :3], [5466, 2731, 4])
+    held = shards[65_536].changed(CHANGES[change])
+    for query in range(3):
+        passage_KD = np.concatenate([held.rows(np.array([n])) for n in found[0].position_QK[query]])
+        alone_K = [(query_QD[query].astype(float) * passage_D.astype(float)).sum() for passage_D in passage_KD]
+        np.testing.assert_array_equal(found[0].score_QK[query], np.array(alone_K, np.float32))
+
+
 def test_queries_that_do_not_fit_are_searched_for_in_further_passes(tmp_path, monkeypatch):
-    """1 MiB holds 45 queries: 100 are three passes with the same result as one."""
+    """1 MiB holds 55 queries: 100 are two passes with the same result as one."""
     passes = []
     one_pass = search_module._one_pass
     monkeypatch.setattr(
@@ -62,20 +114,21 @@ def test_queries_that_do_not_fit_are_searched_for_in_further_passes(tmp_path, mo
     shards, *_ = made(tmp_path, rng, 130, 8)
     query_QD = rng.standard_normal((100, 4)).astype(np.float32)
     small = search(query_QD, shards, 7, memory_mib=1, device=CPU)
-    assert passes == [45, 45, 10]
+    assert passes == [55, 45]
     large = search(query_QD, shards, 7, memory_mib=100, device=CPU)
-    assert passes[3:] == [100]
+    assert passes[2:] == [100]
     np.testing.assert_array_equal(small.position_QK, large.position_QK)
 
 
 @pytest.mark.parametrize("memory_mib", [1, 2, 60, 1024])
 @pytest.mark.parametrize(("width", "k"), [(32, 10), (384, 100), (4096, 1000)])
 def test_blocks_fill_the_memory_and_do_not_exceed_it(memory_mib, width, k):
-    queries, passages = _block_sizes(width, k, memory_mib)
-    passage_bytes = 22 * width * passages
-    used = passage_bytes + queries * (5 * passages + 320 * k)
+    queries, passages, pairs = _block_sizes(width, k, memory_mib)
+    passage_bytes = 34 * width * passages
+    used = passage_bytes + 28 * width * pairs + queries * (5 * passages + 320 * k)
     assert used <= memory_mib << 20 or queries == 1
     assert passage_bytes <= memory_mib << 18 or passages == 1
+    assert 28 * width * pairs <= memory_mib << 17 or pairs == 1
     assert used + 5 * passages + 320 * k > memory_mib << 20, "one query more would not fit"
 
 

@@ -3,13 +3,14 @@
 import dataclasses
 import json
 import logging
-from importlib.util import find_spec
 
 import huggingface_hub
 import numpy as np
 import pytest
 import torch
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer import modules as library
 
 from mixlingual.config.schema import ModelConfig, ScratchConfig
 from mixlingual.data.sources.atlas import atlas_corpus
@@ -91,7 +92,15 @@ def test_weights_may_lie_in_a_folder_of_their_own(tmp_path):
 @pytest.mark.parametrize(
     ("modules", "pooling", "settings", "message"),
     [
-        ([TRANSFORMER, POOLING, DENSE], None, {}, "modules Dense"),
+        ([TRANSFORMER, POOLING, DENSE], None, {}, "modules Transformer, Pooling, Dense"),
+        ([POOLING, TRANSFORMER], None, {}, "modules Pooling, Transformer"),
+        ([TRANSFORMER, POOLING, POOLING], None, {}, "modules Transformer, Pooling, Pooling"),
+        ([TRANSFORMER | {"type": "custom_st.Transformer"}, POOLING], None, {}, "modules custom_st.Transf"),
+        ([TRANSFORMER | {"when": "now"}, POOLING], None, {}, r"modules\.json has when='now'"),
+        ([TRANSFORMER, POOLING], None, {"truncate_dim": 64}, r"config_sentence_transformers\.json has truncate_dim=64"),
+        ([TRANSFORMER, POOLING], None, {"model_type": "SparseEncoder"}, "has model_type='SparseEncoder'"),
+        ([TRANSFORMER, POOLING], None, {"novel": 0}, "has novel=0"),
+        ([TRANSFORMER, POOLING], {"pooling_mode": "mean", "novel": 1}, {}, r"1_Pooling/config\.json has novel=1"),
         ([TRANSFORMER], None, {}, "no pooling module"),
         ([TRANSFORMER, POOLING], {"pooling_mode_max_tokens": True}, {}, "its pooling is max_tokens"),
         ([TRANSFORMER, POOLING], {"pooling_mode": ["cls", "mean"]}, {}, "its pooling is cls and mean"),
@@ -102,6 +111,36 @@ def test_weights_may_lie_in_a_folder_of_their_own(tmp_path):
 def test_parts_that_we_lack_are_refused(tmp_path, modules, pooling, settings, message):
     with pytest.raises(MixlingualError, match=rf"{message}.*give the arrays with precomputed=FOLDER"):
         as_published(write(tmp_path, modules, pooling, **settings))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"transformer_task": "text-generation"}, "transformer_task='text-generation'"),
+        ({"modality_config": {"text": {"method": "get_text_features"}}}, "modality_config.text={'method'"),
+        ({"modality_config": {"image": {}}, "module_output_name": "token_embeddings"}, "modality_config.text=None"),
+        ({"processing_kwargs": {"text": {"add_special_tokens": False}}}, "processing_kwargs={'text'"),
+        ({"query_expansion": {"length": 32}}, "query_expansion="),
+        ({"config_args": {"num_hidden_layers": 1}}, "config_args="),
+        ({"novel": True}, "novel=True"),
+    ],
+)
+def test_settings_of_the_encoder_that_we_lack_are_refused(tmp_path, settings, message):
+    config = write(tmp_path)
+    path = tmp_path / "sentence_bert_config.json"
+    path.write_text(json.dumps({"max_seq_length": 9, "do_lower_case": False, "unpad_inputs": None, "model_args": {}}))
+    assert as_published(config).pooling == "mean"
+    path.write_text(json.dumps(settings))
+    with pytest.raises(MixlingualError, match=rf"sentence_bert_config.json has {message}.*, which we do not have"):
+        as_published(config)
+
+
+def test_a_normalisation_of_something_else_is_refused(tmp_path):
+    config = write(tmp_path, [TRANSFORMER, POOLING, NORMALIZE])
+    (tmp_path / "2_Normalize").mkdir()
+    (tmp_path / "2_Normalize/config.json").write_text(json.dumps({"module_input_name": "token_embeddings"}))
+    with pytest.raises(MixlingualError, match=r"2_Normalize/config.json has module_input_name='token_embeddings'"):
+        as_published(config)
 
 
 def test_other_folders_stay_as_they_are(tmp_path):
@@ -190,24 +229,90 @@ def test_a_cached_model_without_modules_is_used_offline(monkeypatch, tmp_path, c
         as_published(dataclasses.replace(config, revision="other"))
 
 
-@pytest.mark.skipif(find_spec("sentence_transformers") is None, reason="needs sentence-transformers")
-@pytest.mark.parametrize("pooling", ["mean", "cls", "last"])
-def test_the_library_gives_the_same_embeddings(tmp_path, pooling):
-    from sentence_transformers import SentenceTransformer
+def made(**options):
+    """A tiny encoder, whose weights are large enough to tell texts apart, and its tokenizer."""
+    config = ModelConfig(scratch=ScratchConfig(1, 32, 2, 64, 900), **options)
+    encoder, tokenizer = load_encoder(config, lambda: corpus_texts(atlas_corpus(["de", "en"])), seed=0)
+    for n, parameter in enumerate(encoder.parameters()):
+        parameter.data += 0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(n))
+    return encoder, tokenizer
 
-    texts = ["Where is it?", "Wo liegt das, und warum?", "x"]
-    made = ModelConfig(
-        scratch=ScratchConfig(1, 32, 2, 64, 900), pooling=pooling, query_prefix="query: ", passage_prefix="p: "
-    )
-    encoder, tokenizer = load_encoder(made, lambda: corpus_texts(atlas_corpus(["de", "en"])), seed=0)
-    save_encoder(encoder, tokenizer, tmp_path / "model")
-    (tmp_path / "model/mixlingual.json").unlink()
-    theirs = SentenceTransformer(str(tmp_path / "model"), device="cpu")
-    read = as_published(ModelConfig(checkpoint=str(tmp_path / "model"), pooling="cls" if pooling != "cls" else "mean"))
+
+@pytest.fixture
+def encoder_folder(tmp_path):
+    """The Hugging Face folder of an encoder."""
+    encoder, tokenizer = made()
+    encoder.backbone.save_pretrained(tmp_path / "hf")
+    tokenizer.save(tmp_path / "hf")
+    return tmp_path / "hf"
+
+
+TEXTS = ["Where Is It?", "Wo liegt das, und warum?", "x", "Ein <pad> im Text", " Leer  "]
+
+
+def same_embeddings(folder, theirs):
+    """Whether ours, with options that are all others, are those of the library's model."""
+    options = {"pooling": "last", "normalize": False, "query_prefix": "mine: ", "passage_prefix": "mine: "}
+    read = as_saved(as_published(ModelConfig(checkpoint=str(folder), **options)))
     encoder, tokenizer = load_encoder(read, None, seed=0)
-    for side, prompt in (("query", "query"), ("passage", "document")):
+    for side, encode_theirs in (("query", theirs.encode_query), ("passage", theirs.encode_document)):
         ours = encode(
-            encoder.eval(), tokenizer, texts, side,
+            encoder.eval(), tokenizer, TEXTS, side,
             precision="fp32", batch_tokens=999, device=torch.device("cpu"), description="",
-        )  # fmt: skip
-        np.testing.assert_allclose(ours.embedding_ND, theirs.encode(texts, prompt_name=prompt), atol=1e-5)
+        ).embedding_ND  # fmt: skip
+        expected_ND = encode_theirs(TEXTS)
+        if read.normalize:
+            expected_ND /= np.linalg.norm(expected_ND, axis=1, keepdims=True)
+        np.testing.assert_allclose(ours, expected_ND, atol=2e-5)
+    assert np.ptp(expected_ND, axis=0).max() > 0.1, "the texts must differ"
+
+
+SAVED = {
+    "plain": {},
+    "cls": {"pooling": "cls"},
+    "last": {"pooling": "lasttoken", "unit": True, "similarity": "dot"},
+    "dot": {"similarity": "dot", "prompts": {"query": "Q: ", "document": "D: "}},
+    "prompts": {"unit": True, "prompts": {"query": "q: ", "passage": "P: ", "o": "o"}, "default_prompt_name": "o"},
+    "lower": {"transformer": {"do_lower_case": True, "max_seq_length": 64}, "prompts": {"query": "Query: "}},
+    "without prompt": {"include_prompt": False},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", SAVED)
+def test_folders_that_the_library_saves_give_its_embeddings(encoder_folder, tmp_path, kind):
+    options = {"pooling": "mean", "unit": False, "similarity": "cosine", "include_prompt": True, **SAVED[kind]}
+    own = {"prompts": {"query": "", "document": ""}} | {
+        key: options[key] for key in ("prompts", "default_prompt_name") if key in options
+    }
+    modules = [
+        library.Transformer(str(encoder_folder), **options.get("transformer", {})),
+        library.Pooling(32, options["pooling"], include_prompt=options["include_prompt"]),
+    ]
+    modules += [library.Normalize()] if options["unit"] else []
+    model = SentenceTransformer(modules=modules, device="cpu", similarity_fn_name=options["similarity"], **own)
+    model.save_pretrained(str(tmp_path / "saved"))
+    same_embeddings(tmp_path / "saved", SentenceTransformer(str(tmp_path / "saved"), device="cpu"))
+
+
+@pytest.mark.parametrize("name", ["sentence_bert_config.json", "sentence_xlm-roberta_config.json"])
+@pytest.mark.parametrize("inner", ["", "0_Transformer"])
+def test_texts_are_in_lower_case_where_earlier_releases_said_so(encoder_folder, tmp_path, name, inner):
+    saved = tmp_path / "saved"
+    (saved / "1_Pooling").mkdir(parents=True)
+    encoder_folder.rename(saved / "0_Transformer")
+    if not inner:
+        for path in (saved / "0_Transformer").iterdir():
+            path.rename(saved / path.name)
+    write(saved, [TRANSFORMER | {"path": inner}, POOLING], prompts={"query": "Q: ", "document": ""})
+    (saved / inner / name).write_text(json.dumps({"max_seq_length": 64, "do_lower_case": True}))
+    (saved / "1_Pooling/config.json").write_text(json.dumps({"word_embedding_dimension": 32, "pooling_mode": "mean"}))
+    same_embeddings(saved, SentenceTransformer(str(saved), device="cpu"))
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "last"])
+def test_the_library_reads_what_we_save(tmp_path, pooling):
+    save_encoder(*made(pooling=pooling, query_prefix="query: ", passage_prefix="p: "), tmp_path / "model")
+    theirs = SentenceTransformer(str(tmp_path / "model"), device="cpu")
+    same_embeddings(tmp_path / "model", theirs)
+    (tmp_path / "model/mixlingual.json").unlink()
+    same_embeddings(tmp_path / "model", theirs)

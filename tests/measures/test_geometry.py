@@ -59,13 +59,21 @@ def test_the_probe_is_ridge_classification():
 
 
 def test_squared_distances_by_hand():
-    left, right = np.array([[1, 0], [1, 0], [1, 0]], np.float32), np.array([[1, 0], [0, 1], [-1, 0]], np.float32)
-    np.testing.assert_allclose(squared_distances(left, right), [0, 2, 4])
+    left = np.array([[1, 0], [1, 0], [1, 0], [0, 0], [0, 0]], np.float32)
+    right = np.array([[1, 0], [0, 1], [-1, 0], [0, 1], [0, 0]], np.float32)
+    np.testing.assert_allclose(squared_distances(left, right), [0, 2, 4, 1, 0])
+
+
+@pytest.mark.parametrize("scale", [1e-37, 1e-25, 1, 1e25])
+def test_vectors_of_any_length_become_unit_vectors_but_for_zero(scale):
+    vector_ND = (np.array([[3, 4], [0, 0], [0, -1]]) * scale).astype(np.float32)
+    np.testing.assert_allclose(unit(vector_ND), [[0.6, 0.8], [0, 0], [0, -1]], rtol=1e-6)
 
 
 def test_uniformity_equals_a_loop_over_pairs():
     rng = np.random.default_rng(4)
     unit_ND, language_N = unit(rng.standard_normal((12, 5)).astype(np.float32)), rng.integers(0, 3, 12)
+    unit_ND[[3, 7]] = 0
     cluster_N = rng.integers(0, 5, 12)
     pairs = {True: [], False: []}
     for i in range(12):

@@ -67,6 +67,7 @@ def test_packed_texts_give_what_padded_ones_give(config, pooling, monkeypatch):
     assert config.model_type in PACKABLE
     model = encoder(config, pooling)
     token_ids = torch.randint(5, 60, (int(LENGTHS.sum()),), dtype=torch.int32)
+    token_ids[[2, 9, 27]] = 1  # texts that hold the padding token literally: within, first and last
     padded, padded_gradients = embeddings_and_gradients(model, token_ids)
     monkeypatch.setattr(attention, "varlen_kernel", lambda dropout: one_text_at_a_time)
     monkeypatch.setattr(DualEncoder, "_packs", lambda self, device: True)

@@ -7,6 +7,7 @@ import json
 import huggingface_hub
 import pytest
 import torch
+import transformers
 from torch import nn
 from transformers import AutoModel, FNetConfig
 
@@ -15,7 +16,7 @@ from mixlingual.model import attention
 from mixlingual.model.attention import NAME
 from mixlingual.model.encoder import parameter_counts
 from mixlingual.model.export import save_encoder
-from mixlingual.model.hub import set_attention_dropout
+from mixlingual.model.hub import read_architecture, set_attention_dropout
 from mixlingual.model.load import keep_layers, load_encoder
 from mixlingual.records import MixlingualError
 
@@ -209,6 +210,85 @@ def test_a_folder_that_is_not_whole(checkpoint, damage, expected):
     folder = checkpoint()
     damage(folder)
     with pytest.raises(MixlingualError, match=expected):
+        load_encoder(ModelConfig(checkpoint=str(folder)), None, seed=0)
+
+
+@pytest.mark.parametrize("kind", ["T5Model", "T5EncoderModel", "BartModel", "MT5EncoderModel"])
+def test_encoders_with_decoders_are_refused_by_name(tokenizer_hf, tmp_path, kind):
+    sizes = {"d_model": 16, "vocab_size": 400, "pad_token_id": 1, "decoder_start_token_id": 0}
+    sizes |= (
+        {"encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16}
+        if kind == "BartModel"
+        else {"num_layers": 1, "d_ff": 16, "d_kv": 8, "num_heads": 2}
+    )
+    model = getattr(transformers, kind)
+    model(model.config_class(**sizes)).save_pretrained(tmp_path)
+    tokenizer_hf.save_pretrained(tmp_path)
+    message = rf"{model.config_class.model_type} models are an encoder with a decoder, which cannot be loaded"
+    config = ModelConfig(checkpoint=str(tmp_path))
+    with pytest.raises(MixlingualError, match=message):
+        load_encoder(config, None, seed=0)
+    with pytest.raises(MixlingualError, match=message):
+        read_architecture(config)
+
+
+def test_a_tokenizer_larger_than_the_embedding_table_is_refused(checkpoint, tokenizer_hf):
+    folder = checkpoint()
+    tokenizer_hf.add_tokens(["newcomer"])
+    tokenizer_hf.save_pretrained(folder)
+    for read in (read_architecture, lambda config: load_encoder(config, None, seed=0)):
+        with pytest.raises(
+            MixlingualError, match=r"tokenizer gives ids up to 400, but its embedding table has 400 rows"
+        ):
+            read(ModelConfig(checkpoint=str(folder)))
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", "null", '{"model": {"type": "BPE"}}'])
+def test_an_empty_tokenizer_is_refused(checkpoint, content):
+    folder = checkpoint()
+    (folder / "tokenizer.json").write_text(content)
+    for read in (read_architecture, lambda config: load_encoder(config, None, seed=0)):
+        with pytest.raises(MixlingualError, match=r"folder cannot be read as a Hugging Face|it holds no tokenizer"):
+            read(ModelConfig(checkpoint=str(folder)))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_found_when_they_are_loaded(checkpoint, tiny_backbone, value):
+    folder, backbone = checkpoint(), tiny_backbone()
+    backbone.encoder.layer[1].output.dense.weight.data[2, 3] = value
+    backbone.save_pretrained(folder)
+    with pytest.raises(
+        MixlingualError, match=r"1 of its weights hold NaN or infinity, encoder\.layer\.1\.output\.dense"
+    ):
+        load_encoder(ModelConfig(checkpoint=str(folder)), None, seed=0)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
+def test_git_lfs_pointers_are_named(checkpoint, name):
+    folder = checkpoint()
+    (folder / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    with pytest.raises(MixlingualError, match=rf"{name}, line 1: the file is a Git LFS pointer"):
+        load_encoder(ModelConfig(checkpoint=str(folder)), None, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"pooling": "max"}, "model.pooling: got 'max'; allowed: mean, cls, last"),
+        ({"normalize": "maybe"}, "model.normalize: "),
+        ({"max_query_length": 1}, "model.max_query_length: got 1; the smallest allowed is 4"),
+        ({"layers": [-1]}, r"model.layers\[0\]: got -1"),
+    ],
+)
+def test_saved_options_that_cannot_be_are_refused(checkpoint, options, message):
+    folder = checkpoint()
+    encoder, tokenizer = load_encoder(ModelConfig(checkpoint=str(folder)), None, seed=0)
+    save_encoder(encoder, tokenizer, folder)
+    path = folder / "mixlingual.json"
+    path.write_text("\ufeff" + path.read_text(), encoding="utf-8")
+    load_encoder(ModelConfig(checkpoint=str(folder)), None, seed=0)
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8-sig")) | options))
+    with pytest.raises(MixlingualError, match=rf"mixlingual\.json holds options that cannot be; .*(?s:.)*{message}"):
         load_encoder(ModelConfig(checkpoint=str(folder)), None, seed=0)
 
 

@@ -35,6 +35,15 @@ def test_each_side_has_its_prefix_and_limit(tokenizer_hf, sentences):
             assert ids == [*whole[: limit - 1], tokenizer_hf.eos_token_id]
 
 
+def test_texts_are_cut_at_the_side_that_the_tokenizer_says(tokenizer_hf, sentences):
+    base = TextTokenizer(tokenizer_hf, ModelConfig()).identity()
+    tokenizer_hf.truncation_side = "left"
+    tokenizer = TextTokenizer(tokenizer_hf, ModelConfig(max_query_length=8))
+    whole = tokenizer_hf(sentences["en"])["input_ids"]
+    assert tokenizer.encode_marked([sentences["en"]], "query") == ([[whole[0], *whole[-7:]]], [True])
+    assert TextTokenizer(tokenizer_hf, ModelConfig()).identity() != base
+
+
 def test_short_and_empty_texts_are_not_padded(tokenizer_hf):
     tokenizer = TextTokenizer(tokenizer_hf, ModelConfig())
     assert [len(ids) for ids in tokenizer.encode(["", "8", "8 8"], "query")] == [2, 4, 6]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def module_names(folder: Path) -> tuple[str, ...]:
-    """The names of the Python modules of a folder, sorted, without those that start with an underscore."""
+    """Returns the names of the Python modules of a folder, sorted, without those that start with an underscore."""
     return tuple(sorted(path.stem for path in folder.glob("[!_.]*.py")))
 
 

@@ -1,4 +1,4 @@
-"""The lines of text files as people have them, plain or gzip: one reader for topics, judgements, runs and JSON lines.
+"""One reader for the lines of topics, judgements, runs, ids and JSON lines, in files as people have them.
 
 A byte order mark at the start and blank lines at the end count for nothing. Lines end at line feeds alone, since texts
 may hold other characters that some programs take for line ends.
@@ -25,7 +25,7 @@ _UNFIT = re.compile(r"[ \t\n\r\f\v\0]")
 
 
 def text_lines(path: Path) -> Iterator[tuple[str, str]]:
-    """(file and number, from 1; text without its end) of each line of a UTF-8 file; gzip if its name ends in .gz.
+    """Yields (file and line, text without its end) for each line of a UTF-8 file; gzip if its name ends in .gz.
 
     Raises:
         DataError: the file is missing, damaged, a Git LFS pointer or not UTF-8, or a line between others is blank.
@@ -61,7 +61,7 @@ def _decoded(line: bytes, where: str) -> str:
 
 
 def json_lines(path: Path, remedy: str = "fetch the file again") -> Iterator[tuple[str, Row]]:
-    """(file and line, object) of each line of a JSON lines file.
+    """Yields (file and line, object) for each line of a JSON lines file.
 
     Args:
         path: the file.
@@ -87,12 +87,12 @@ def json_lines(path: Path, remedy: str = "fetch the file again") -> Iterator[tup
 
 
 def fields(line: str) -> list[str]:
-    """What ASCII white space separates in a line of a TREC file; other spaces may be part of an id."""
+    """Returns what ASCII white space separates in a line of a TREC file; other spaces may be part of an id."""
     return _FIELD.findall(line)
 
 
 def text_of(row: Mapping[str, Any], key: str, where: str) -> str:
-    """The text under a key. Raises DataError if there is none, or something else."""
+    """Returns the text under a key. Raises DataError if there is none, or something else."""
     value = row.get(key)
     if not isinstance(value, str):
         raise DataError(f"{where}: {key} is {described(value)}; it must be a text: fetch the file again")
@@ -100,7 +100,7 @@ def text_of(row: Mapping[str, Any], key: str, where: str) -> str:
 
 
 def id_of(row: Mapping[str, Any], key: str, where: str) -> str:
-    """The id under a key, a text or a whole number.
+    """Returns the id under a key, a text or a whole number.
 
     Raises:
         DataError: there is none, or it has white space, which separates the fields of runs and judgements.
@@ -117,7 +117,7 @@ def id_of(row: Mapping[str, Any], key: str, where: str) -> str:
 
 
 def described(value: object) -> str:
-    """What was found, in JSON's terms, short enough for a message."""
+    """Returns what was found, in JSON's terms, short enough for a message."""
     if value is None:
         return "missing or null"
     shown = json.dumps(value, ensure_ascii=False, default=str)

@@ -11,7 +11,7 @@ from mixlingual.records import AnyBenchmark, ParallelCorpus
 
 
 def load_corpus(config: DataConfig) -> ParallelCorpus:
-    """The training items that `config.name` stands for.
+    """Returns the training items that `config.name` stands for.
 
     Raises:
         DataError: the data are missing or malformed, or lack a wanted language.
@@ -20,7 +20,7 @@ def load_corpus(config: DataConfig) -> ParallelCorpus:
 
 
 def load_benchmarks(config: EvaluationConfig) -> list[AnyBenchmark]:
-    """The benchmarks of the config; read before training, so that a missing file costs no time.
+    """Returns the benchmarks of the config; read before training, so that a missing file costs no time.
 
     Raises:
         DataError: a benchmark is missing or malformed, or lacks a wanted language.
@@ -29,7 +29,7 @@ def load_benchmarks(config: EvaluationConfig) -> list[AnyBenchmark]:
 
 
 def load_benchmark(name: str, config: EvaluationConfig) -> AnyBenchmark:
-    """The benchmark of one name: see `mixlingual.data.benchmarks`.
+    """Returns the benchmark of one name: see `mixlingual.data.benchmarks`.
 
     Args:
         name: one of `config.schema.BENCHMARKS`.

@@ -1,4 +1,4 @@
-"""The script that a language is written in, by the likely subtags of Unicode CLDR; `tools/cldr` made the table."""
+"""This tells which script a language is written in, by a table that `tools/cldr` made from Unicode CLDR."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def script_of(language: str) -> str:
-    """Unicode script code in which a language is most likely written; empty if unknown."""
+    """Returns the Unicode script code in which a language is most likely written; empty if unknown."""
     subtags = language.replace("-", "_").split("_")
     return next((subtag for subtag in subtags[1:] if len(subtag) == 4), _likely().get(subtags[0], ""))
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import importlib
 import logging
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mixlingual.evaluation.search import Hits, search
+from mixlingual.evaluation.inner_products import lengths, pair_scores, slack
+from mixlingual.evaluation.search import Hits, search, untie
 from mixlingual.evaluation.shards import Shards
 from mixlingual.records import MixlingualError
 
@@ -23,6 +24,10 @@ _BLOCK_PASSAGES = 65_536
 _TRAINING_PER_LIST = 64
 _RECALL_QUERIES = 200
 _MOST_PARTS = 64
+_ASKED = 1 << 22
+"""Results that faiss is asked for at once, over all queries."""
+_MOST_ON_GPU = 2048
+"""Results of a query that faiss gives on a GPU; ties that go on beyond are cut there."""
 
 
 def approximate_search(
@@ -35,7 +40,10 @@ def approximate_search(
     memory_mib: int,
     device: torch.device,
 ) -> tuple[Hits, float]:
-    """About the k best passages of each query by inner product, and the recall of that.
+    """Returns about the k best passages of each query by inner product, and the recall of that.
+
+    What faiss finds is scored by `pair_scores` and ordered as in an exact search. Faiss is asked for more than k where
+    what it finds next may be tied with the last.
 
     Args:
         query_QD: [Q, D] embeddings.
@@ -54,7 +62,7 @@ def approximate_search(
     """
     k = min(k, len(shards))
     try:
-        score_QK, position_QK = _built(shards, kind, probes).search(query_QD, k)
+        hits = _found(query_QD, shards, k, _built(shards, kind, probes))
     except RuntimeError as error:
         raise MixlingualError(
             f"faiss cannot search {len(shards)} passages by evaluation.search={kind} ({error}); set "
@@ -62,14 +70,55 @@ def approximate_search(
         ) from error
     rows = np.unique(np.linspace(0, len(query_QD) - 1, min(len(query_QD), _RECALL_QUERIES)).astype(int))
     exact = search(query_QD[rows], shards, k, memory_mib=memory_mib, device=device)
-    found = [len(set(a) & set(b)) / k for a, b in zip(exact.position_QK.tolist(), position_QK[rows].tolist())]
-    recall = float(np.mean(found))
+    shares = [len(set(a) & set(b)) / k for a, b in zip(exact.position_QK.tolist(), hits.position_QK[rows].tolist())]
+    recall = float(np.mean(shares))
     log.info("%s with %d probes finds %.2f%% of the %d exact results", kind, probes, 100 * recall, k)
-    return Hits(score_QK, position_QK.astype(np.int64)), recall
+    return hits, recall
 
 
-def _built(shards: Shards, kind: str, probes: int) -> Any:
-    """A faiss index of the shards, on the GPUs where faiss has them."""
+class _Built(NamedTuple):
+    """Holds an index of a corpus."""
+
+    index: Any
+    most: int
+    """Results that it can be asked for."""
+    longest: float
+    """Length of the longest passage."""
+
+
+def _found(query_QD: NDArray[np.float32], shards: Shards, k: int, built: _Built) -> Hits:
+    """Returns the k best of what faiss finds for each query, those that may be tied with the last one included."""
+    hits = Hits(np.full((len(query_QD), k), -np.inf, np.float32), np.full((len(query_QD), k), -1, np.int64))
+    slack_Q = 2 * built.longest * slack(lengths(query_QD), query_QD.shape[1])
+    rows, wanted = list(range(len(query_QD))), min(k + 1, built.most)
+    while rows:
+        step, tied = max(1, _ASKED // wanted), []
+        for start in range(0, len(rows), step):
+            part = rows[start : start + step]
+            for row, score_W, position_W in zip(part, *built.index.search(query_QD[part], wanted)):
+                if wanted < built.most and position_W[-1] >= 0 and score_W[-1] >= score_W[k - 1] - slack_Q[row]:
+                    tied.append(row)
+                    continue
+                score_K, position_K = _best(query_QD[row], shards, position_W[position_W >= 0], k)
+                hits.score_QK[row, : len(score_K)], hits.position_QK[row, : len(score_K)] = score_K, position_K
+        rows, wanted = tied, min(4 * wanted, built.most)
+    return hits
+
+
+def _best(
+    query_D: NDArray[np.float32], shards: Shards, position_W: NDArray[np.int64], k: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Returns scores and positions of the k best of these passages."""
+    row_W, place_W = np.zeros(len(position_W), np.int64), np.arange(len(position_W))
+    score_W = pair_scores(query_D[None], row_W, shards.rows(position_W), place_W, pairs=1024)
+    order_W = np.lexsort((position_W, -score_W))
+    score_W, position_W = score_W[order_W], position_W[order_W]
+    untie(row_W, score_W, position_W, shards)
+    return score_W[:k], position_W[:k]
+
+
+def _built(shards: Shards, kind: str, probes: int) -> _Built:
+    """Returns a faiss index of the shards, on the GPUs where faiss has them."""
     try:
         faiss = importlib.import_module("faiss")
     except ImportError as error:
@@ -83,13 +132,15 @@ def _built(shards: Shards, kind: str, probes: int) -> Any:
     step = max(1, len(shards) // (_TRAINING_PER_LIST * lists))
     sample = [np.asarray(embedding_ND[::step], np.float32) for _, embedding_ND in shards.blocks(_BLOCK_PASSAGES)]
     index.train(np.concatenate(sample))
+    most, longest = len(shards), 0.0
     if getattr(faiss, "get_num_gpus", int)():
-        index = faiss.index_cpu_to_all_gpus(index)
+        index, most = faiss.index_cpu_to_all_gpus(index), min(most, _MOST_ON_GPU)
     for _, embedding_ND in shards.blocks(_BLOCK_PASSAGES):
         index.add(np.asarray(embedding_ND, np.float32))
-    return index
+        longest = max(longest, float(lengths(embedding_ND).max()))
+    return _Built(index, most, longest)
 
 
 def _parts(width: int) -> int:
-    """Sub-vectors of a product quantiser: one for eight dimensions where the width allows it, at most 64."""
+    """Returns how many sub-vectors a product quantiser has: one for eight dimensions where the width allows it."""
     return next(parts for parts in range(min(_MOST_PARTS, max(1, width // 8)), 0, -1) if width % parts == 0)

@@ -16,7 +16,7 @@ _RANGE_IDS = 1 << 24
 
 
 def repeated_id(ids: Sequence[NDArray[np.bytes_]], range_ids: int = _RANGE_IDS) -> str | None:
-    """An id that comes twice, None if all are distinct.
+    """Returns an id that comes twice, None if all are distinct.
 
     Args:
         ids: [N] arrays, mapped ones for a large corpus; their widths may differ.
@@ -52,7 +52,7 @@ def _repeated(ids: Sequence[NDArray[np.bytes_]], hash_N: NDArray[np.uint64], pla
 
 
 def _hashes(id_N: NDArray[np.bytes_]) -> NDArray[np.uint64]:
-    """[N] sums of the bytes times odd random numbers, modulo 2^64: zeros that fill up a row change nothing."""
+    """Returns [N] sums of the bytes times odd random numbers, modulo 2^64: zeros that fill up a row change nothing."""
     width = id_N.dtype.itemsize
     factor_W = np.random.default_rng(0).integers(0, 1 << 63, width, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
     byte_NW = np.ascontiguousarray(id_N).view(np.uint8).reshape(len(id_N), width)

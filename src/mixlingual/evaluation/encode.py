@@ -36,7 +36,7 @@ _PROVENANCE = ("_name_or_path", "architectures", "dtype", "transformers_version"
 
 
 class Embedded(NamedTuple):
-    """Embeddings of texts."""
+    """Holds embeddings of texts."""
 
     embedding_ND: NDArray[np.float32]
     cut: int | None
@@ -45,7 +45,7 @@ class Embedded(NamedTuple):
 
 @dataclass
 class CutTexts:
-    """Counts of the texts of a benchmark and of those that are longer than the length limit, by side."""
+    """Counts the texts of a benchmark and those that are longer than the length limit, by side."""
 
     texts: Counter[Side] = field(default_factory=Counter)
     cut: Counter[Side] = field(default_factory=Counter)
@@ -53,7 +53,7 @@ class CutTexts:
     """Sides that another program encoded, at least in part."""
 
     def add(self, side: Side, texts: int, cut: int | None) -> None:
-        """Count so many texts of a side."""
+        """Counts so many texts of a side."""
         self.texts[side] += texts
         if cut is None:
             self.unknown.add(side)
@@ -61,7 +61,7 @@ class CutTexts:
             self.cut[side] += cut
 
     def shares(self, name: str) -> dict[str, float]:
-        """`queries_cut` and `passages_cut`, where they are known; warns of a benchmark whose passages are cut."""
+        """Returns `queries_cut` and `passages_cut`, if known; warns of a benchmark whose passages are cut."""
         known = {side: self.cut[side] / texts for side, texts in self.texts.items() if side not in self.unknown}
         if known.get("passage", 0) > _MANY_CUT:
             log.warning(
@@ -74,7 +74,7 @@ class CutTexts:
 
 
 class Embed(Protocol):
-    """Texts of a side to embeddings; the label names them to whoever waits."""
+    """Turns texts of a side into embeddings; the label names them to whoever waits."""
 
     def __call__(self, texts: list[str], side: Side, label: str = "training") -> Embedded:  # noqa: D102
         ...
@@ -91,7 +91,7 @@ def encode(
     device: torch.device,
     description: str,
 ) -> Embedded:
-    """Embed texts in their order; equal texts share one embedding.
+    """Embeds texts in their order; equal texts share one embedding.
 
     Args:
         encoder: on `device`, in eval mode.
@@ -133,7 +133,7 @@ def encode(
 
 
 def token_batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
-    """Positions of all texts, longest first, cut where padding to the longest would exceed the budget.
+    """Returns positions of all texts, longest first, cut where padding to the longest would exceed the budget.
 
     The largest batch comes first, so that running out of memory shows at once.
 
@@ -150,7 +150,7 @@ def token_batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[in
 
 
 def encoder_fingerprint(encoder: DualEncoder, tokenizer: TextTokenizer) -> str:
-    """Sixteen hex digits that change with any weight, the backbone's config, pooling, normalisation and the tokenizer.
+    """Returns 16 hex digits that change with any weight, the backbone's config, pooling, normalisation and tokenizer.
 
     Names, paths and the release that saved a checkpoint do not count, so that a copy has the same digits.
     """

@@ -19,6 +19,7 @@ import torch
 from mixlingual.config.schema import EvaluationConfig
 from mixlingual.evaluation.approximate import approximate_search
 from mixlingual.evaluation.encode import CutTexts, Embed, Embedded
+from mixlingual.evaluation.inner_products import check_range
 from mixlingual.evaluation.judged_scores import (
     Lists,
     export_task,
@@ -39,29 +40,29 @@ from mixlingual.records import Candidate, Corpus, DataError, JudgedBenchmark, Ju
 
 
 class Source(Protocol):
-    """Where embeddings come from."""
+    """Says where embeddings come from."""
 
     def queries(self, task: JudgedTask) -> Embedded:
-        """[Q, D] of the queries of a task."""
+        """Returns [Q, D] of the queries of a task."""
         ...
 
     def passages(self, corpus: Corpus) -> EmbedPassages:
-        """What embeds the passages of a corpus, given in its order with gaps."""
+        """Returns what embeds the passages of a corpus, given in its order with gaps."""
         ...
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """The source that encodes texts."""
+    """Is the source that encodes texts."""
 
     embed: Embed
 
     def queries(self, task: JudgedTask) -> Embedded:
-        """[Q, D] of the queries of a task."""
+        """Returns [Q, D] of the queries of a task."""
         return self.embed([query.text for query in task.queries], "query", f"{task.language} queries for")
 
     def passages(self, corpus: Corpus) -> EmbedPassages:
-        """What embeds the passages of a corpus."""
+        """Returns what embeds the passages of a corpus."""
 
         def embed(passages: list[Candidate]) -> Embedded:
             return self.embed([passage.text for passage in passages], "passage", corpus.name)
@@ -91,7 +92,7 @@ def check_files(benchmark: JudgedBenchmark, folder: Path) -> None:
 def score_files(
     benchmark: JudgedBenchmark, folder: Path, config: EvaluationConfig, share: Share
 ) -> BenchmarkScores | None:
-    """Scores of the embeddings in a folder, of which each process searches its share, or else of the runs in it."""
+    """Scores the embeddings in a folder, of which each process searches its share, or else the runs in it."""
     if _has_embeddings(benchmark, folder):
         source = JudgedEmbeddings(benchmark, folder)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -113,7 +114,7 @@ def score_judged(
     corrections: Mapping[str, Correction] | None = None,
     label: str = "",
 ) -> dict[str, BenchmarkScores]:
-    """Encode each corpus once, search it for all queries on it, and score every task.
+    """Encodes each corpus once, searches it for all queries on it, and scores every task.
 
     Args:
         benchmark: what to score.
@@ -142,6 +143,8 @@ def score_judged(
         for name, group in groupby(sorted(benchmark.tasks, key=lambda t: t.corpus.name), lambda t: t.corpus.name):
             tasks = list(group)
             orders = _orders(tasks, source, corrections or {}, cut) if share.part == 0 else None
+            for order in (orders or {}).values():
+                check_range(benchmark.name, order.query_QD)
             found = engine.find(tasks, orders, root / name, label)
             if share.part > 0:
                 continue
@@ -167,7 +170,7 @@ def score_judged(
 def _orders(
     tasks: Sequence[JudgedTask], source: Source, corrections: Mapping[str, Correction], cut: CutTexts
 ) -> dict[str, Order]:
-    """What to search a corpus for: the queries of all tasks on it, uncorrected and corrected."""
+    """Returns what to search a corpus for: the queries of all tasks on it, uncorrected and corrected."""
     embedded = [source.queries(task) for task in tasks]
     for task, queries in zip(tasks, embedded):
         cut.add("query", len(task.queries), queries.cut)
@@ -182,7 +185,7 @@ def _orders(
 
 @dataclass(frozen=True)
 class _Engine:
-    """How corpora are encoded and searched."""
+    """Encodes and searches corpora."""
 
     source: Source
     encoding: str
@@ -193,7 +196,7 @@ class _Engine:
     def find(
         self, tasks: Sequence[JudgedTask], orders: Orders | None, folder: Path, label: str
     ) -> dict[str, tuple[Hits, float]]:
-        """Order -> what it finds and the recall of that; nothing in all processes but the first.
+        """Maps an order to what it finds and the recall of that; nothing in all processes but the first.
 
         An approximate search needs all passages in one index, which the first process builds alone.
         """
@@ -221,7 +224,7 @@ class _Engine:
         return {how: (hits, 1.0) for how, hits in meeting.collect(orders, open_shards(folder), DEPTH).items()}
 
     def _search(self, order: Order, shards: Shards) -> tuple[Hits, float]:
-        """What an order finds, and the recall of the search: 1 if it is exact."""
+        """Returns what an order finds, and the recall of the search: 1 if it is exact."""
         config, shards = self.config, shards.changed(order.correct)
         if config.search == "exact":
             return search(order.query_QD, shards, DEPTH, memory_mib=config.search_memory, device=self.device), 1.0
@@ -237,7 +240,7 @@ class _Engine:
 
 
 def _lists(tasks: Sequence[JudgedTask], shards: Shards, hits: Hits) -> Iterator[Lists]:
-    """The lists of each task; an approximate search may leave places empty at the end."""
+    """Returns the lists of each task; an approximate search may leave places empty at the end."""
     start = 0
     for task in tasks:
         rows = slice(start, start + len(task.queries))

@@ -8,7 +8,7 @@ from itertools import groupby
 
 
 def tokens(text: str) -> str:
-    """The words of a text in lower case, decomposed (NFD), with a space on either side of each.
+    """Returns the words of a text in lower case, decomposed (NFD), with a space on either side of each.
 
     A word is a run of letters, numbers and marks; any other visible character is one, as in DPR's tokenizer.
     """
@@ -23,5 +23,5 @@ def tokens(text: str) -> str:
 
 
 def holds_any(text: str, answers: Sequence[str]) -> bool:
-    """Whether a text holds one of the answers as whole words; both from `tokens`. An empty answer is in none."""
+    """Tells whether a text holds an answer as whole words; both from `tokens`. An empty answer is in none."""
     return any(answer.strip() and answer in text for answer in answers)

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Lists:
-    """What a search found for the queries of a task, in their order."""
+    """Holds what a search found for the queries of a task, in their order."""
 
     ids: list[list[str]]
     scores: list[list[float]]
@@ -38,7 +38,7 @@ class Lists:
 
 
 def judged_scores(benchmark: JudgedBenchmark, rows: Sequence[pd.DataFrame], how: dict[str, Any]) -> BenchmarkScores:
-    """The figures of a benchmark from the rows of its tasks, with what is to be said about how it was searched."""
+    """Returns a benchmark's figures from the rows of its tasks, with what is to be said about its search."""
     table = pd.concat(rows, ignore_index=True)
     metrics = {
         "fingerprint": benchmark.fingerprint,
@@ -53,7 +53,7 @@ def judged_scores(benchmark: JudgedBenchmark, rows: Sequence[pd.DataFrame], how:
 
 
 def score_runs(benchmark: JudgedBenchmark, folder: Path) -> BenchmarkScores:
-    """Scores of another system's TREC runs: FOLDER/BENCHMARK/QUERY_LANGUAGE-PASSAGE_LANGUAGE.trec, or .trec.gz.
+    """Scores another system's TREC runs: FOLDER/BENCHMARK/QUERY_LANGUAGE-PASSAGE_LANGUAGE.trec, or .trec.gz.
 
     A query that a run lacks scores 0, one that the benchmark lacks counts for nothing; a warning counts both.
 
@@ -91,7 +91,7 @@ def _compare_queries(path: Path, run: Run, task: JudgedTask) -> None:
 def task_rows(
     benchmark: JudgedBenchmark, task: JudgedTask, lists: Lists, first_answer_Q: NDArray[np.float64]
 ) -> pd.DataFrame:
-    """The per-query rows of a task from what a search found; `first_answer_Q` is from `first_answers`."""
+    """Returns the per-query rows of a task from what a search found; `first_answer_Q` is from `first_answers`."""
     if task.answers:
         return _rows(benchmark, task, _answered(task, first_answer_Q))
     ranked = dict(zip((query.id for query in task.queries), lists.ids))
@@ -99,7 +99,7 @@ def task_rows(
 
 
 def first_answers(tasks: Sequence[JudgedTask], lists: Sequence[Lists]) -> list[NDArray[np.float64]]:
-    """[Q] for each task, of all its queries the rank of the first passage that holds an answer, infinity if none does.
+    """Returns [Q] for each task: the rank of the first passage that holds an answer, infinity if none does.
 
     The corpus, which all tasks share, is read once for all of them, and not at all where none looks for answers. One
     passage is held at a time.
@@ -124,7 +124,7 @@ def first_answers(tasks: Sequence[JudgedTask], lists: Sequence[Lists]) -> list[N
 
 
 def _rows(benchmark: JudgedBenchmark, task: JudgedTask, values: dict[str, dict[str, float]]) -> pd.DataFrame:
-    """One row for each query of the topics and of the qrels, which may name others."""
+    """Returns one row for each query of the topics and of the qrels, which may name others."""
     paragraph = {query.id: query.paragraph for query in task.queries}
     return pd.DataFrame(
         {
@@ -149,7 +149,7 @@ def _judged(
 
 
 def export_task(folder: Path, task: JudgedTask, lists: Lists) -> None:
-    """Write the run, and the qrels where there are any, under the published ids."""
+    """Writes the run, and the qrels where there are any, under the published ids."""
     names = [query.id for query in task.queries]
     write_run(folder / f"{_name(task)}.trec.gz", zip(names, lists.ids, lists.scores))
     if task.qrels:
@@ -161,7 +161,7 @@ def _name(task: JudgedTask) -> str:
 
 
 def _answered(task: JudgedTask, first_answer_Q: NDArray[np.float64]) -> dict[str, dict[str, float]]:
-    """1 where one of the first passages holds an answer, else 0.
+    """Returns 1 where one of the first passages holds an answer, else 0.
 
     Source: recall of RocketQA (Qu et al. 2021) and DPR, as BGE-M3 reports MKQA.
     """
@@ -172,7 +172,7 @@ def _answered(task: JudgedTask, first_answer_Q: NDArray[np.float64]) -> dict[str
 
 
 def _sections(table: pd.DataFrame, measures: Sequence[str]) -> dict[str, Any]:
-    """Setting -> macro means over languages or pairs, `micro` means over queries, and those of each."""
+    """Maps a setting to macro means over languages or pairs, `micro` means over queries, and those of each."""
     sections = {}
     for setting, rows in table.groupby("setting", sort=False):
         language = rows["query_language"]

@@ -23,7 +23,7 @@ from mixlingual.model.tokenizer import TextTokenizer
 
 
 class MtebEncoder:
-    """An encoder of MTEB's protocol.
+    """Serves an encoder by MTEB's protocol.
 
     MTEB files results under a model's name and revision, and takes both from the base model where a checkpoint has
     none: results of different runs would then be mixed up in its cache. Here the revision is `encoder_fingerprint`.
@@ -72,7 +72,7 @@ class MtebEncoder:
         prompt_type: Any = None,
         **_: object,
     ) -> NDArray[np.float32]:
-        """[N, D] embeddings of the texts of all batches; queries unless `prompt_type` says document."""
+        """Returns [N, D] embeddings of the texts of all batches; queries unless `prompt_type` says document."""
         texts = [text for batch in inputs for text in batch["text"]]
         side = "passage" if getattr(prompt_type, "value", prompt_type) == "document" else "query"
         return encode(
@@ -87,11 +87,11 @@ class MtebEncoder:
         ).embedding_ND
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> torch.Tensor:
-        """[N, M] inner products, cosines where the encoder normalises."""
+        """Returns [N, M] inner products, cosines where the encoder normalises."""
         left_ND, right_MD = torch.as_tensor(embeddings1), torch.as_tensor(embeddings2)
         return left_ND @ right_MD.T
 
     def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> torch.Tensor:
-        """[N] inner products of rows."""
+        """Returns [N] inner products of rows."""
         left_ND, right_ND = torch.as_tensor(embeddings1), torch.as_tensor(embeddings2)
         return (left_ND * right_ND).sum(dim=-1)

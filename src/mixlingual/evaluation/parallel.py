@@ -58,7 +58,7 @@ def check_files(benchmark: Benchmark, folder: Path) -> None:
 
 
 def score_files(benchmark: Benchmark, folder: Path, config: EvaluationConfig, share: Share) -> BenchmarkScores | None:
-    """Scores of the embeddings in a folder, which the first process reads."""
+    """Scores the embeddings in a folder, which the first process reads."""
     if share.part > 0:
         return None
     scores = _scored(benchmark, *read_embeddings(benchmark, folder), config, "")
@@ -68,7 +68,7 @@ def score_files(benchmark: Benchmark, folder: Path, config: EvaluationConfig, sh
 
 
 def export_lists(folder: Path, benchmark: Benchmark, scores: BenchmarkScores) -> None:
-    """BENCHMARK.trec.gz and BENCHMARK.qrels.gz of the pool of all languages; query ids are LANGUAGE/QUESTION."""
+    """Writes BENCHMARK.trec.gz and BENCHMARK.qrels.gz of the pool of all languages; query ids are LANGUAGE/QUESTION."""
     assert scores.top_QK is not None
     assert scores.top_score_QK is not None
     ids = [candidate.id for candidate in benchmark.candidates]

@@ -12,7 +12,7 @@ PIVOT = "en"
 
 
 class CountsTokens(Protocol):
-    """A tokenizer, as far as it is needed here."""
+    """Describes a tokenizer, as far as it is needed here."""
 
     def counts(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, without prefix and special tokens, and nothing cut."""
@@ -20,7 +20,7 @@ class CountsTokens(Protocol):
 
 
 def token_parity(benchmark: Benchmark, tokenizer: CountsTokens) -> dict[str, float]:
-    """Language -> its tokens for each token of English, over the questions asked in both; empty without English.
+    """Maps a language to its tokens for each token of English, over questions asked in both; empty without English.
 
     This is the parity of Petrov et al. 2023 (arXiv 2305.15425), the ratio of token counts of one content in two
     languages. Tokens per word (fertility) cannot be compared with languages that are written without spaces, as Chinese

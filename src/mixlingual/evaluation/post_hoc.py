@@ -34,7 +34,7 @@ _SIDES: tuple[Side, Side] = ("query", "passage")
 
 @dataclass(frozen=True)
 class Map:
-    """e -> e - offset - C C^T e, then scaled to length 1 if wanted: what every correction does to one language."""
+    """Takes e to e - offset - C C^T e, scaled to length 1 if wanted: every correction does this to a language."""
 
     offset_D: NDArray[np.float32]
     direction_RD: NDArray[np.float32]
@@ -42,27 +42,29 @@ class Map:
     normalize: bool = False
 
     def __call__(self, embedding_ND: NDArray[np.float32]) -> NDArray[np.float32]:
-        """[N, D] corrected embeddings."""
-        removed_ND = (embedding_ND @ self.direction_RD.T) @ self.direction_RD
-        moved_ND: NDArray[np.float32] = embedding_ND - self.offset_D - np.asarray(removed_ND, np.float32)
-        return unit(moved_ND) if self.normalize else moved_ND
+        """Returns [N, D] corrected embeddings; each depends on its own row alone, whatever block it comes in."""
+        whole_ND = embedding_ND.astype(np.float64)
+        moved_ND = whole_ND - self.offset_D
+        for direction_D in self.direction_RD:
+            moved_ND -= (whole_ND * direction_D).sum(axis=1, keepdims=True) * direction_D
+        return unit(moved_ND.astype(np.float32)) if self.normalize else moved_ND.astype(np.float32)
 
 
 @dataclass(frozen=True)
 class Correction:
-    """A map of embeddings for each side and language; a pair that is missing stays as it is."""
+    """Maps the embeddings of each side and language; those of a pair that is missing do not change."""
 
     maps: dict[tuple[Side, str], Map]
     normalize: bool
     """Whether corrected embeddings are scaled to length 1."""
 
     def of(self, side: Side, language: str, width: int) -> Map:
-        """The whole correction of a side and language, as one map of embeddings [N, width]."""
+        """Returns the whole correction of a side and language, as one map of embeddings [N, width]."""
         nothing = Map(np.zeros(width, np.float32), np.zeros((0, width), np.float32))
         return replace(self.maps.get((side, language), nothing), normalize=self.normalize)
 
     def __call__(self, embedding_ND: NDArray[np.float32], languages: Sequence[str], side: Side) -> NDArray[np.float32]:
-        """[N, D] corrected embeddings of texts of a side in these languages, one each."""
+        """Returns [N, D] corrected embeddings of texts of a side in these languages, one each."""
         corrected_ND, language_N = embedding_ND.copy(), np.array(languages)
         for language in np.unique(language_N):
             rows = language_N == language
@@ -74,7 +76,7 @@ class Correction:
 def fit_corrections(
     corpus: ParallelCorpus, languages: Sequence[str], config: PostHocConfig, embed: Embed, *, normalize: bool
 ) -> dict[str, Correction]:
-    """The corrections that the config lists, by name, with statistics of the corpus.
+    """Returns the corrections that the config lists, by name, with statistics of the corpus.
 
     Args:
         corpus: training items.
@@ -157,7 +159,7 @@ def _shifts(
 
 
 def training_code(language: str, known: Sequence[str]) -> str:
-    """The code that training data have for a benchmark's language: de for deu_Latn, zh for zh_cn; else the same."""
+    """Returns the code of a benchmark's language in training data: de for deu_Latn, zh for zh_cn; else the same."""
     main = language.partition("_")[0]
     return next((code for code in (language, main, _TWO_LETTERS.get(main, "")) if code in known), language)
 
@@ -168,7 +170,7 @@ def _texts(corpus: ParallelCorpus, side: Side, language: str) -> list[str]:
 
 
 def _sample(entries: list[Entry], config: PostHocConfig, what: str) -> list[Entry]:
-    """At most `config.texts` entries, evenly spaced over the corpus."""
+    """Returns at most `config.texts` entries, evenly spaced over the corpus."""
     least = max(2, config.components)
     if len(entries) < least:
         raise DataError(

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 def read_embeddings(benchmark: Benchmark, folder: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """[Q, D] of the queries and [N, D] of the candidates, in the benchmark's order, as float32.
+    """Returns [Q, D] of the queries and [N, D] of the candidates, in the benchmark's order, as float32.
 
     The id of a query is LANGUAGE/QUESTION, as question ids are shared between languages; those of candidates are
     unique. Ids that the benchmark does not have are left out, and a warning counts them.
@@ -41,7 +41,7 @@ def read_embeddings(benchmark: Benchmark, folder: Path) -> tuple[NDArray[np.floa
 
 
 def _ordered(path: Path, wanted: Sequence[str]) -> NDArray[np.float32]:
-    """The rows of a file for the ids wanted, in their order."""
+    """Returns the rows of a file for the ids wanted, in their order."""
     ids_path = path.with_suffix(".txt")
     embedding_ND, ids = _array(path), list(_ids(path))
     if len(ids) != len(embedding_ND):
@@ -65,7 +65,7 @@ def _ordered(path: Path, wanted: Sequence[str]) -> NDArray[np.float32]:
 
 
 class JudgedEmbeddings:
-    """The `judged.Source` of a folder of embeddings; passages are read as a stream.
+    """Is the `judged.Source` of a folder of embeddings; passages are read as a stream.
 
     Args:
         benchmark: what they belong to.
@@ -88,11 +88,11 @@ class JudgedEmbeddings:
         return fingerprint(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats)
 
     def queries(self, task: JudgedTask) -> Embedded:
-        """[Q, D] of the queries of a task."""
+        """Returns [Q, D] of the queries of a task."""
         return Embedded(self._query_ND[[self._row[identity] for identity in _query_ids(task)]], None)
 
     def passages(self, corpus: Corpus) -> EmbedPassages:
-        """What finds the rows of passages that are asked for in the order of the corpus.
+        """Returns what finds the rows of passages that are asked for in the order of the corpus.
 
         Rows of other passages between them are passed over.
 
@@ -128,7 +128,7 @@ def _query_ids(task: JudgedTask) -> list[str]:
 
 
 def _array(path: Path) -> NDArray[np.floating[Any]]:
-    """The mapped rows of a file."""
+    """Returns the mapped rows of a file."""
     refuse_pointer(path)
     try:
         embedding_ND = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -140,7 +140,7 @@ def _array(path: Path) -> NDArray[np.floating[Any]]:
 
 
 def _ids(path: Path) -> Iterator[str]:
-    """The ids of the rows of a file, from the text file beside it."""
+    """Returns the ids of the rows of a file, from the text file beside it."""
     return (identity for _, identity in text_lines(path.with_suffix(".txt")))
 
 

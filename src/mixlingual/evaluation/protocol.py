@@ -20,6 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mixlingual.evaluation.groups import aggregate
+from mixlingual.evaluation.inner_products import check_range
 from mixlingual.evaluation.ranking import rank
 from mixlingual.measures.registry import (
     bias_figures,
@@ -48,7 +49,7 @@ def per_query_columns(cutoffs: Sequence[int] = ()) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class BenchmarkScores:
-    """Scores of one encoder on one benchmark.
+    """Holds the scores of one encoder on one benchmark.
 
     `metrics` holds JSON types only, without NaN: a setting or measure that no query defines (`cross` of a
     single language, the rank distance of queries with one gold candidate) is left out.
@@ -70,7 +71,7 @@ def score_benchmark(
     candidate_ND: NDArray[np.float32],
     cutoffs: Sequence[int] = (),
 ) -> BenchmarkScores:
-    """Rank all candidates for every query by inner product and score the three settings.
+    """Ranks all candidates for every query by inner product and scores the three settings.
 
     `map` is LAReQA's: AP over the full ranking, equal scores as one threshold. `mrr`, `ndcg@10` and `r@k` break
     ties by candidate id, as trec_eval does. A language or pair scores the mean over its queries; the figures of a
@@ -86,7 +87,7 @@ def score_benchmark(
         cutoffs: further depths k of ndcg@k and r@k, which become columns as well.
 
     Raises:
-        DataError: embeddings of the wrong number or width, or not finite.
+        DataError: embeddings of the wrong number or width, not finite, or whose scores leave the range of fp32.
     """
     _check(benchmark, query_QD, candidate_ND)
     rankings = rank(benchmark, query_QD, candidate_ND, DEPTH)
@@ -124,12 +125,13 @@ def _check(benchmark: Benchmark, query_QD: NDArray[np.float32], candidate_ND: ND
                 f"{records[bad[0]].id} ({records[bad[0]].language}). Look for a diverged training loss, or set "
                 "evaluation.precision=fp32"
             )
+    check_range(benchmark.name, query_QD, candidate_ND)
 
 
 def _per_query(
     benchmark: Benchmark, rankings: Rankings, bias: dict[str, Scores], cutoffs: Sequence[int]
 ) -> pd.DataFrame:
-    """The per-query table in float64: monolingual rows, then cross-lingual, then of the pool, with its bias."""
+    """Returns the per-query table in float64: monolingual rows, then cross-lingual, then of the pool, with its bias."""
     language_Q = np.array([query.language for query in benchmark.queries])
     keys = pd.DataFrame(
         {

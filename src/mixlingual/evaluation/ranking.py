@@ -28,7 +28,7 @@ _BLOCK = 256
 def rank(
     benchmark: Benchmark, query_QD: NDArray[np.float32], candidate_ND: NDArray[np.float32], depth: int
 ) -> Rankings:
-    """Score every candidate for every query, a block of queries at a time on each of PyTorch's threads.
+    """Scores every candidate for every query, a block of queries at a time on each of PyTorch's threads.
 
     Args:
         benchmark: what the embeddings belong to.
@@ -62,7 +62,7 @@ def rank(
 
 
 def _twins(candidate_ND: NDArray[np.float32]) -> tuple[list[int], list[int]]:
-    """Positions of repeated embeddings, and for each the position of its first occurrence.
+    """Returns positions of repeated embeddings, and for each the position of its first occurrence.
 
     A matrix product may round equal columns differently at its edges, which would order ties by chance.
     """
@@ -78,7 +78,7 @@ def _counts(
     pools: Sequence[NDArray[np.int64]],
     order_N: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """[M, B, M] candidates of each language (first axis) ahead of each gold one, and those that score at least as much.
+    """Counts the candidates [M, B, M] of each language (first axis) ahead of each gold one, and those at least level.
 
     A binary search in the sorted scores of a language finds the place of each gold score. Equal scores are rare and
     looked up one by one.

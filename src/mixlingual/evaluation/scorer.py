@@ -21,7 +21,7 @@ UNCORRECTED = "uncorrected"
 
 @dataclass(frozen=True)
 class Share:
-    """A process's part of the work on large corpora: the shards whose number is `part` modulo `parts`."""
+    """Says which shards of large corpora a process works on: those whose number is `part` modulo `parts`."""
 
     part: int = 0
     parts: int = 1
@@ -33,7 +33,7 @@ WHOLE = Share()
 
 @dataclass(frozen=True)
 class Encoding:
-    """An encoder at work, and the corrections of its embeddings that are scored beside them."""
+    """Holds an encoder at work, and the corrections of its embeddings that are scored beside them."""
 
     embed: Embed
     tokenizer: CountsTokens
@@ -47,12 +47,12 @@ class Encoding:
 
 
 class Scorer(Protocol):
-    """A module that scores one kind of benchmark, of the type that `benchmark` is there."""
+    """Describes a module that scores one kind of benchmark, of the type that `benchmark` has there."""
 
     def score_encoder(
         self, benchmark: Any, encoding: Encoding, config: EvaluationConfig, share: Share
     ) -> dict[str, BenchmarkScores]:
-        """`UNCORRECTED` or name of a correction -> its scores; empty in all processes but the first.
+        """Returns scores by name of the correction, or `UNCORRECTED`; empty in all processes but the first.
 
         Raises:
             MixlingualError: embeddings are not usable.
@@ -66,7 +66,7 @@ class Scorer(Protocol):
     def score_files(
         self, benchmark: Any, folder: Path, config: EvaluationConfig, share: Share
     ) -> BenchmarkScores | None:
-        """Scores of what another program made; None in all processes but the first.
+        """Returns scores of what another program made; None in all processes but the first.
 
         Raises:
             DataError: a file is missing or malformed.

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from mixlingual.evaluation.duplicates import repeated_id
 from mixlingual.evaluation.encode import Embedded
+from mixlingual.evaluation.inner_products import stored
 from mixlingual.files import written_whole
 from mixlingual.records import Candidate, Corpus, DataError, MixlingualError
 
@@ -43,7 +44,7 @@ Change = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 class Shards:
-    """Encoded passages of a corpus, all or those of some shards, in its order; position p is its p-th passage.
+    """Holds encoded passages of a corpus, all or those of some shards; position p is the corpus's p-th passage.
 
     Args:
         folder: of the corpus.
@@ -63,22 +64,22 @@ class Shards:
 
     @property
     def number(self) -> int:
-        """How many shards these are."""
+        """Returns how many shards these are."""
         return len(self._paths)
 
     @property
     def dimension(self) -> int:
-        """Width of the embeddings."""
+        """Returns the width of the embeddings."""
         return int(self._embeddings[0].shape[1])
 
     def changed(self, change: Change | None) -> Shards:
-        """The same passages with a function of their embeddings in place of these; they stay where None is given."""
+        """Returns the same passages with a function of their embeddings in place of these; None changes nothing."""
         shards = copy.copy(self)
         shards._change = change
         return shards
 
     def blocks(self, rows: int) -> Iterator[tuple[int, NDArray[Any]]]:
-        """(position of the first, [n, D] embeddings) of at most `rows` passages at a time; none spans two shards.
+        """Yields (position of the first, embeddings [n, D]) of at most `rows` passages; no block spans two shards.
 
         In fp16 as stored, in fp32 where they are changed. Blocks are read rather than mapped: pages of a map stay in
         the process until memory is short, and would make it look as large as the corpus.
@@ -91,29 +92,38 @@ class Shards:
                 block = np.fromfile(path, mapped_ND.dtype, count * width, offset=offset).reshape(count, width)
                 yield start + row, block if self._change is None else self._change(block.astype(np.float32))
 
+    def rows(self, position_N: NDArray[np.int64]) -> NDArray[np.floating[Any]]:
+        """Returns [N, D] embeddings of the passages at these positions: as `blocks` gives them."""
+        shard_N = np.searchsorted(self._starts, position_N, side="right") - 1
+        row_ND = np.empty((len(position_N), self.dimension), self._embeddings[0].dtype)
+        for shard in np.unique(shard_N):
+            here = shard_N == shard
+            row_ND[here] = self._embeddings[shard][position_N[here] - self._starts[shard]]
+        return row_ND if self._change is None else self._change(row_ND.astype(np.float32))
+
     def ids(self, position_N: NDArray[np.int64]) -> list[str]:
-        """Ids of the passages at these positions."""
+        """Returns the ids of the passages at these positions."""
         shard_N = np.searchsorted(self._starts, position_N, side="right") - 1
         rows = position_N - self._starts[shard_N]
         return [self._ids[shard][row].decode() for shard, row in zip(shard_N.tolist(), rows.tolist())]
 
     def cut(self) -> int | None:
-        """How many passages a length limit cut; None where nobody knows."""
+        """Returns how many passages a length limit cut; None where nobody knows."""
         counts = [json.loads(path.with_suffix(".json").read_text())["cut"] for path in self._paths]
         return None if None in counts else sum(counts)
 
     def repeated_id(self) -> str | None:
-        """An id that two passages share, if there is one."""
+        """Returns an id that two passages share, if there is one."""
         return repeated_id(self._ids)
 
 
 def shard_path(folder: Path, number: int) -> Path:
-    """The embeddings of a shard."""
+    """Returns the embeddings of a shard."""
     return folder / f"{number:05d}.npy"
 
 
 def open_shards(folder: Path) -> Shards:
-    """The whole corpus of a folder in which no shard is missing."""
+    """Returns the whole corpus of a folder in which no shard is missing."""
     return Shards(
         folder, range(_complete(folder)), json.loads((folder / "encoding.json").read_text())["shard_passages"]
     )
@@ -130,7 +140,7 @@ def encode_corpus(
     wait_minutes: float = WAIT_MINUTES,
     shard_passages: int = SHARD_PASSAGES,
 ) -> Shards:
-    """Encode what is missing of a part of a corpus; the first part waits until no shard is missing.
+    """Encodes what is missing of a part of a corpus; the first part waits until no shard is missing.
 
     Args:
         corpus: read as a stream; shards that exist are skipped without encoding.
@@ -166,7 +176,7 @@ def encode_corpus(
 
 
 def _encode_part(corpus: Corpus, embed: EmbedPassages, folder: Path, own: range, shard_passages: int) -> int:
-    """Write the shards of these numbers that are missing; the number of all shards."""
+    """Writes the shards of these numbers that are missing, and returns the number of all shards."""
     passages = iter(corpus)
     for number in itertools.count():
         chunk = list(itertools.islice(passages, shard_passages))
@@ -195,7 +205,7 @@ def _complete(folder: Path) -> int:
 
 
 def _check_space(folder: Path, corpus: Corpus, shard_passages: int) -> None:
-    """Refuse a corpus that the disk cannot hold, by the size of its first shard; its passages are counted for it."""
+    """Refuses a corpus that the disk cannot hold, by its number of passages and the size of its first shard."""
     size = sum(path.stat().st_size for path in folder.glob(f"{shard_path(folder, 0).stem}.*"))
     missing = sum(1 for _ in corpus) / shard_passages - len(list(folder.glob("*[0-9].npy")))
     needed, free = max(0, round(missing * size)), shutil.disk_usage(folder).free
@@ -208,7 +218,7 @@ def _check_space(folder: Path, corpus: Corpus, shard_passages: int) -> None:
 
 
 def _claim(path: Path, wanted: dict[str, object]) -> None:
-    """Note whose shards a folder holds, or refuse one that holds another's."""
+    """Notes whose shards a folder holds, or refuses one that holds another's."""
     if not path.exists():
         with written_whole(path) as temporary:
             temporary.write_text(json.dumps(wanted, indent=1) + "\n")
@@ -220,15 +230,16 @@ def _claim(path: Path, wanted: dict[str, object]) -> None:
 
 
 def _write_shard(path: Path, chunk: list[Candidate], embed: EmbedPassages, name: str) -> None:
-    """Embeddings last: where they are, the shard is whole."""
+    """Writes a shard, its embeddings last: where they are, it is whole."""
     ids = np.array([passage.id.encode() for passage in chunk])
     repeated = repeated_id([ids])
     if repeated is not None:
         raise _repeats(name, repeated)
     embedded = embed(chunk)
+    embedding_ND = stored(name, embedded.embedding_ND)
     with written_whole(path.with_suffix(".json")) as temporary:
         temporary.write_text(json.dumps({"cut": embedded.cut}) + "\n")
-    for target, array in ((path.with_suffix(".ids.npy"), ids), (path, embedded.embedding_ND.astype(np.float16))):
+    for target, array in ((path.with_suffix(".ids.npy"), ids), (path, embedding_ND)):
         with written_whole(target) as temporary:
             np.save(temporary, array)
     log.info("%s: encoded %s, %d passages", name, path.stem, len(chunk))
@@ -239,7 +250,7 @@ def _repeats(name: str, repeated: str) -> DataError:
 
 
 def wait_for(files: Mapping[Path, str], minutes: float) -> None:
-    """Until other processes have written these files, each with what it is.
+    """Waits until other processes have written these files; each comes with what it is.
 
     Raises:
         MixlingualError: none of the missing ones appeared for so many minutes.

@@ -24,13 +24,13 @@ from mixlingual.files import written_whole
 
 @dataclass(frozen=True)
 class Order:
-    """Queries for a corpus, and how its passages are corrected."""
+    """Holds queries for a corpus, and how its passages are corrected."""
 
     query_QD: NDArray[np.float32]
     correct: Map | None = None
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """All of it."""
+        """Returns all of it as arrays."""
         if self.correct is None:
             return {"query": self.query_QD}
         return {"query": self.query_QD, **vars(self.correct), "normalize": np.array(self.correct.normalize)}
@@ -44,7 +44,7 @@ SearchOne = Callable[[Order, Shards], Hits]
 
 @dataclass(frozen=True)
 class Meeting:
-    """Where the processes of one search meet.
+    """Is where the processes of one search meet.
 
     Args:
         folder: of this search alone, in one that all share.
@@ -59,7 +59,7 @@ class Meeting:
     wait_minutes: float
 
     def publish(self, orders: Orders) -> None:
-        """Write what to search for, unless an earlier run wrote the same, whose answers then hold."""
+        """Writes what to search for, unless an earlier run wrote the same, whose answers then hold."""
         path = self.folder / "orders.npz"
         if path.exists() and _digest(_read_orders(path)) == _digest(orders):
             return
@@ -67,7 +67,7 @@ class Meeting:
         _write(path, arrays)
 
     def answer(self, own: Shards, search_one: SearchOne) -> None:
-        """Search the shards of this process for all orders, and write what it finds; nothing if it has no shard."""
+        """Searches the shards of this process for all orders, and writes what it finds; nothing if it has no shard."""
         if len(own) == 0:
             return
         path = self.folder / "orders.npz"
@@ -79,7 +79,7 @@ class Meeting:
             _write(answer, {f"{name}/{key}": array for name, hit in hits.items() for key, array in vars(hit).items()})
 
     def collect(self, orders: Orders, whole: Shards, k: int) -> dict[str, Hits]:
-        """The k best of the whole corpus for each order, when all processes that have a shard have answered.
+        """Returns the k best of the whole corpus for each order, when all processes that have a shard have answered.
 
         Raises:
             MixlingualError: a process does not answer.

@@ -34,7 +34,7 @@ _LABELS: dict[Side, str] = {"query": "queries", "passage": "candidates"}
 
 @dataclass(frozen=True)
 class SuiteScores:
-    """Scores of one encoder on several benchmarks, each dict keyed by benchmark."""
+    """Holds the scores of one encoder on several benchmarks, each dict keyed by benchmark."""
 
     benchmarks: dict[str, dict[str, Any]]
     """The metrics of `protocol.BenchmarkScores`, ready for JSON."""
@@ -124,7 +124,7 @@ def suite_scores(
     found: dict[str, BenchmarkScores],
     timings: dict[str, float],
 ) -> SuiteScores:
-    """One record of the scores of all benchmarks."""
+    """Returns one record of the scores of all benchmarks."""
     tables = [score.per_query for score in found.values()]
     return SuiteScores(
         benchmarks={name: score.metrics for name, score in found.items()},
@@ -158,7 +158,7 @@ def _embed(
 def _corrections(
     benchmarks: Sequence[AnyBenchmark], post_hoc: PostHocConfig | None, embed: Embed, *, normalize: bool
 ) -> dict[str, Correction]:
-    """The corrections of `post_hoc` for the languages of the benchmarks."""
+    """Returns the corrections of `post_hoc` for the languages of the benchmarks."""
     if post_hoc is None or not post_hoc.methods:
         return {}
     languages = sorted({language for benchmark in benchmarks for language in benchmark.languages})

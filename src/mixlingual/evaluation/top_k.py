@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 
 def top_k(score_BN: NDArray[np.float32], order_N: NDArray[np.int64], k: int) -> NDArray[np.int64]:
-    """Positions of the k best candidates of each row: by score, and where these are equal by order, both descending.
+    """Returns the k best candidates of each row: by score, and where these are equal by order, both descending.
 
     With the order of `id_order` this is trec_eval's list. Exact also where the k-th score is tied.
 
@@ -28,14 +28,14 @@ def top_k(score_BN: NDArray[np.float32], order_N: NDArray[np.int64], k: int) -> 
 
 
 def kth_best(score_BN: NDArray[np.float32], k: int) -> NDArray[np.float32]:
-    """[B, 1] the k-th largest score of each row."""
+    """Returns [B, 1] the k-th largest score of each row."""
     return np.asarray(np.partition(score_BN, -k, axis=1)[:, -k, None])
 
 
 def best_first(
     score_BN: NDArray[np.float32], order_N: NDArray[np.int64], worst_B1: NDArray[np.float32], k: int
 ) -> NDArray[np.int64]:
-    """As `top_k`, for rows whose k-th best score is known."""
+    """Does as `top_k`, for rows whose k-th best score is known."""
     row, column = np.nonzero(score_BN >= worst_B1)
     ranked = np.lexsort((-order_N[column], -score_BN[row, column], row))
     first_B1 = np.searchsorted(row, np.arange(len(score_BN)))[:, None]
@@ -43,7 +43,7 @@ def best_first(
 
 
 def id_order(ids: Sequence[str]) -> NDArray[np.int64]:
-    """[N] place of each id among all when they ascend by code point, as trec_eval compares them."""
+    """Returns [N] place of each id among all when they ascend by code point, as trec_eval compares them."""
     order_N = np.empty(len(ids), dtype=np.int64)
     order_N[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids))
     return order_N

@@ -43,7 +43,7 @@ def write_qrels(path: Path, qrels: Mapping[str, Mapping[str, int]]) -> None:
 
 
 def read_run(path: Path) -> Run:
-    """The lists of a run file, plain or gzip, in trec_eval's order: by score, then id, both descending; not by rank.
+    """Reads the lists of a run file, plain or gzip, in trec_eval's order: by score, then id, both descending.
 
     Scores are rounded to fp32, as trec_eval holds them: ones that differ by less are tied, and go by id.
 

@@ -38,7 +38,7 @@ def check_files(runs: Iterable[TrainConfig]) -> None:
 
 
 def _check_data(config: DataConfig) -> None:
-    if config.root is not None and not any(Path(config.root).expanduser().glob("*.jsonl*")):
+    if config.root is not None and not any(Path(config.root).expanduser().glob("[!.]*.jsonl*")):
         raise DataError(f"data.root={config.root} holds no *.jsonl or *.jsonl.gz file; set it to the folder that does")
 
 

@@ -55,13 +55,14 @@ def _of_questions(found: Retrieval) -> dict[str, float]:
 
 
 def squared_distances(left_ND: NDArray[np.float32], right_ND: NDArray[np.float32]) -> Scores:
-    """[N] ||u - v||^2 of pairs of unit vectors, in [0, 4]; their mean over positive pairs is the alignment.
+    """[N] ||u - v||^2 of pairs of unit or zero vectors, in [0, 4]; their mean over positive pairs is the alignment.
 
     Lower is better aligned; random directions give 2. Source: alignment of Wang & Isola 2020 (arXiv:2005.10242) with
     exponent 2.
 
     Args:
-        left_ND: [N, D] unit vectors.
+        left_ND: [N, D] unit or zero vectors.
         right_ND: [N, D] their partners.
     """
-    return np.asarray(2 - 2 * np.einsum("nd,nd->n", left_ND, right_ND).astype(np.float64))
+    lengths_N = left_ND.any(axis=1).astype(np.float64) + right_ND.any(axis=1)
+    return np.asarray(lengths_N - 2 * np.einsum("nd,nd->n", left_ND, right_ND).astype(np.float64))

@@ -43,6 +43,8 @@ def golds(found: Retrieval) -> tuple[Texts, Texts]:
 def unit(embedding_ND: NDArray[np.float32]) -> NDArray[np.float32]:
     """The embeddings scaled to length 1; a zero vector stays."""
     length_N = np.sqrt(np.einsum("nd,nd->n", embedding_ND, embedding_ND))
+    squares_fail_N = ~((length_N > 1e-15) & (length_N < 1e15))
+    length_N[squares_fail_N] = np.linalg.norm(embedding_ND[squares_fail_N].astype(np.float64), axis=1)
     return np.asarray(embedding_ND / np.where(length_N > 0, length_N, 1)[:, None])
 
 

@@ -40,7 +40,7 @@ def _of_paragraphs(found: Retrieval) -> dict[str, float]:
 def uniformity(
     unit_ND: NDArray[np.float32], language_N: NDArray[np.int64], cluster_N: NDArray[np.int64]
 ) -> tuple[float, float]:
-    """Log E exp(-2 ||u - v||^2) over pairs of unit vectors of two clusters, within one language and across two.
+    """Log E exp(-2 ||u - v||^2) over pairs of unit or zero vectors of two clusters, within one language and across two.
 
     In [-8, 0]; lower is more uniform, 0 is collapse; random directions in many dimensions give about -4. Languages
     that lie apart are less uniform within than across; embeddings without language give equal values where every
@@ -48,14 +48,15 @@ def uniformity(
     (arXiv:2005.10242), with t = 2.
 
     Args:
-        unit_ND: [N, D] unit vectors.
+        unit_ND: [N, D] unit or zero vectors.
         language_N: [N] columns of their languages.
         cluster_N: [N] numbers of their clusters; texts that are parallel share one.
 
     Returns:
         The value over pairs in one language, and that over pairs in two languages; NaN where there is no such pair.
     """
-    kernel_NN = np.exp(4 * (unit_ND @ unit_ND.T).astype(np.float64) - 4)
+    length_N = np.asarray(unit_ND.any(axis=1), np.float64)
+    kernel_NN = np.exp(4 * (unit_ND @ unit_ND.T).astype(np.float64) - 2 * (length_N[:, None] + length_N))
     same_NN = language_N[:, None] == language_N
     apart_NN = cluster_N[:, None] != cluster_N
     within, across = mean(kernel_NN[same_NN & apart_NN]), mean(kernel_NN[~same_NN & apart_NN])

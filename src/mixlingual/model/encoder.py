@@ -102,17 +102,33 @@ class DualEncoder(nn.Module):
         )
 
     def _packed(self, token_id_S: Tensor, position_S: Tensor, length_B: Tensor, longest: int) -> Tensor:
-        """Returns the last hidden states [S, D]. Positions start in each text at the backbone's first position."""
+        """Returns the last hidden states [S, D]. Positions start anew in each text."""
         ends = functional.pad(length_B.cumsum(0), (1, 0))
-        first = first_position(self.backbone.get_submodule("embeddings.position_embeddings"))
         output = self.backbone(
             input_ids=token_id_S.long()[None],
-            position_ids=(position_S + first).to(token_id_S.device)[None],
+            position_ids=self._counted(token_id_S, position_S, length_B)[None],
             cu_seq_lens_q=ends.int().to(token_id_S.device),
             max_length_q=longest,
         )
         hidden_SD: Tensor = output.last_hidden_state[0]
         return hidden_SD
+
+    def _counted(self, token_id_S: Tensor, position_S: Tensor, length_B: Tensor) -> Tensor:
+        """Returns positions [S] as the backbone itself counts them in padded rows.
+
+        Encoders of the RoBERTa kind pass over the padding token, also where a text holds it literally.
+        """
+        table, device = self.backbone.get_submodule("embeddings.position_embeddings"), token_id_S.device
+        if first_position(table) == 0:
+            return position_S.to(device)
+        padding = first_position(table) - 1
+        present_S = token_id_S != padding
+        count_S = present_S.cumsum(0)
+        start_B = (length_B.cumsum(0) - length_B).to(device)
+        before_S = (count_S - present_S.long())[start_B].repeat_interleave(
+            length_B.to(device), output_size=len(token_id_S)
+        )
+        return torch.where(present_S, count_S - before_S, 0) + padding
 
     def _pooled(self, hidden_BTD: Tensor, present_BT: Tensor) -> Tensor:
         embedding_BD = POOLING[self.pooling](hidden_BTD.float(), present_BT)

@@ -15,7 +15,8 @@ import huggingface_hub
 import torch
 import transformers
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-from safetensors import SafetensorError
+from omegaconf import OmegaConf
+from tokenizers import normalizers
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -26,7 +27,9 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from mixlingual.config.schema import ModelConfig
+from mixlingual.config.checks import to_config
+from mixlingual.config.schema import EvaluateConfig, ModelConfig
+from mixlingual.data.lines import refuse_pointer
 from mixlingual.records import MixlingualError
 
 log = logging.getLogger(__name__)
@@ -37,6 +40,10 @@ SAVED_OPTIONS = "mixlingual.json"
 _KEPT_OPTIONS = (
     "pooling", "normalize", "query_prefix", "passage_prefix", "max_query_length", "max_passage_length", "layers",
 )  # fmt: skip
+
+
+_SETTINGS_KINDS = ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+"""Files of sentence-transformers are sentence_KIND_config.json; the first that there is holds."""
 
 
 @contextmanager
@@ -69,14 +76,55 @@ def as_saved(config: ModelConfig) -> ModelConfig:
     if path is None:
         return config
     try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
+        saved = json.loads(path.read_text(encoding="utf-8-sig"))
         options = {name: saved[name] for name in _KEPT_OPTIONS}
+        to_config(EvaluateConfig, OmegaConf.create({"model": {**options, "checkpoint": config.checkpoint}}))
     except (ValueError, KeyError, TypeError) as error:
         raise MixlingualError(f"{path} is damaged ({error!r}); delete it to use the model options given") from error
+    except MixlingualError as error:
+        raise MixlingualError(f"{path} holds options that cannot be; mend it, or delete it: {error}") from error
+    return replaced(config, options)
+
+
+def replaced(config: ModelConfig, options: dict[str, Any]) -> ModelConfig:
+    """Returns the config with a checkpoint's options in place of its own; a warning names those that differ."""
     for name, value in options.items():
         if value != getattr(config, name):
             log.warning("model.%s: %r of %s holds, not %r", name, value, config.checkpoint, getattr(config, name))
     return dataclasses.replace(config, **options)
+
+
+def json_file(config: ModelConfig, name: str) -> dict[str, Any] | list[Any] | None:
+    """Returns the content of a JSON file of the checkpoint; None if that has no such file.
+
+    Raises:
+        MixlingualError: it is not JSON, or the hub cannot be asked for it.
+    """
+    path = checkpoint_file(config, name)
+    if path is None:
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        raise MixlingualError(f"{path} is not JSON ({error}); fetch the model again") from error
+    if not isinstance(content, (dict, list)):
+        raise MixlingualError(f"{path} holds {content!r}, neither an object nor a list; fetch the model again")
+    return content
+
+
+def transformer_settings(config: ModelConfig) -> dict[str, Any]:
+    """Returns what sentence-transformers keeps about a checkpoint's encoder, under any of its names for the file.
+
+    Raises:
+        MixlingualError: as `json_file`.
+    """
+    is_folder = Path(config.checkpoint or "").expanduser().is_dir()
+    kinds = _SETTINGS_KINDS if is_folder or checkpoint_file(config, "modules.json") is not None else ()
+    for kind in kinds:
+        if content := json_file(config, f"sentence_{kind}_config.json"):
+            assert isinstance(content, dict)
+            return content
+    return {}
 
 
 def checkpoint_file(config: ModelConfig, name: str) -> Path | None:
@@ -139,7 +187,8 @@ def read_pretrained(config: ModelConfig) -> tuple[PreTrainedModel, PreTrainedTok
         )
         hf = AutoTokenizer.from_pretrained(**_source(config))
     _check_weights(config.checkpoint, info["missing_keys"])
-    return backbone, _checked_tokenizer(config.checkpoint, hf)
+    _check_numbers(config.checkpoint, backbone)
+    return backbone, _checked_tokenizer(config, hf, backbone.config)
 
 
 def read_architecture(config: ModelConfig) -> tuple[PreTrainedConfig, PreTrainedTokenizerFast]:
@@ -153,12 +202,19 @@ def read_architecture(config: ModelConfig) -> tuple[PreTrainedConfig, PreTrained
         architecture = _architecture(config)
         _check_weight_files(config)
         hf = AutoTokenizer.from_pretrained(**_source(config))
-    return architecture, _checked_tokenizer(config.checkpoint, hf)
+    return architecture, _checked_tokenizer(config, hf, architecture)
 
 
 def _architecture(config: ModelConfig) -> PreTrainedConfig:
     """Reads the checkpoint's architecture, and sets the dropout of attention weights that `config` asks for."""
+    assert config.checkpoint is not None
     architecture: PreTrainedConfig = AutoConfig.from_pretrained(**_source(config))
+    if architecture.is_encoder_decoder or type(architecture).is_encoder_decoder:
+        raise MixlingualError(
+            f"model.checkpoint={config.checkpoint}: {architecture.model_type} models are an encoder with a decoder, "
+            "which cannot be loaded, nor can its first part alone. Choose an encoder, or encode with another program "
+            "and give the arrays with precomputed=FOLDER."
+        )
     if config.attention_dropout is not None:
         set_attention_dropout(architecture, config.attention_dropout)
     return architecture
@@ -187,7 +243,7 @@ def _check_weight_files(config: ModelConfig) -> None:
         names = [path.name for path in folder.iterdir()]
     else:
         names = huggingface_hub.list_repo_files(config.checkpoint, revision=config.revision)
-    if not any(name.endswith(".safetensors") for name in names):
+    if not any(name.endswith(".safetensors") and not name.startswith(".") for name in names):
         raise MixlingualError(
             f"model.checkpoint={config.checkpoint}: it holds no *.safetensors file. Convert its weights, or choose a "
             "revision that holds them."
@@ -208,10 +264,14 @@ def _source(config: ModelConfig) -> dict[str, Any]:
 
 @contextmanager
 def _readable(checkpoint: str) -> Iterator[None]:
-    """Turns the library's many errors into one message."""
+    """Turns the libraries' many errors, some of which have no class of their own, into one message."""
+    for path in Path(checkpoint).expanduser().glob("[!.]*"):
+        refuse_pointer(path)
     try:
         yield
-    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
+    except MixlingualError:
+        raise
+    except Exception as error:
         raise MixlingualError(_unreadable(checkpoint, error)) from error
 
 
@@ -246,13 +306,40 @@ def _check_weights(checkpoint: str, missing: set[str]) -> None:
         )
 
 
-def _checked_tokenizer(checkpoint: str, hf: PreTrainedTokenizerBase) -> PreTrainedTokenizerFast:
-    """Refuses the empty vocabulary that the library makes up for a folder without one, slow tokenizers, no padding."""
-    if len(hf) <= len(hf.all_special_ids):
-        raise MixlingualError(f"model.checkpoint={checkpoint}: it holds no tokenizer. Add its tokenizer.json.")
+def _check_numbers(checkpoint: str, backbone: PreTrainedModel) -> None:
+    """Refuses weights that are not finite, which training would take for a divergence of its own."""
+    bad = [name for name, weight in backbone.named_parameters() if not torch.isfinite(weight).all()]
+    if bad:
+        raise MixlingualError(
+            f"model.checkpoint={checkpoint}: {len(bad)} of its weights hold NaN or infinity, {bad[0]} for one. "
+            "Fetch the checkpoint again, or choose an earlier one."
+        )
+
+
+def _checked_tokenizer(
+    config: ModelConfig, hf: PreTrainedTokenizerBase, architecture: PreTrainedConfig
+) -> PreTrainedTokenizerFast:
+    """Refuses the empty vocabulary that the library makes up for a folder without one, slow tokenizers, no padding.
+
+    A tokenizer of a model that sentence-transformers gives texts in lower case puts them so itself.
+    """
+    where = f"model.checkpoint={config.checkpoint}"
+    vocabulary = hf.get_vocab()
+    if len(vocabulary) <= len(hf.all_special_ids):
+        raise MixlingualError(f"{where}: it holds no tokenizer. Add its tokenizer.json.")
     if not isinstance(hf, PreTrainedTokenizerFast) or hf.pad_token_id is None:
         raise MixlingualError(
-            f"model.checkpoint={checkpoint}: {type(hf).__name__} is not a fast tokenizer with a padding token. "
+            f"{where}: {type(hf).__name__} is not a fast tokenizer with a padding token. "
             "Add a tokenizer.json and name its pad_token in tokenizer_config.json."
         )
+    rows = architecture.get_text_config().vocab_size
+    if (largest := max(vocabulary.values())) >= rows:
+        raise MixlingualError(
+            f"{where}: its tokenizer gives ids up to {largest}, but its embedding table has {rows} rows. Add the "
+            "tokenizer that the weights were trained with."
+        )
+    if transformer_settings(config).get("do_lower_case"):
+        backend = hf.backend_tokenizer
+        others = [] if backend.normalizer is None else [backend.normalizer]
+        backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *others])
     return hf

@@ -43,7 +43,7 @@ class TextTokenizer:
         self.prefix: dict[Side, str] = {"query": config.query_prefix, "passage": config.passage_prefix}
         self.max_length: dict[Side, int] = {"query": config.max_query_length, "passage": config.max_passage_length}
         self.hf.model_max_length = max(self.max_length.values())
-        self.hf.padding_side = self.hf.truncation_side = "right"
+        self.hf.padding_side = "right"
 
     @property
     def pad_id(self) -> int:
@@ -61,7 +61,8 @@ class TextTokenizer:
         backend.no_truncation()
         backend.no_padding()
         sides = json.dumps([self.prefix, self.max_length], sort_keys=True)
-        return fingerprint((tokenizers.__version__, backend.to_str(), sides))
+        cut = [] if self.hf.truncation_side == "right" else [self.hf.truncation_side]
+        return fingerprint((tokenizers.__version__, backend.to_str(), sides, *cut))
 
     def encode(self, texts: Sequence[str], side: Side) -> list[list[int]]:
         """Returns the token ids of each text, special tokens included, cut to the side's limit and not padded."""

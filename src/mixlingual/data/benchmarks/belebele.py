@@ -17,7 +17,7 @@ _NOTE = "passages are few and parallel: comparable with mteb's pairs only in kin
 
 
 class _Reading(NamedTuple):
-    """One language of Belebele."""
+    """Holds one language of Belebele."""
 
     queries: tuple[Query, ...]
     corpus: Corpus

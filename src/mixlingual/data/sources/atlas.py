@@ -23,7 +23,7 @@ HELD_OUT_SHARE = 0.12
 
 
 def atlas_corpus(languages: list[str] | None) -> ParallelCorpus:
-    """The training split.
+    """Returns the training split.
 
     Args:
         languages: language codes to keep; None: all eleven.
@@ -38,7 +38,7 @@ def atlas_corpus(languages: list[str] | None) -> ParallelCorpus:
 
 
 def atlas_benchmark(languages: list[str] | None) -> Benchmark:
-    """The held-out split: each passage is the one gold candidate, in its language, of its question.
+    """Returns the held-out split: each passage is the one gold candidate, in its language, of its question.
 
     Args:
         languages: language codes to keep; None: all eleven.
@@ -59,13 +59,13 @@ def atlas_benchmark(languages: list[str] | None) -> Benchmark:
 
 @functools.cache
 def atlas_items() -> tuple[ParallelItem, ...]:
-    """All items, in all languages."""
+    """Returns all items, in all languages."""
     return tuple(read_items({"atlas": [Path(__file__).with_name("atlas.jsonl.gz")]}))
 
 
 @functools.cache
 def held_out() -> frozenset[str]:
-    """Ids of the held-out items: a fixed pseudo-random draw that leaves each subject one training item."""
+    """Returns the ids of the held-out items: a fixed pseudo-random draw that leaves each subject one training item."""
     by_subject: dict[str, list[str]] = {}
     for item in atlas_items():
         by_subject.setdefault(_subject(item.id), []).append(item.id)
@@ -74,7 +74,7 @@ def held_out() -> frozenset[str]:
 
 
 def _draw(item: str) -> float:
-    """A number in [0, 1) that depends on the id alone."""
+    """Returns a number in [0, 1) that depends on the id alone."""
     return int.from_bytes(hashlib.sha256(item.encode()).digest()[:6], "little") / 2**48
 
 
@@ -99,5 +99,5 @@ def _texts(item: ParallelItem, languages: tuple[str, ...]) -> list[str]:
 
 
 def _subject(item: str) -> str:
-    """Territory, time zone or language that an item id such as currency/CH is about."""
+    """Returns the territory, time zone or language that an item id such as currency/CH is about."""
     return item.partition("/")[2]

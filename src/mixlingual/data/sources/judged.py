@@ -27,7 +27,7 @@ _WHOLE = re.compile(r"-?[0-9]+")
 
 
 def dataset_folder(repository: str, patterns: Sequence[str], root: Path | None) -> Path:
-    """The folder of a hub data set: `root`/NAME, or fetched from the hub where root is None.
+    """Returns the folder of a hub data set: `root`/NAME, or fetched from the hub where root is None.
 
     Args:
         repository: OWNER/NAME on the hub.
@@ -57,7 +57,7 @@ def dataset_folder(repository: str, patterns: Sequence[str], root: Path | None) 
 
 
 def matching(folder: Path, pattern: str) -> list[Path]:
-    """The files of a folder that match, by length and then name, so that docs-10 follows docs-9.
+    """Returns the files of a folder that match, by length and then name, so that docs-10 follows docs-9.
 
     Names that start with a dot, as archives leave them, do not match.
 
@@ -72,7 +72,7 @@ def matching(folder: Path, pattern: str) -> list[Path]:
 
 
 def read_qrels(path: Path) -> dict[str, dict[str, int]]:
-    """Query id -> passage id -> relevance, of a TREC qrels file: query id, 0, passage id, relevance.
+    """Reads a TREC qrels file, of lines query id, 0, passage id, relevance, by query id and passage id.
 
     Raises:
         DataError: a line is malformed, or judges a passage for a query twice.
@@ -98,7 +98,7 @@ def add_judgement(qrels: dict[str, dict[str, int]], query: str, passage: str, re
 
 
 def read_topics(path: Path, language: str) -> tuple[Query, ...]:
-    """The queries of a topics file: id, tab, text; white space where a line has no tab. Each is its own paragraph.
+    """Reads a topics file: id, tab, text; white space where a line has no tab. Each query is its own paragraph.
 
     Raises:
         DataError: the file is missing, a line has another number of fields, or an id has white space or comes twice.
@@ -117,7 +117,7 @@ def _columns(found: list[str], wanted: int, where: str) -> list[str]:
 
 
 def unique_queries(queries: list[Query], where: Path) -> tuple[Query, ...]:
-    """The queries. Raises DataError if an id occurs twice."""
+    """Returns the queries. Raises DataError if an id occurs twice."""
     seen: set[str] = set()
     for query in queries:
         if query.id in seen:
@@ -127,7 +127,7 @@ def unique_queries(queries: list[Query], where: Path) -> tuple[Query, ...]:
 
 
 def parquet_rows(path: Path) -> Iterator[tuple[str, Row]]:
-    """(file and number, columns) of each row of a Parquet file, read a batch at a time.
+    """Yields (file and number, columns) for each row of a Parquet file, read a batch at a time.
 
     Raises:
         DataError: the file cannot be read.
@@ -144,7 +144,7 @@ def parquet_rows(path: Path) -> Iterator[tuple[str, Row]]:
 
 
 def corpus_of(name: str, language: str, files: Sequence[Path], rows: ReadRows, id_keys: Sequence[str]) -> Corpus:
-    """The passages of files in order: `title` and `text` joined by a space, as MIRACL's baselines do.
+    """Returns the passages of files in order: `title` and `text` joined by a space, as MIRACL's baselines do.
 
     Args:
         name: of the corpus.
@@ -167,7 +167,7 @@ def corpus_of(name: str, language: str, files: Sequence[Path], rows: ReadRows, i
 def judged_benchmark(
     name: str, tasks: Sequence[JudgedTask], measures: tuple[str, ...], *, complete: bool, note: str = ""
 ) -> JudgedBenchmark:
-    """A benchmark of these tasks. Raises DataError if one has queries without a judgement or answers."""
+    """Returns a benchmark of these tasks. Raises DataError if one has queries without a judgement or answers."""
     for task in tasks:
         unjudged = [query.id for query in task.queries if query.id not in task.qrels and query.id not in task.answers]
         if unjudged:
@@ -183,7 +183,7 @@ def judged_benchmark(
 
 
 def kept_languages(name: str, languages: list[str] | None, known: Sequence[str]) -> list[str]:
-    """The languages to read, in the benchmark's order.
+    """Returns the languages to read, in the benchmark's order.
 
     Raises:
         DataError: one is not in the benchmark, or none is given.

@@ -32,7 +32,7 @@ _TIMEOUT = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """What one language's file must contain, and where it is published."""
+    """Says what one language's file must contain, and where it is published."""
 
     file: str
     """Path below the benchmark root, as in mlqa-r/ar.json."""
@@ -44,7 +44,7 @@ class Pin:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question of a paragraph and the position of its gold sentence there."""
+    """Is a question of a paragraph, with the position of its gold sentence there."""
 
     id: str
     text: str
@@ -53,7 +53,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Paragraph:
-    """One context with its sentences, and the questions about it."""
+    """Holds one context with its sentences, and the questions about it."""
 
     context: str
     sentences: tuple[str, ...]
@@ -61,7 +61,7 @@ class Paragraph:
 
 
 def load_lareqa(name: str, root: Path | None, languages: list[str] | None, unit: str = "sentence") -> Benchmark:
-    """MLQA-R (`mlqa_r`) or XQuAD-R (`xquad_r`), in all languages or in those listed.
+    """Returns MLQA-R (`mlqa_r`) or XQuAD-R (`xquad_r`), in all languages or in those listed.
 
     Args:
         name: the benchmark.
@@ -85,7 +85,7 @@ def load_lareqa(name: str, root: Path | None, languages: list[str] | None, unit:
 
 
 def read_pins(name: str) -> dict[str, Pin]:
-    """Language -> pin of each file of a benchmark, languages in alphabetical order."""
+    """Returns the pin, by language, of each file of a benchmark, languages in alphabetical order."""
     table = json.loads(resources.files(__package__).joinpath("lareqa_pins.json").read_text(encoding="utf-8"))
     benchmark = table["benchmarks"][name]
     pins = {}
@@ -97,7 +97,7 @@ def read_pins(name: str) -> dict[str, Pin]:
 
 
 def parse_squad(content: bytes, file: Path) -> list[Paragraph]:
-    """The paragraphs of one language's file, in file order.
+    """Returns the paragraphs of one language's file, in file order.
 
     The gold sentence of a question is the one that its answer starts in: begin <= answer_start < end. See
     docs/decisions/0004-gold-sentence.md for why not the rule of the evaluation published with LIR.
@@ -126,7 +126,7 @@ def parse_squad(content: bytes, file: Path) -> list[Paragraph]:
 def build_benchmark(
     name: str, paragraphs: dict[str, list[Paragraph]], *, complete: bool, unit: str = "sentence"
 ) -> Benchmark:
-    """Join the languages: every unit is a candidate, and question ids link the languages.
+    """Joins the languages: every unit is a candidate, and question ids link the languages.
 
     Candidate ids are LANGUAGE/PARAGRAPH/SENTENCE, or LANGUAGE/PARAGRAPH, counted from 0 in file order.
 
@@ -157,7 +157,7 @@ def build_benchmark(
 
 
 def _candidates(paragraph: Paragraph, identity: str, language: str, unit: str) -> Iterator[Candidate]:
-    """The candidates that a paragraph gives; LAReQA's encoders saw the sentence and its context."""
+    """Returns the candidates that a paragraph gives; LAReQA's encoders saw the sentence and its context."""
     if unit == "paragraph":
         yield Candidate(identity, language, paragraph.context)
         return
@@ -185,7 +185,7 @@ def _parse_paragraph(raw: Any, where: str) -> Paragraph:
 
 
 def _clusters(paragraphs: dict[str, list[Paragraph]]) -> dict[str, str]:
-    """Question id -> its cluster: the smallest id among the questions linked to it.
+    """Maps a question id to its cluster: the smallest id among the questions linked to it.
 
     Questions about one paragraph of any language are linked, and so on transitively: the components of the
     graph of questions and paragraphs. In XQuAD-R these are its 240 parallel paragraphs. MLQA-R's paragraphs
@@ -208,7 +208,7 @@ def _clusters(paragraphs: dict[str, list[Paragraph]]) -> dict[str, str]:
 
 
 def _published(pin: Pin, root: Path | None) -> tuple[bytes, Path]:
-    """The verified content of a pinned file and the path that it was read from."""
+    """Returns the verified content of a pinned file and the path that it was read from."""
     plain = (cache_dir() / "benchmarks" if root is None else root) / pin.file
     compressed = plain.with_name(plain.name + ".gz")
     if root is None and not plain.is_file() and not compressed.is_file():
@@ -231,7 +231,7 @@ def _published(pin: Pin, root: Path | None) -> tuple[bytes, Path]:
 
 
 def _download(pin: Pin, path: Path) -> None:
-    """Fetch a pinned file to `path`; content other than the pinned one is not stored."""
+    """Fetches a pinned file to `path`; content other than the pinned one is not stored."""
     log.info("fetching %s (license: %s)", pin.url, pin.license)
     try:
         with urlopen(pin.url, timeout=_TIMEOUT) as response:
@@ -252,7 +252,7 @@ def _download(pin: Pin, path: Path) -> None:
 
 
 def _mismatch(content: bytes, pin: Pin) -> str | None:
-    """How the content differs from the pinned one, or None: a score always refers to the same benchmark."""
+    """Returns how the content differs from the pinned one, or None: a score always refers to the same benchmark."""
     digest = hashlib.sha256(content).hexdigest()
     if digest == pin.sha256:
         return None

@@ -34,7 +34,7 @@ _SHAPE = '{"id": "...", "query": {"en": "..."}, "passage": {"en": "..."}}'
 
 
 def load_parallel(config: DataConfig) -> ParallelCorpus:
-    """Read the corpus that `config` selects.
+    """Reads the corpus that `config` selects.
 
     Items come in the order of (source name, file name, line), whatever the order of keys in the
     configuration. With `config.languages`, texts in other languages are left out, and so are items
@@ -68,7 +68,7 @@ def _folder(config: DataConfig) -> Path:
 
 
 def _files_by_source(config: DataConfig, root: Path) -> dict[str, list[Path]]:
-    """Source name -> its files, both sorted by name."""
+    """Maps a source to its files, both sorted by name."""
     found = sorted(path for pattern in _FILES for path in root.glob(pattern) if path.is_file())
     if not found:
         raise DataError(f"data.root={root} holds no *.jsonl or *.jsonl.gz file; put the corpus directly in that folder")
@@ -90,7 +90,7 @@ def _files_by_source(config: DataConfig, root: Path) -> dict[str, list[Path]]:
 
 
 def _matching(patterns: Iterable[str], files: Sequence[Path], option: str) -> set[Path]:
-    """The files that any pattern selects; each pattern must select one."""
+    """Returns the files that any pattern selects; each pattern must select one."""
     selected = set()
     for pattern in patterns:
         matches = {path for path in files if fnmatchcase(path.name, pattern) or fnmatchcase(_stem(path.name), pattern)}
@@ -119,7 +119,7 @@ def _check_sources(sources: dict[str, list[Path]]) -> None:
 
 
 def read_items(sources: Mapping[str, Sequence[Path]]) -> Iterator[ParallelItem]:
-    """The items of each source's files, in order.
+    """Returns the items of each source's files, in order.
 
     Raises:
         DataError: naming file and line of what is malformed, or of an id that comes twice.
@@ -185,7 +185,7 @@ def _texts(texts: object, side: str, where: str) -> dict[str, str]:
 
 
 def _restrict(items: Sequence[ParallelItem], languages: Sequence[str]) -> tuple[ParallelItem, ...]:
-    """The items with texts in `languages` only, without those that then lack a side."""
+    """Returns the items with texts in `languages` only, without those that then lack a side."""
     if not languages:
         raise DataError("data.languages is empty; list language codes, or set it to null for all")
 
@@ -220,7 +220,7 @@ def _languages(items: Iterable[ParallelItem]) -> set[str]:
 
 
 def _source_weights(config: DataConfig, sources: Iterable[str], items: Sequence[ParallelItem]) -> dict[str, float]:
-    """Weight of each source that has items: the configured one, else its number of items."""
+    """Returns the weight of each source that has items: the configured one, else its number of items."""
     sizes = Counter(item.source for item in items)
     configured = {name: source.weight for name, source in config.sources.items()}
     weights = {}
@@ -236,6 +236,6 @@ def _source_weights(config: DataConfig, sources: Iterable[str], items: Sequence[
 
 
 def _parts(items: Iterable[ParallelItem]) -> Iterator[str]:
-    """What the fingerprint covers, independent of the order of languages in a line."""
+    """Returns what the fingerprint covers, independent of the order of languages in a line."""
     for item in items:
         yield json.dumps([item.id, item.query, item.passage, *item.negatives], ensure_ascii=False, sort_keys=True)

@@ -35,7 +35,6 @@ def write_side(root, *, loss="1.5", weight=0.5, rank=3.0, final=0.25, cell="0.12
         ({"loss": "1.50"}, f"{RUN}/curves.csv loss: 1 of 1, first 1.5 in A, 1.50 in B"),
         ({"weight": np.nextafter(np.float32(0.5), 1)}, f"{RUN}/model/model.safetensors w: 1 of 2, first 0.5 in A"),
         ({"rank": np.nextafter(3.0, 4)}, f"{RUN}/queries.parquet rank: 1 of 2, first 3.0 in A"),
-        ({"rank": np.float32(3)}, ""),
         ({"final": np.nextafter(0.25, 1)}, f"{RUN}/result.json /training/final_loss: 1 of 1, first 0.25 in A"),
         ({"cell": "-0.125"}, "multirun/grid/report/results.csv value: 1 of 1, first 0.125 in A, -0.125 in B"),
         ({"other": False}, "multirun/grid/report/questions.parquet x: shape [1] in A, [2] in B"),

@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow-test kill-test slurm-test chaos-test lint format clean browser-test simulation
+.PHONY: help demo test golden slow-test kill-test slurm-test chaos-test lint format clean browser-test simulation
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ demo: $(VENV)/core  ## Train and evaluate a small size x ratio grid; prints the 
 
 test: $(VENV)/dev  ## Run the tests, one process a core. MIXLINGUAL_DATA=FOLDER adds those that need the real data.
 	$(BIN)/python -m pytest -q --numprocesses logical --maxprocesses 8 --dist worksteal
+
+golden: $(VENV)/dev  ## Compute the golden numbers of the tests anew; commit them only where a change of them is meant.
+	$(BIN)/python -m tests.golden.make
 
 slow-test: $(VENV)/dev  ## Run the tests that `make test` leaves out because they take minutes.
 	$(BIN)/python -m pytest -q -m slow

@@ -31,6 +31,11 @@ def file_name(name: str) -> str:
     return re.sub(r"[^\w.-]", "_", name)
 
 
+def counted(number: int, noun: str) -> str:
+    """The number with its noun: 1 run, 2 runs."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def short_number(number: float) -> str:
     """Three significant digits with a thousands letter: 21300000 is 21.3M."""
     for letter, scale in (("B", 1e9), ("M", 1e6), ("K", 1e3)):

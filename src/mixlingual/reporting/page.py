@@ -10,13 +10,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import unescape
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
@@ -26,8 +28,9 @@ from mixlingual.analysis.read.launches import read_launches
 from mixlingual.analysis.read.points import is_number
 from mixlingual.analysis.tables.answer import Answer
 from mixlingual.reporting.figures import Picture
+from mixlingual.reporting.labels import counted
 from mixlingual.reporting.payload import as_json
-from mixlingual.reporting.tables import Table, status_line, unfinished
+from mixlingual.reporting.tables import Table, nothing_to_show, status_line, unfinished
 
 _SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", "sweep.js", "charts.js", "page.js")
 _LICENCES = ("vendor/LICENSE-d3", "vendor/LICENSE-plot")
@@ -75,6 +78,8 @@ def render_page(
         sweep=sweep,
         status=status_line(sweep),
         unfinished=unfinished(sweep),
+        nothing=nothing_to_show(sweep),
+        counted=counted,
         tracebacks=[run for run in sweep.in_state("failed") if run.traceback],
         sections=sections,
         unknown=unknown,
@@ -92,6 +97,17 @@ def render_page(
         scripts=[Markup(script) for script in scripts],
         licences=[_part(name) for name in _LICENCES],
     )
+
+
+def without_dead_links(html: str, folder: Path) -> str:
+    """The page with the words alone of every link whose file is not in `folder`: what is published may be a part."""
+
+    def kept(link: re.Match[str]) -> str:
+        target = unquote(unescape(link["href"]))
+        return link[0] if target.startswith("#") or (folder / target).exists() else link["words"]
+
+    body, script, rest = html.partition("<script")
+    return re.sub(r'<a href="(?P<href>[^"]*)">(?P<words>[^<]*)</a>', kept, body) + script + rest
 
 
 def _part(name: str) -> str:

@@ -16,9 +16,12 @@ from mixlingual.analysis.read.collect import State, Sweep
 from mixlingual.analysis.tables.grid import SETTINGS, Axes, Grid, benchmarks, size_by_ratio
 from mixlingual.files import written_whole
 from mixlingual.measures.registry import BIAS, METRICS, SETTING_TITLES
-from mixlingual.reporting.labels import size_label
+from mixlingual.reporting.labels import counted, size_label
 
 BLANK = "-"
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""Beginnings of a cell that spreadsheets take for a formula."""
 
 HEADLINES = (("mono", "map"), ("cross", "map"), ("multi", "map"), ("multi", "rank_distance"))
 """The (setting, metric) grids that summarise a benchmark."""
@@ -98,7 +101,18 @@ def status_line(sweep: Sweep) -> str:
     counts = {title: len(sweep.in_state(state)) for state, title in _STATE_TITLES.items()}
     rest = "".join(f", {count} {title}" for title, count in counts.items() if count)
     joined = f" Read from the reports in {', '.join(sweep.parts)}." if sweep.parts else ""
-    return f"{len(sweep.in_state('done'))} of {len(sweep.runs)} runs done{rest}.{joined}"
+    return f"{len(sweep.in_state('done'))} of {counted(len(sweep.runs), 'run')} done{rest}.{joined}"
+
+
+def nothing_to_show(sweep: Sweep) -> str:
+    """Why a sweep without any score has no tables and pictures."""
+    done = sweep.in_state("done")
+    why = "No run has results yet"
+    if done:
+        why = (
+            f"{counted(len(done), 'run')} {'is' if len(done) == 1 else 'are'} done and not evaluated (evaluation=none)"
+        )
+    return f"{why}, so there are no tables and pictures."
 
 
 def batches_display(batches: pd.DataFrame) -> Table:
@@ -130,7 +144,7 @@ def summary_markdown(sweep: Sweep, results: pd.DataFrame, axes: Axes) -> str:
         *(f"Warning: {escaped(w)}" for w in sweep.warnings()),
     ]
     if results.empty:
-        parts.append("No run has results yet, so there are no tables and pictures.")
+        parts.append(nothing_to_show(sweep))
     for benchmark in benchmarks(results):
         parts += [f"## {escaped(benchmark)}", *map(markdown, headline_tables(results, axes, benchmark))]
     for title, runs in unfinished(sweep):
@@ -160,8 +174,8 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text on one line that Markdown shows as it is; underscores inside words are harmless."""
-    return re.sub(r"([\\`*|<&]|\](?=\()|(?<!\w)_|_(?!\w))", r"\\\1", " ".join(text.split()))
+    """Text on one line in which Markdown finds no markup; signs that could not begin any stay, as in p < 0.001."""
+    return re.sub(r"([\\`*|]|[<&](?! )|\](?=\()|(?<!\w)_|_(?!\w))", r"\\\1", " ".join(text.split()))
 
 
 def write_tables(tables: dict[str, pd.DataFrame | str], folder: Path) -> list[Path]:
@@ -173,5 +187,15 @@ def write_tables(tables: dict[str, pd.DataFrame | str], folder: Path) -> list[Pa
             elif name.endswith(".parquet"):
                 content.to_parquet(path, index=False, compression="zstd")
             else:
-                content.to_csv(path, index=False)
+                _inert(content).to_csv(path, index=False)
     return [folder / name for name in tables]
+
+
+def _inert(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with an apostrophe before text, in cells and titles, that a spreadsheet would run as a formula."""
+
+    def quoted(cell: object) -> object:
+        return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+
+    text = table.select_dtypes(["object", "string"]).map(quoted)
+    return table.assign(**text).rename(columns=quoted)

@@ -1,4 +1,4 @@
-"""One HTML page of a sweep that needs no other file and no network.
+"""Renders one HTML page of a sweep that needs no other file and no network.
 
 The template, the style and our script lie in page/, the libraries that draw in page/vendor/. Everything read from disk
 is escaped by the template engine, or is data that the script shows as text; a policy in the page lets the browser run
@@ -61,7 +61,7 @@ def render_page(
     payload: dict[str, Any],
     page: Path,
 ) -> str:
-    """The page as HTML.
+    """Renders the page as HTML.
 
     Args:
         sweep: what it is about.
@@ -100,7 +100,7 @@ def render_page(
 
 
 def without_dead_links(html: str, folder: Path) -> str:
-    """The page with the words alone of every link whose file is not in `folder`: what is published may be a part."""
+    """Leaves the words alone of every link whose file is not in `folder`, as a report may be published in part."""
 
     def kept(link: re.Match[str]) -> str:
         target = unquote(unescape(link["href"]))
@@ -115,7 +115,7 @@ def _part(name: str) -> str:
 
 
 def _policy(scripts: Sequence[str]) -> str:
-    """The page's Content Security Policy: these scripts and no other, and nothing from elsewhere."""
+    """Writes the page's Content Security Policy: it allows these scripts, no other, and nothing from elsewhere."""
     digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
     allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
     return (
@@ -125,7 +125,7 @@ def _policy(scripts: Sequence[str]) -> str:
 
 
 def _command(sweep: Sweep) -> str:
-    """The command that makes the report again."""
+    """Gives the command that makes the report again."""
     if sweep.parts:
         joined = f"parts=[{','.join(sweep.parts)}]"
         return shlex.join(["python", "-m", "mixlingual.report", joined, f"sweep_name={sweep.name}", "output=FOLDER"])
@@ -135,7 +135,7 @@ def _command(sweep: Sweep) -> str:
 
 
 def _link(run: Run, sweep: Sweep, page: Path) -> str | None:
-    """Relative link to the folder of a run; None where it has none, or one that is gone after this report."""
+    """Gives the relative link to the folder of a run; None where it has none, or one that is gone after this report."""
     folder = sweep.folder / run.name
     if sweep.parts:
         return None
@@ -143,11 +143,11 @@ def _link(run: Run, sweep: Sweep, page: Path) -> str | None:
 
 
 def _files(run: Run, sweep: Sweep) -> list[str]:
-    """The files of a run that the page links to."""
+    """Lists the files of a run that the page links to."""
     return [] if sweep.parts else [name for name in _RUN_FILES if (sweep.folder / run.name / name).exists()]
 
 
 def _minutes(run: Run) -> str:
-    """Training time of a finished run."""
+    """Says how long a finished run has trained, in minutes."""
     seconds = run.result.timings.get("train") if run.result else None
     return f"{seconds / 60:.1f}" if is_number(seconds) else ""

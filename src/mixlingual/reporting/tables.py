@@ -1,4 +1,4 @@
-"""The tables of a sweep: display tables for the page, Markdown files and CSV files.
+"""Makes the tables of a sweep: display tables for the page, Markdown files and CSV files.
 
 Markdown files are aligned and plain ASCII but for names, so that they also read well in a terminal.
 """
@@ -43,7 +43,7 @@ class Cell(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A table as it is shown: text cells under a title."""
+    """A table to show, with text cells under a title."""
 
     title: str
     header: list[str]
@@ -51,7 +51,7 @@ class Table(NamedTuple):
 
 
 def grid_table(grid: Grid, axes: Axes, *, spread: bool = False) -> Table:
-    """Sizes in rows, ratios in columns, the best ratio of each size marked.
+    """Puts sizes in rows and ratios in columns, and marks the best ratio of each size.
 
     Args:
         grid: the means to show.
@@ -85,19 +85,19 @@ def _text(grid: Grid, model: str, point: tuple[str, float], most: int, spread: b
 
 
 def headline_tables(results: pd.DataFrame, axes: Axes, benchmark: str) -> list[Table]:
-    """The tables that summarise a benchmark: mAP in each setting, and rank distance."""
+    """Makes the tables that summarise a benchmark: mAP in each setting, and rank distance."""
     return [grid_table(size_by_ratio(results, axes, benchmark, *headline), axes) for headline in HEADLINES]
 
 
 def all_tables(results: pd.DataFrame, axes: Axes, benchmark: str) -> list[Table]:
-    """Every metric of a benchmark that some run has, with the spread over seeds."""
+    """Makes a table of every metric of a benchmark that some run has, with the spread over seeds."""
     present = set(zip(*(results[results.benchmark == benchmark][key] for key in ("setting", "metric")), strict=True))
     wanted = [(setting, metric) for setting in (*SETTINGS, BIAS) for metric in METRICS if (setting, metric) in present]
     return [grid_table(size_by_ratio(results, axes, benchmark, *pair), axes, spread=True) for pair in wanted]
 
 
 def status_line(sweep: Sweep) -> str:
-    """How far the sweep is, in one line."""
+    """Says how far the sweep is, in one line."""
     counts = {title: len(sweep.in_state(state)) for state, title in _STATE_TITLES.items()}
     rest = "".join(f", {count} {title}" for title, count in counts.items() if count)
     joined = f" Read from the reports in {', '.join(sweep.parts)}." if sweep.parts else ""
@@ -105,7 +105,7 @@ def status_line(sweep: Sweep) -> str:
 
 
 def nothing_to_show(sweep: Sweep) -> str:
-    """Why a sweep without any score has no tables and pictures."""
+    """Says why a sweep without any score has no tables and pictures."""
     done = sweep.in_state("done")
     why = "No run has results yet"
     if done:
@@ -116,7 +116,7 @@ def nothing_to_show(sweep: Sweep) -> str:
 
 
 def batches_display(batches: pd.DataFrame) -> Table:
-    """What the batches of each run held, from `analysis.exposure.batches_table`."""
+    """Shows what the batches of each run held, from `analysis.tables.exposure.batches_table`."""
     header = ["run", "ratio planned", "realised", "pairs", "tokens mono", "tokens cross", "passes min", "passes max"]
     formats = ("{:.3f}", "{:.3f}", "{:,.0f}", "{:,.0f}", "{:,.0f}", "{:.2f}", "{:.2f}")
     rows = [
@@ -127,7 +127,7 @@ def batches_display(batches: pd.DataFrame) -> Table:
 
 
 def unfinished(sweep: Sweep) -> list[tuple[str, list[str]]]:
-    """(state in words, its runs with their reasons), for the states that some run is in."""
+    """Lists (state in words, its runs with their reasons), for the states that some run is in."""
     states = ((title, sweep.in_state(state)) for state, title in _STATE_TITLES.items())
     return [
         (title, [f"{run.name}: {run.reason}" if run.reason else run.name for run in runs])
@@ -137,7 +137,7 @@ def unfinished(sweep: Sweep) -> list[tuple[str, list[str]]]:
 
 
 def summary_markdown(sweep: Sweep, results: pd.DataFrame, axes: Axes) -> str:
-    """The sweep on one page: status, size x ratio tables of each benchmark, unfinished runs."""
+    """Shows the sweep on one page: status, size x ratio tables of each benchmark, unfinished runs."""
     parts = [
         f"# Sweep {escaped(sweep.name)}",
         status_line(sweep),
@@ -153,13 +153,13 @@ def summary_markdown(sweep: Sweep, results: pd.DataFrame, axes: Axes) -> str:
 
 
 def grid_markdown(tables: Sequence[Table], benchmark: str) -> str:
-    """Every size x ratio table of a benchmark, from `all_tables`."""
+    """Writes every size x ratio table of a benchmark, from `all_tables`."""
     note = "Means over seeds; brackets hold the smallest and largest seed. Bold: the best mean of a size, not a test."
     return "\n\n".join([f"# {escaped(benchmark)}", note, *map(markdown, tables)]) + "\n"
 
 
 def markdown(table: Table) -> str:
-    """The table as aligned Markdown under its title, best cells bold."""
+    """Writes the table as aligned Markdown under its title; the best cells are bold."""
     texts = [[f"**{escaped(c.text)}**" if c.best else escaped(c.text) for c in row] for row in table.rows]
     lines = [[escaped(title) for title in table.header], *texts]
     widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
@@ -174,7 +174,7 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text on one line in which Markdown finds no markup; signs that could not begin any stay, as in p < 0.001."""
+    """Puts text on one line in which Markdown finds no markup; signs that could not begin any stay, as in p < 0.001."""
     return re.sub(r"([\\`*|]|[<&](?! )|\](?=\()|(?<!\w)_|_(?!\w))", r"\\\1", " ".join(text.split()))
 
 
@@ -192,7 +192,7 @@ def write_tables(tables: dict[str, pd.DataFrame | str], folder: Path) -> list[Pa
 
 
 def _inert(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with an apostrophe before text, in cells and titles, that a spreadsheet would run as a formula."""
+    """Puts an apostrophe before text, in cells and titles, that a spreadsheet would run as a formula."""
 
     def quoted(cell: object) -> object:
         return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell

@@ -8,6 +8,7 @@ import pytest
 from mixlingual.analysis.read.collect import read_sweep
 from mixlingual.analysis.read.parts import restore
 from mixlingual.analysis.tables.grid import results_table
+from mixlingual.reporting.page import without_dead_links
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 TEXT = (RESULTS / "README.md").read_text(encoding="utf-8")
@@ -31,6 +32,13 @@ def shown(row, name=""):
 
 def between_0_and_1(value):
     return f"{value:.2f}".rstrip("0").rstrip(".").replace("0.", ".")
+
+
+@pytest.mark.parametrize("page", sorted(RESULTS.glob("*/index.html")), ids=lambda page: page.parent.name)
+def test_every_link_of_a_published_page_leads_somewhere(page):
+    """Where one does not: python -m tools.publish_report FOLDER."""
+    html = page.read_text(encoding="utf-8")
+    assert without_dead_links(html, page.parent) == html
 
 
 @pytest.mark.parametrize(("name", "number"), [("gains", 32), ("contrasts", 8)])

@@ -11,6 +11,7 @@ from sweep_fixture import result, run_name, without_results, write_done, write_j
 from mixlingual.analysis.read.collect import read_sweep
 from mixlingual.grid.hydra import CONF_DIR
 from mixlingual.reporting import write
+from mixlingual.reporting.page import without_dead_links
 from mixlingual.reporting.write import write_report
 
 VOID = {"meta", "img", "link", "br"}
@@ -73,7 +74,7 @@ def test_the_summary_shows_findings_as_text(tmp_path, monkeypatch):
     monkeypatch.setattr(write, "pictures", lambda *_: [])
     folder = write_sweep(tmp_path)
     summary = write.write_report(read_sweep(folder), folder / "report").summary.read_text()
-    assert r"- The \*gain\* of \<b>x\</b> \& \`y\`" in summary
+    assert r"- The \*gain\* of \<b>x\</b> & \`y\`" in summary
 
 
 def test_the_help_names_every_file_of_a_report(report):
@@ -164,6 +165,19 @@ def test_launches_and_starts_are_told(tmp_path):
     text = Page(write_report(read_sweep(tmp_path / "s"), tmp_path / "out").page.read_text(encoding="utf-8")).text
     assert "2026-01-02T10:00: 3 runs by the launcher slurm" in text
     assert "0.2312_7" in text, "minutes, starts and job"
+
+
+def test_a_page_that_is_published_with_some_of_its_files_links_to_these(report, tmp_path):
+    kept = ["results.csv", "figures/mlqa_r_map_grid.svg"]
+    for name in kept:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    html = report.page.read_text(encoding="utf-8")
+    page = Page(without_dead_links(html, tmp_path))
+    whole = Page(html)
+    assert [a["href"] for a in page.all("a") if not a["href"].startswith("#")] == kept
+    assert len([a for a in page.all("a") if a["href"].startswith("#")]) > 10
+    assert (page.text, page.scripts) == (whole.text, whole.scripts)
 
 
 def test_names_appear_as_text(tmp_path):

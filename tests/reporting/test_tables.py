@@ -8,6 +8,7 @@ from mixlingual.reporting.labels import file_name, short_number
 from mixlingual.reporting.tables import (
     Cell,
     all_tables,
+    escaped,
     grid_markdown,
     grid_table,
     markdown,
@@ -89,7 +90,7 @@ def test_an_empty_sweep_says_so(folder):
 def test_a_finished_sweep_lists_no_runs(tmp_path):
     write_done(tmp_path / "s", result("small", 0.5, 0))
     sweep = read_sweep(tmp_path / "s")
-    assert status_line(sweep) == "1 of 1 runs done."
+    assert status_line(sweep) == "1 of 1 run done."
     assert "## Runs" not in summary_markdown(sweep, results_table(sweep), grid_axes(sweep))
 
 
@@ -121,6 +122,27 @@ def test_short_numbers(number, text):
 def test_file_names_stay_in_their_folder():
     assert file_name("../mlqa r/<b>") == ".._mlqa_r__b_"
     assert "/" not in file_name("a/b")
+
+
+def test_runs_that_were_not_evaluated_are_not_said_to_be_unfinished(tmp_path):
+    write_done(tmp_path / "s", result("small", 0.5, 0, languages={"x": []}) | {"benchmarks": {}})
+    sweep = read_sweep(tmp_path / "s")
+    text = summary_markdown(sweep, results_table(sweep), grid_axes(sweep))
+    assert "1 run is done and not evaluated (evaluation=none), so there are no tables and pictures." in text
+    assert "No run has results yet" not in text
+
+
+def test_signs_that_begin_no_markup_stay():
+    assert escaped("p < 0.001 & x > 2, AT&T <b> &amp;") == r"p < 0.001 & x > 2, AT\&T \<b> \&amp;"
+
+
+def test_no_spreadsheet_runs_a_cell(tmp_path):
+    cells = ["=cmd()", "+1", "-x", "@SUM(A1)", "\t=1", "a=b", "", None]
+    (file,) = write_tables({"x.csv": pd.DataFrame({"=name": cells, "number": -1.5})}, tmp_path)
+    found = pd.read_csv(file, keep_default_na=False)
+    assert list(found) == ["'=name", "number"]
+    assert found["'=name"].tolist() == ["'=cmd()", "'+1", "'-x", "'@SUM(A1)", "'\t=1", "a=b", "", ""]
+    assert found["number"].tolist() == [-1.5] * 8
 
 
 def test_csv_and_text_files(folder, tmp_path):

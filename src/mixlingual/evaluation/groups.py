@@ -1,4 +1,4 @@
-"""Means of the per-query table by setting: macro over languages or pairs, micro over queries, and each group's own."""
+"""Takes means of the per-query table by setting: over languages or pairs, over queries, and of each group."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Means = dict[str, float | int]
 
 
 def aggregate(table: pd.DataFrame) -> dict[str, Any]:
-    """Maps a setting to its macro means, `micro` means, and the means of each of its languages or pairs.
+    """Gives, for each setting, its macro means, its `micro` means, and the means of each of its languages or pairs.
 
     Settings without rows are left out. Pairs are named QUERY_LANGUAGE-CANDIDATE_LANGUAGE.
     """
@@ -31,13 +31,13 @@ def aggregate(table: pd.DataFrame) -> dict[str, Any]:
 
 
 def macro(groups: list[Means]) -> Means:
-    """Returns the mean of each measure over the groups that have it; numbers of queries are left out."""
+    """Takes the mean of each measure over the groups that have it; numbers of queries are left out."""
     measures = dict.fromkeys(measure for group in groups for measure in group if measure != "queries")
     return {measure: float(np.mean([group[measure] for group in groups if measure in group])) for measure in measures}
 
 
 def _macro_by(rows: pd.DataFrame, means: dict[str, Means], side: str) -> dict[str, Means]:
-    """Maps a language on one side to macro means over the pairs that it is in."""
+    """Gives, for each language on one side, macro means over the pairs that it is in."""
     pairs = rows[["query_language", "candidate_language"]].drop_duplicates()
     named = pairs.assign(name=pairs["query_language"] + "-" + pairs["candidate_language"])
     return {str(key): macro([means[name] for name in part["name"]]) for key, part in named.groupby(side, sort=False)}
@@ -48,7 +48,7 @@ def _group_means(rows: pd.DataFrame, key: pd.Series) -> dict[str, Means]:
 
 
 def _means(rows: pd.DataFrame) -> Means:
-    """Returns means over queries, and their number."""
+    """Takes means over queries, and counts them."""
     of_ranks = rank_columns()
     columns = [column for column in rows if column in of_ranks or is_depth_column(column)]
     names = {column: of_ranks[column].name if column in of_ranks else column for column in columns}

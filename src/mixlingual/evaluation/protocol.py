@@ -1,4 +1,4 @@
-"""LAReQA's retrieval tasks, scored in three settings from one embedding of each text.
+"""Scores LAReQA's retrieval tasks in three settings from one embedding of each text.
 
 `mono`: queries of one language against the candidates of that language. `cross`: queries of one language
 against the candidates of one other language, for every ordered pair. `multi`: queries of one language
@@ -43,13 +43,13 @@ _KEYS = ("benchmark", "setting", "query", "paragraph", "query_language", "candid
 
 
 def per_query_columns(cutoffs: Sequence[int] = ()) -> tuple[str, ...]:
-    """Columns of the per-query table: what a row is about, measures of every setting, and those of the pool."""
+    """Lists the columns of the per-query table: what a row is about, then measures of every setting and of the pool."""
     return tuple(dict.fromkeys((*_KEYS, *rank_columns(), *question_columns(), *depth_columns(cutoffs))))
 
 
 @dataclass(frozen=True)
 class BenchmarkScores:
-    """Holds the scores of one encoder on one benchmark.
+    """What one encoder scores on one benchmark.
 
     `metrics` holds JSON types only, without NaN: a setting or measure that no query defines (`cross` of a
     single language, the rank distance of queries with one gold candidate) is left out.
@@ -131,7 +131,7 @@ def _check(benchmark: Benchmark, query_QD: NDArray[np.float32], candidate_ND: ND
 def _per_query(
     benchmark: Benchmark, rankings: Rankings, bias: dict[str, Scores], cutoffs: Sequence[int]
 ) -> pd.DataFrame:
-    """Returns the per-query table in float64: monolingual rows, then cross-lingual, then of the pool, with its bias."""
+    """Makes the per-query table in float64: monolingual rows, cross-lingual ones, those of the pool with its bias."""
     language_Q = np.array([query.language for query in benchmark.queries])
     keys = pd.DataFrame(
         {

@@ -1,4 +1,4 @@
-"""Exact ranks of gold candidates in every candidate pool, from one blocked product of the embeddings.
+"""Finds the exact ranks of gold candidates in every candidate pool, by one blocked product of the embeddings.
 
 A candidate is ahead of another if its fp32 inner product with the query is greater or, where these are equal,
 if its id is: the order of trec_eval. Equal embeddings always score equally.
@@ -62,7 +62,7 @@ def rank(
 
 
 def _twins(candidate_ND: NDArray[np.float32]) -> tuple[list[int], list[int]]:
-    """Returns positions of repeated embeddings, and for each the position of its first occurrence.
+    """Finds repeated embeddings, and for each of them the position of its first occurrence.
 
     A matrix product may round equal columns differently at its edges, which would order ties by chance.
     """
@@ -78,7 +78,7 @@ def _counts(
     pools: Sequence[NDArray[np.int64]],
     order_N: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Counts the candidates [M, B, M] of each language (first axis) ahead of each gold one, and those at least level.
+    """Counts, [M, B, M], candidates of each language (first axis) ahead of each gold one, and those that score as much.
 
     A binary search in the sorted scores of a language finds the place of each gold score. Equal scores are rare and
     looked up one by one.

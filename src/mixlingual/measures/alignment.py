@@ -1,4 +1,4 @@
-"""How far embeddings of one meaning lie from each other, in one language and across languages.
+"""This says how far embeddings of one meaning lie from each other, in one language and across languages.
 
 Shape suffixes: Q queries, N embeddings, M languages, D width.
 """
@@ -39,7 +39,7 @@ _distance = partial(
     ),
 )  # fmt: skip
 def _of_questions(found: Retrieval) -> dict[str, float]:
-    """Means over questions with gold candidates of their own and of other languages, and over gold translations."""
+    """Averages over questions with gold candidates of their own and of other languages, and over gold translations."""
     query_QD, candidate_ND = found.once(units)
     own_QM = found.own_Q[:, None] == np.arange(len(found.languages))
     other_QM = ~own_QM & (found.gold_QM >= 0)
@@ -55,7 +55,9 @@ def _of_questions(found: Retrieval) -> dict[str, float]:
 
 
 def squared_distances(left_ND: NDArray[np.float32], right_ND: NDArray[np.float32]) -> Scores:
-    """[N] ||u - v||^2 of pairs of unit or zero vectors, in [0, 4]; their mean over positive pairs is the alignment.
+    """Computes [N] ||u - v||^2 of pairs of unit or zero vectors, in [0, 4].
+
+    Their mean over positive pairs is the alignment.
 
     Lower is better aligned; random directions give 2. Source: alignment of Wang & Isola 2020 (arXiv:2005.10242) with
     exponent 2.

@@ -1,4 +1,4 @@
-"""The offset between languages: how much of the variance of embeddings their centroids explain.
+"""This says how much of the variance of embeddings the centroids of languages explain: the offset between languages.
 
 Shape suffixes: N embeddings, D width.
 """
@@ -29,7 +29,7 @@ def _of_golds(found: Retrieval) -> dict[str, float]:
 
 
 def centroid_variance_share(embedding_ND: NDArray[np.float32], language_N: NDArray[np.int64]) -> float:
-    """eta^2 = SS_between languages / SS_total: the share of the variance that language centroids explain.
+    """Computes eta^2 = SS_between languages / SS_total, the share of the variance that language centroids explain.
 
     In [0, 1]; 0 means that the languages have one centroid. Random labels give (M - 1) / (N - 1). On parallel texts
     it is language alone; on others content counts too. NaN if all embeddings are equal. Source: analysis of variance;

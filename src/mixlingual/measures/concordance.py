@@ -1,4 +1,4 @@
-"""Whether the questions of a language agree in the order of the languages of their answers.
+"""This says whether the questions of a language agree in the order of the languages of their answers.
 
 Shape suffixes: Q queries, M languages.
 """
@@ -27,7 +27,7 @@ from mixlingual.measures.retrieval import ABSENT, Ranks, Retrieval, Scores
     ),
 )  # fmt: skip
 def _by_language(found: Retrieval) -> dict[str, Any]:
-    """Means over query languages, and the test of each."""
+    """Takes means over query languages, and gives the test of each."""
     tests = {language: concordance(found.rank_QM[found.own_Q == m]) for m, language in enumerate(found.languages)}
     known = {language: test for language, test in tests.items() if test is not None}
     if not known:
@@ -41,7 +41,7 @@ def _by_language(found: Retrieval) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Concordance:
-    """Whether queries agree in the order of languages."""
+    """How far queries agree in the order of languages."""
 
     w: float
     """Kendall's W in [0, 1]: 0 no common order of languages, 1 the same order in every query."""
@@ -55,7 +55,7 @@ class Concordance:
 
 
 def concordance(rank_QM: Ranks) -> Concordance | None:
-    """Friedman's test on the ranks of parallel relevant candidates, for languages that may be missing.
+    """Runs Friedman's test on the ranks of parallel relevant candidates, for languages that may be missing.
 
     Queries are blocks, languages treatments: the test for one relevant candidate in each language. The statistic
     is that of Skillings & Mack (1981), which is Friedman's where no language is missing.
@@ -88,7 +88,7 @@ def concordance(rank_QM: Ranks) -> Concordance | None:
 
 
 def _scores(rank_QM: Ranks, present_QM: NDArray[np.bool_]) -> Scores:
-    """[M] sums over queries of the languages' centred ranks among those present, in units of their deviation."""
+    """Sums over queries, [M], the languages' centred ranks among those present, in units of their deviation."""
     count_Q1 = present_QM.sum(axis=1, keepdims=True)
     within_QM = rankdata(np.where(present_QM, rank_QM, ABSENT), axis=1)
     score_QM = np.sqrt(12 / (count_Q1 + 1)) * (within_QM - (count_Q1 + 1) / 2)

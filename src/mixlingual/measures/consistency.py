@@ -1,4 +1,4 @@
-"""Whether a question gets the same list in every language.
+"""This says whether a question gets the same list in every language.
 
 Shape suffixes: Q questions, K results of a list. Lists hold distinct positions of candidates, best first.
 """
@@ -27,7 +27,7 @@ PERSISTENCE = 0.9
     ),
 )  # fmt: skip
 def _of_pairs(found: Retrieval) -> dict[str, Any]:
-    """Overlap of the lists of one question in two languages: means over questions, then over pairs."""
+    """Compares the lists of one question in two languages: it takes means over questions, then over pairs."""
     rows: dict[str, dict[str, int]] = {language: {} for language in found.languages}
     for row, query in enumerate(found.benchmark.queries):
         rows[query.language][query.id] = row
@@ -41,7 +41,7 @@ def _of_pairs(found: Retrieval) -> dict[str, Any]:
 
 
 def rank_biased_overlap(left_QK: NDArray[np.int64], right_QK: NDArray[np.int64], persistence: float) -> Scores:
-    """RBO_ext of two lists of equal length: agreement weighted to the top, in [0, 1].
+    """Computes RBO_ext of two lists of equal length: agreement weighted to the top, in [0, 1].
 
     (1 - p) / p * sum over depths d of p^d X_d / d, plus p^K X_K / K, where X_d results are in both first d. 1 for
     equal lists, 0 for disjoint ones, about 1 / ((1 - p) N) for random ones from N. Source: Webber, Moffat
@@ -65,7 +65,7 @@ def rank_biased_overlap(left_QK: NDArray[np.int64], right_QK: NDArray[np.int64],
 
 
 def _matches(left_QK: NDArray[np.int64], right_QK: NDArray[np.int64]) -> tuple[NDArray[np.intp], ...]:
-    """Row, place in the left list and place in the right one of every result that both lists of a row hold."""
+    """Finds the row, and the places in the left and the right list, of every result that both lists of a row hold."""
     both_QK = np.concatenate([left_QK, right_QK], axis=1)
     place_QK = np.argsort(both_QK, axis=1, kind="stable")
     sorted_QK = np.take_along_axis(both_QK, place_QK, axis=1)

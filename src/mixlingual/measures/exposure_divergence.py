@@ -1,4 +1,4 @@
-"""How far the languages that a list shows are from those that have an answer.
+"""This says how far the languages that a list shows are from those that have an answer.
 
 Shape suffixes: Q queries, K results of a list, M languages of the pool. `language_QK` holds the columns of the
 languages of the results, best first. S sets of ranks, T distinct shares of a language.
@@ -33,13 +33,13 @@ def _chance(found: Retrieval) -> dict[str, float]:
 
 
 def _wanted(found: Retrieval) -> Scores:
-    """[Q, M] the languages that have a gold candidate, alike: what a fair list shows."""
+    """Gives all languages that have a gold candidate the same share, [Q, M]: a fair list shows them so."""
     present_QM = found.gold_QM >= 0
     return np.asarray(present_QM / present_QM.sum(axis=1, keepdims=True))
 
 
 def exposure_divergence(language_QK: NDArray[np.int64], target_QM: Scores) -> Scores:
-    """Jensen-Shannon divergence, in bits, of the languages' exposure in a list from a target distribution.
+    """Computes the Jensen-Shannon divergence, in bits, of the languages' exposure in a list from a target distribution.
 
     A result at rank i exposes its language by 1 / log2(1 + i). In [0, 1]; 0 means exposure as the target, 1 that no
     language of the target is shown. No ranking reaches 0 in general, least of all where the target has more languages
@@ -61,7 +61,7 @@ def exposure_divergence(language_QK: NDArray[np.int64], target_QM: Scores) -> Sc
 
 
 def chance_divergence(target_QM: Scores, size_M: NDArray[np.int64], depth: int) -> Scores:
-    """[Q] the expected `exposure_divergence` of a random ranking of the pool, exactly.
+    """Computes exactly, [Q], the expected `exposure_divergence` of a random ranking of the pool.
 
     The divergence is a sum over languages. That of one depends on the set of ranks that it holds: their number is
     hypergeometric, and all sets of a number are alike.
@@ -85,11 +85,11 @@ def chance_divergence(target_QM: Scores, size_M: NDArray[np.int64], depth: int) 
 
 
 def _divergence(of_QM: Scores, from_QM: Scores) -> Scores:
-    """[Q] Kullback-Leibler divergences in bits."""
+    """Computes [Q] Kullback-Leibler divergences in bits."""
     return np.asarray(_terms(of_QM, from_QM).sum(axis=1))
 
 
 def _terms(of: Scores, base: Scores) -> Scores:
-    """Of log2(of / base), 0 where of is 0."""
+    """Computes of * log2(of / base), which is 0 where `of` is 0."""
     of = np.broadcast_to(of, base.shape)
     return np.asarray(of * np.log2(np.divide(of, base, out=np.ones_like(base), where=of > 0)))

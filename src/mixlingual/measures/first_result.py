@@ -1,4 +1,4 @@
-"""What the first result of each query is: relevant or not, in the query's language or another.
+"""This says what the first result of each query is: relevant or not, in the query's language or another.
 
 Shape suffixes: Q queries, N candidates, M languages of the pool.
 """
@@ -52,7 +52,7 @@ def _shares(found: Retrieval) -> dict[str, float]:
 def first_result_split(
     first_Q: NDArray[np.int64], gold_QM: NDArray[np.int64], language_N: NDArray[np.int64], own_Q: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """[Q] positions in `SPLIT`: what the first result of each query is.
+    """Says what the first result of each query is, as [Q] positions in `SPLIT`.
 
     The shares sum to 1. Chance in a pool of N: k / N relevant, and own n_l / N where n_l candidates are in the
     query's language. Source: the four-way split reported with LPR in MLAIRE (arXiv:2605.07249).

@@ -1,4 +1,4 @@
-"""What the measures of embeddings share, whatever the ranking.
+"""This holds what the measures of embeddings share.
 
 Shape suffixes: N embeddings, D width. Embeddings are float32.
 """
@@ -23,12 +23,12 @@ class Texts:
 
 
 def units(found: Retrieval) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The embeddings of queries and of candidates, scaled to length 1."""
+    """Scales the embeddings of queries and of candidates to length 1."""
     return unit(found.query_QD), unit(found.candidate_ND)
 
 
 def golds(found: Retrieval) -> tuple[Texts, Texts]:
-    """All gold candidates, each once; and one for each paragraph and language."""
+    """Lists all gold candidates, each once, and then one for each paragraph and language."""
     numbers = {name: number for number, name in enumerate(sorted({q.paragraph for q in found.benchmark.queries}))}
     cluster_Q = np.array([numbers[query.paragraph] for query in found.benchmark.queries])
     row_E, language_E = np.nonzero(found.gold_QM >= 0)
@@ -41,7 +41,7 @@ def golds(found: Retrieval) -> tuple[Texts, Texts]:
 
 
 def unit(embedding_ND: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The embeddings scaled to length 1; a zero vector stays."""
+    """Scales the embeddings to length 1; a zero vector stays."""
     length_N = np.sqrt(np.einsum("nd,nd->n", embedding_ND, embedding_ND))
     squares_fail_N = ~((length_N > 1e-15) & (length_N < 1e15))
     length_N[squares_fail_N] = np.linalg.norm(embedding_ND[squares_fail_N].astype(np.float64), axis=1)
@@ -49,5 +49,5 @@ def unit(embedding_ND: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def mean(value: Scores) -> float:
-    """The mean; NaN where there is no value."""
+    """Takes the mean, which is NaN where there is no value."""
     return float(value.mean()) if value.size else float("nan")

@@ -1,4 +1,4 @@
-"""Measures of one list of passages against judgements, as trec_eval defines them, and against answer strings."""
+"""This measures one list of passages against judgements, as trec_eval defines it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a linear map tells the language of a text from its embedding.
+"""This says whether a linear map tells the language of a text from its embedding.
 
 Shape suffixes: N embeddings, M languages, D width.
 """
@@ -33,7 +33,7 @@ def _of_golds(found: Retrieval) -> dict[str, float]:
 def language_probe(
     embedding_ND: NDArray[np.float32], language_N: NDArray[np.int64], cluster_N: NDArray[np.int64]
 ) -> float:
-    """Balanced accuracy of a linear probe for the language, on texts of clusters that it was not trained on.
+    """Computes the balanced accuracy of a linear probe for the language, on clusters that it was not trained on.
 
     NaN if there is one cluster only.
 
@@ -61,7 +61,7 @@ def language_probe(
 def _ridge(
     train_ND: NDArray[np.float32], language_N: NDArray[np.int64], test_ND: NDArray[np.float32]
 ) -> NDArray[np.int64]:
-    """Languages of the test embeddings by regularised least squares on the training ones."""
+    """Predicts the languages of the test embeddings by regularised least squares on the training ones."""
     mean_D = train_ND.mean(axis=0, dtype=np.float64)
     centred_ND = train_ND - mean_D
     target_NM = (language_N[:, None] == np.arange(language_N.max() + 1)).astype(np.float64)

@@ -1,4 +1,4 @@
-"""How often each language is in the first results, against its share of the pool or of the relevant candidates.
+"""This compares how often a language is in the first results with its share of the pool, or of what is relevant.
 
 Shape suffixes: Q queries, K results of a list, M languages of the pool. `language_QK` holds the columns of the
 languages of the results, best first.
@@ -79,7 +79,7 @@ def _counts(found: Retrieval) -> NDArray[np.int64]:
 
 
 def _summaries(found: Retrieval, lift_MM: Scores) -> dict[str, Any]:
-    """A log-lift matrix, query language -> candidate language, and its summaries."""
+    """Lays out a log-lift matrix, query language -> candidate language, with its summaries."""
     return {
         "diagonal_preference": diagonal_preference(lift_MM),
         "attraction": dict(zip(found.languages, attraction(lift_MM).tolist())),
@@ -88,14 +88,14 @@ def _summaries(found: Retrieval, lift_MM: Scores) -> dict[str, Any]:
 
 
 def language_counts(language_QK: NDArray[np.int64], languages: int) -> NDArray[np.int64]:
-    """[Q, M] results of each language in each list."""
+    """Counts, [Q, M], the results of each language in each list."""
     row_QK = np.arange(len(language_QK))[:, None] * languages
     counts = np.bincount((row_QK + language_QK).ravel(), minlength=len(language_QK) * languages)
     return counts.reshape(len(language_QK), languages)
 
 
 def own_language_lift(count_QM: NDArray[np.int64], own_Q: NDArray[np.int64], share_M: Scores) -> Scores:
-    """O_k = (share of the query's language in the top k) / (its share of the pool): over-representation.
+    """Computes O_k = (share of the query's language in the top k) / (its share of the pool): over-representation.
 
     1 is proportional, which a random ranking gives; 0 none; at most 1 / (share of the pool). It reflects content
     as well where the pool's languages hold different texts.
@@ -113,7 +113,7 @@ def own_language_lift(count_QM: NDArray[np.int64], own_Q: NDArray[np.int64], sha
 
 
 def log_lift(count_QM: NDArray[np.int64], own_Q: NDArray[np.int64], share_M: Scores) -> Scores:
-    """[M, M] log2 of the lift of each candidate language (column) in the top k of each query language (row).
+    """Computes [M, M] log2 of the lift of each candidate language (column) in the top k of each query language (row).
 
     0 is proportional, which a random ranking gives; 1 is twice as many results as the pool's share. One result more
     for each row, spread as the pool is, keeps an absent language finite. Rows without queries are 0. Source: the
@@ -124,7 +124,7 @@ def log_lift(count_QM: NDArray[np.int64], own_Q: NDArray[np.int64], share_M: Sco
 
 
 def own_relevant_lift(rank_QM: Ranks, own_Q: NDArray[np.int64], depth: int) -> Scores:
-    """`own_language_lift` among the relevant candidates: content that differs between languages has no part in it.
+    """Computes `own_language_lift` among the relevant candidates: content that differs between languages is left out.
 
     The own language's share of the relevant candidates in the top k over its share of all relevant ones. 1 is
     proportional, which a random ranking gives; at most the number of relevant candidates.
@@ -146,7 +146,7 @@ def own_relevant_lift(rank_QM: Ranks, own_Q: NDArray[np.int64], depth: int) -> S
 
 
 def relevant_log_lift(rank_QM: Ranks, own_Q: NDArray[np.int64], depth: int) -> Scores:
-    """[M, M] `log_lift` among the relevant candidates: against what those shown would be in languages drawn at random.
+    """Compares, [M, M], the relevant candidates shown with as many whose languages were drawn at random: see `log_lift`.
 
     A query with n relevant candidates, s of them in the top k, expects s / n of each language that it has. Cells that
     expect nothing are 0.
@@ -173,13 +173,13 @@ def _shown(rank_QM: Ranks, depth: int) -> NDArray[np.bool_]:
 
 
 def diagonal_preference(lift_MM: Scores) -> float:
-    """Mean log-lift of the own language minus that of other languages; 0 without bias, for at least two languages."""
+    """Takes the mean log-lift of the own language minus that of the others; 0 without bias, for two languages or more."""
     own = np.eye(len(lift_MM), dtype=bool)
     return float(lift_MM[own].mean() - lift_MM[~own].mean())
 
 
 def attraction(lift_MM: Scores) -> Scores:
-    """[M] mean log-lift of each candidate language over queries of other languages; 0 for its mere share.
+    """Takes the mean log-lift, [M], of each language over queries of other languages; it is 0 for its mere share.
 
     High for a language that fills the lists of all others, as English often does.
     """

@@ -1,4 +1,4 @@
-"""How a measure is declared: its function, beside all that tables, pages, W&B and docs say of it.
+"""This declares measures: the function of each, beside all that tables, pages, W&B and docs say of it.
 
 A measure is one file of this package, or a few that are computed together are. `registry` finds the files by itself.
 Shape suffixes: Q queries, R slots for relevant candidates.

@@ -1,4 +1,4 @@
-"""Whether a ranking puts the translation in the query's own language first.
+"""This says whether a ranking puts the translation in the query's own language first.
 
 Shape suffixes: Q queries, M languages of the pool.
 """
@@ -23,7 +23,7 @@ declare(
 
 
 def own_language_first(rank_QM: Ranks, own_Q: NDArray[np.int64]) -> Scores:
-    """1 if the best-ranked relevant candidate is in the query's language, else 0: its mean is a preference rate.
+    """Gives 1 if the best-ranked relevant candidate is in the query's language, else 0: the mean is a preference rate.
 
     A ranking blind to languages gives 1 / k with k parallel relevant candidates; 1 is full preference for the own
     language, 0 for others. Source: after the language preference rate (LPR) of MLAIRE (arXiv:2605.07249), whose

@@ -1,4 +1,4 @@
-"""Retrieval metrics of single queries, from the ranks of their relevant candidates alone.
+"""This computes retrieval metrics of single queries, from the ranks of their relevant candidates alone.
 
 Shape suffixes: Q queries, R slots for relevant candidates. Ranks count from 1; 0 marks an empty slot.
 """
@@ -12,7 +12,7 @@ from mixlingual.measures.retrieval import Ranks, Scores, best_rank, relevant
 
 
 def average_precision(rank_QR: Ranks) -> Scores:
-    """AP over the full ranking: the mean, over the relevant candidates, of the precision at their ranks.
+    """Computes AP over the full ranking: the mean, over the relevant candidates, of the precision at their ranks.
 
     A relevant candidate at rank r has precision n / r, where n relevant ones are at r or better. In (0, 1]; 1
     means that all relevant candidates come first. Given the rank of the last candidate of equal score in place
@@ -30,7 +30,7 @@ def average_precision(rank_QR: Ranks) -> Scores:
 
 
 def reciprocal_rank(rank_QR: Ranks) -> Scores:
-    """1 / the rank of the best relevant candidate, in (0, 1], without a cut-off; its mean is the MRR.
+    """Computes 1 / the rank of the best relevant candidate, in (0, 1], without a cut-off; its mean is the MRR.
 
     Args:
         rank_QR: [Q, R] distinct ranks in any order, 0 where a slot is empty.
@@ -49,7 +49,7 @@ declare(
 
 @at_depths("ndcg", "nDCG", depths=(10,), place=30)
 def ndcg_at_k(rank_QR: Ranks, k: int) -> Scores:
-    """nDCG@k with gain 1 for a relevant candidate and discount log2(1 + rank), in [0, 1] (Jarvelin & Kekalainen 2002).
+    """Computes nDCG@k, in [0, 1], with gain 1 and discount log2(1 + rank) (Jarvelin & Kekalainen 2002).
 
     The ideal list starts with all n relevant candidates, so that 1 is reachable whatever n and k.
 
@@ -68,7 +68,7 @@ def ndcg_at_k(rank_QR: Ranks, k: int) -> Scores:
 
 @at_depths("r", "recall", depths=(1, 10, 100), place=40)
 def recall_at_k(rank_QR: Ranks, k: int) -> Scores:
-    """R@k = |top k and relevant| / |relevant|, in [0, 1].
+    """Computes R@k = |top k and relevant| / |relevant|, in [0, 1].
 
     With n > k relevant candidates the best reachable value is k / n; with one it is 0 or 1.
 

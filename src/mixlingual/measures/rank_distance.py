@@ -1,4 +1,4 @@
-"""How far apart a ranking puts the translations of one answer.
+"""This says how far apart a ranking puts the translations of one answer.
 
 A retriever that sees meaning only ranks the translations side by side in the pool of all languages; one that
 prefers some languages spreads them out. Values of different pools or different numbers of translations do not
@@ -16,7 +16,7 @@ from mixlingual.measures.retrieval import Ranks, Scores, best_rank, relevant
 
 
 def rank_distance(rank_QR: Ranks) -> Scores:
-    """Worst minus best rank of a query's parallel relevant candidates in the pooled ranking.
+    """Takes the worst minus the best rank of a query's parallel relevant candidates in the pooled ranking.
 
     From k - 1 for k candidates side by side to N - 1 in a pool of N; lower is less biased. A random ranking gives
     (k - 1) (N + 1) / (k + 1). Source: Huang et al. 2023 (KD-SPD, arXiv:2305.09025), as in Elmahdy et al. 2024.
@@ -31,7 +31,7 @@ def rank_distance(rank_QR: Ranks) -> Scores:
 
 
 def normalized_rank_distance(rank_QR: Ranks, pool: int) -> Scores:
-    """The share of the possible excess distance, (rd - (k - 1)) / (N - k), in [0, 1].
+    """Computes the share of the possible excess distance, (rd - (k - 1)) / (N - k), in [0, 1].
 
     0 means side by side, 1 means first and last of the pool. 0 too if the pool holds nothing else. A random
     ranking gives (k - 1) / (k + 1). Source: our normalisation of `rank_distance`.
@@ -49,7 +49,7 @@ def normalized_rank_distance(rank_QR: Ranks, pool: int) -> Scores:
 
 
 def log_rank_distance(rank_QR: Ranks) -> Scores:
-    """log2(worst rank / best rank): how many times the user's list must double between the two.
+    """Computes log2(worst rank / best rank): how many times the user's list must double between the two.
 
     From log2((b + k - 1) / b) for k candidates side by side from rank b on, to log2 N. A random ranking gives about
     (1 + 1/2 + ... + 1/(k - 1)) / ln 2, 4.2 for k = 11. The mean is driven by typical queries
@@ -65,7 +65,7 @@ def log_rank_distance(rank_QR: Ranks) -> Scores:
 
 
 def max_rank(rank_QR: Ranks) -> Scores:
-    """Max@R: the rank of the worst relevant candidate, which is how far one must read to see all.
+    """Gives Max@R, the rank of the worst relevant candidate, which is how far one must read to see all.
 
     From k for the k relevant candidates first, to N; lower is better. A random ranking gives k (N + 1) / (k + 1).
     Source: Max@R of arXiv:2604.05684.
@@ -81,7 +81,7 @@ def max_rank(rank_QR: Ranks) -> Scores:
 
 
 def completion_at_k(rank_QR: Ranks, k: int) -> Scores:
-    """1 if every relevant candidate is among the first k, else 0.
+    """Gives 1 if every relevant candidate is among the first k, else 0.
 
     Never 1 with more than k relevant candidates. A random ranking of N gives C(k, n) / C(N, n) for n relevant
     ones. Source: the share of queries whose `max_rank` is within k.

@@ -1,4 +1,4 @@
-"""All measures: found by importing every file of this package, computed, and listed for people.
+"""This finds all measures, by importing every file of this package, computes them and lists them for people.
 
 Shape suffixes: Q queries.
 """
@@ -26,7 +26,7 @@ for _module in iter_modules(measures.__path__, f"{measures.__name__}."):
 
 
 def larger_is_better(metric: str) -> bool:
-    """Which way is better. Raises ValueError of a measure for which neither is."""
+    """Says which way is better. It raises ValueError for a measure for which neither is."""
     larger = METRICS[metric].larger_is_better
     if larger is None:
         raise ValueError(f"{metric} is neither better high nor low")
@@ -34,7 +34,7 @@ def larger_is_better(metric: str) -> bool:
 
 
 def language_bias() -> dict[str, list[str]]:
-    """Title -> its measures, for all measures of language bias in the order of `METRICS`."""
+    """Groups all measures of language bias by title, in the order of `METRICS`."""
     groups: dict[str, list[str]] = {}
     for name, measure in METRICS.items():
         if measure.group:
@@ -43,28 +43,28 @@ def language_bias() -> dict[str, list[str]]:
 
 
 def rank_columns() -> dict[str, Measure]:
-    """Column of queries.parquet -> its measure, for those that every setting has."""
+    """Gives the measure of every column of queries.parquet that all settings have."""
     return {measure.column: measure for measure in METRICS.values() if measure.of_ranks}
 
 
 def question_columns() -> list[str]:
-    """Columns of queries.parquet that the multilingual setting alone has."""
+    """Lists the columns of queries.parquet that the multilingual setting alone has."""
     return [measure.column for measure in METRICS.values() if measure.of_questions]
 
 
 def depth_columns(cutoffs: Sequence[int]) -> list[str]:
-    """Columns of further depths."""
+    """Names the columns of further depths."""
     return [f"{prefix}@{k}" for k in sorted(cutoffs) for prefix in sorted(AT_DEPTH)]
 
 
 def is_depth_column(column: str) -> bool:
-    """Whether a column holds a measure at a further depth, as r@50 does."""
+    """Says whether a column holds a measure at some depth, as r@50 does."""
     prefix, at, _ = column.partition("@")
     return bool(at) and prefix in AT_DEPTH
 
 
 def scores_of_ranks(rank_QR: Ranks, last_QR: Ranks, cutoffs: Sequence[int]) -> dict[str, Scores]:
-    """Column -> [Q] scores, of `rank_columns` and `depth_columns`.
+    """Computes the [Q] scores of `rank_columns` and `depth_columns`, by column.
 
     Args:
         rank_QR: [Q, R] ranks of relevant candidates, 0 where a slot is empty.
@@ -78,12 +78,12 @@ def scores_of_ranks(rank_QR: Ranks, last_QR: Ranks, cutoffs: Sequence[int]) -> d
 
 
 def scores_of_questions(found: Retrieval) -> dict[str, Scores]:
-    """Column -> [Q] scores, of `question_columns`."""
+    """Computes the [Q] scores of `question_columns`, by column."""
     return {measure.column: measure.of_questions(found) for measure in METRICS.values() if measure.of_questions}
 
 
 def bias_figures(found: Retrieval) -> dict[str, Any]:
-    """The `bias` section of a benchmark, as JSON types; figures that are not finite are left out."""
+    """Computes the `bias` section of a benchmark, as JSON types; figures that are not finite are left out."""
     figures: dict[str, Any] = {}
     for _, section, function in SECTIONS:
         figures.setdefault(section, {}).update(_finite(function(found)))
@@ -95,7 +95,7 @@ def _finite(figures: dict[str, Any]) -> dict[str, Any]:
 
 
 def measures_table() -> str:
-    """The measures of language bias as the Markdown table of docs/evaluation.md."""
+    """Writes the measures of language bias as the Markdown table of docs/evaluation.md."""
     rows = ["| in the result | measure | what it says | without bias |", "| --- | --- | --- | --- |"]
     for names in language_bias().values():
         for measure in map(METRICS.__getitem__, names):

@@ -1,4 +1,4 @@
-"""What the translation in each language is worth to a ranking.
+"""This says what the translation in each language is worth to a ranking.
 
 Shape suffixes: Q queries, M languages of the pool.
 """
@@ -38,7 +38,7 @@ def _own_and_other(found: Retrieval) -> tuple[Scores, Scores]:
 
 
 def remove_one_gold(rank_QM: Ranks) -> Scores:
-    """[Q, M] AP(pool) - AP(pool without that relevant candidate): how much the ranking owes to each language.
+    """Computes [Q, M] AP(pool) - AP(pool without that relevant candidate): how much the ranking owes to each language.
 
     In (-1, 1). A ranking blind to languages gives the same mean for the query's own language as for others; one
     that leans on its own language loses much with it and nothing with the rest. Source: the analysis of Roy et
@@ -61,7 +61,7 @@ def remove_one_gold(rank_QM: Ranks) -> Scores:
 
 
 def own_and_other(value_QM: Scores, own_Q: NDArray[np.int64]) -> tuple[Scores, Scores]:
-    """[Q] the value of the query's own language, and [Q] the mean of those of other languages; NaN where none is."""
+    """Takes, [Q] each, the value of the query's own language and the mean of those of others; NaN where there is none."""
     own_Q1 = own_Q[:, None]
     own_value_Q = np.take_along_axis(value_QM, own_Q1, axis=1)[:, 0]
     other_QM = value_QM.copy()

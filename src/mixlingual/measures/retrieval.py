@@ -1,4 +1,4 @@
-"""What an encoder found on a benchmark: all that a measure may look at.
+"""This holds what an encoder found on a benchmark: all that a measure may look at.
 
 Shape suffixes: Q queries, R slots for relevant candidates, N candidates, M languages of the benchmark, K best
 candidates that are kept, D width of the embedding. Ranks count from 1; 0 marks an empty slot, so that queries with
@@ -28,21 +28,21 @@ SHORT_LIST = 10
 
 
 def relevant(rank_QR: Ranks) -> Ranks:
-    """[Q] numbers of relevant candidates, at least one each."""
+    """Counts, [Q], the relevant candidates of queries, each of which has one."""
     relevant_Q = (rank_QR > 0).sum(axis=1)
     assert relevant_Q.all(), "a query without relevant candidates has no metrics"
     return np.asarray(relevant_Q)
 
 
 def best_rank(rank_QR: Ranks) -> Ranks:
-    """[Q] ranks of the best relevant candidates."""
+    """Finds, [Q], the ranks of the best relevant candidates."""
     relevant(rank_QR)
     return np.asarray(np.where(rank_QR > 0, rank_QR, ABSENT).min(axis=1))
 
 
 @dataclass(frozen=True)
 class Rankings:
-    """Ranks of the gold candidates of every query, and the best candidates of its pool.
+    """How the gold candidates of every query rank, and which candidates of its pool are best.
 
     Column m of the four tables is the gold candidate in the benchmark's m-th language; 0 marks that the question
     has none there.
@@ -63,13 +63,13 @@ class Rankings:
 
 
 def gold_positions(benchmark: Benchmark) -> NDArray[np.int64]:
-    """[Q, M] positions of the gold candidates, -1 where a language has none."""
+    """Finds, [Q, M], the positions of the gold candidates; -1 says that a language has none."""
     languages, gold = benchmark.languages, benchmark.gold
     return np.array([[gold.get((query.id, language), -1) for language in languages] for query in benchmark.queries])
 
 
 class Retrieval:
-    """A benchmark with the rankings and the embeddings of one encoder.
+    """What one encoder found on a benchmark, with its rankings and embeddings.
 
     Args:
         benchmark: with at least two languages.
@@ -104,11 +104,11 @@ class Retrieval:
         self._computed: dict[Any, Any] = {}
 
     def once(self, compute: Callable[[Retrieval], Value]) -> Value:
-        """What `compute` makes of this, computed at the first call only: for measures that share it."""
+        """Gives what `compute` makes of this, computed at the first call only: for measures that share it."""
         if compute not in self._computed:
             self._computed[compute] = compute(self)
         return self._computed[compute]  # type: ignore[no-any-return]
 
     def macro(self, value_Q: NDArray[Any]) -> float:
-        """The mean over the queries of each language, then over languages."""
+        """Takes the mean over the queries of each language, then over languages."""
         return float(np.mean([value_Q[self.own_Q == m].mean() for m in np.unique(self.own_Q)]))

@@ -1,4 +1,4 @@
-"""Recall of the translations in other languages than the query's.
+"""This says how many translations in other languages than the query's are found.
 
 Shape suffixes: Q queries, M languages of the pool.
 """
@@ -23,7 +23,7 @@ declare(
 
 
 def target_language_recall(rank_QM: Ranks, own_Q: NDArray[np.int64], k: int) -> Scores:
-    """TLR@k: the share of the relevant candidates in other languages than the query's that are in the top k.
+    """Computes TLR@k: the share of the relevant candidates in other languages than the query's that are in the top k.
 
     In [0, 1]; with n > k of them at most k / n. A random ranking of N gives k / N. Source: SHIFT (arXiv:2606.18801).
 

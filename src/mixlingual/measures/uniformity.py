@@ -1,4 +1,4 @@
-"""How evenly embeddings are spread, within one language and across two.
+"""This says how evenly embeddings are spread, within one language and across two.
 
 Shape suffixes: N embeddings, D width.
 """
@@ -40,7 +40,9 @@ def _of_paragraphs(found: Retrieval) -> dict[str, float]:
 def uniformity(
     unit_ND: NDArray[np.float32], language_N: NDArray[np.int64], cluster_N: NDArray[np.int64]
 ) -> tuple[float, float]:
-    """Log E exp(-2 ||u - v||^2) over pairs of unit or zero vectors of two clusters, within one language and across two.
+    """Computes log E exp(-2 ||u - v||^2) over pairs of unit or zero vectors of two clusters.
+
+    The first is within one language, the second across two.
 
     In [-8, 0]; lower is more uniform, 0 is collapse; random directions in many dimensions give about -4. Languages
     that lie apart are less uniform within than across; embeddings without language give equal values where every

@@ -1,4 +1,4 @@
-"""The pictures of a benchmark with their captions, for the page and for papers.
+"""Draws the pictures of a benchmark with their captions, for the page and for papers.
 
 Figures are drawn on objects of their own, never through pyplot, and in colours that readers with
 colour vision deficiency tell apart.
@@ -39,7 +39,7 @@ _STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure and the words that go with it."""
+    """A figure with the words that go with it."""
 
     name: str
     """Name of its files, without suffix."""
@@ -51,7 +51,7 @@ class Picture:
 
 
 def pictures(results: pd.DataFrame, languages: pd.DataFrame, axes: Axes, benchmark: str) -> list[Picture]:
-    """The four pictures of a benchmark, from the tidy tables of its sweep."""
+    """Draws the four pictures of a benchmark, from the tidy tables of its sweep."""
     maps = [size_by_ratio(results, axes, benchmark, setting, "map") for setting in SETTINGS]
     bias = [size_by_ratio(results, axes, benchmark, "multi", f"rank_distance{kind}") for kind in ("", "_median")]
     with _style():
@@ -64,7 +64,7 @@ def pictures(results: pd.DataFrame, languages: pd.DataFrame, axes: Axes, benchma
 
 
 def language_png(benchmark: str, map_QC: pd.DataFrame) -> bytes:
-    """The picture of one run's mAP by language of question and candidates, as PNG."""
+    """Draws one run's mAP by language of question and candidates, as PNG."""
     png = io.BytesIO()
     with _style():
         language_map(f"mAP × 100 on {benchmark}", map_QC).savefig(png, dpi=150)
@@ -135,7 +135,7 @@ def _line_caption(grids: Sequence[Grid]) -> str:
 
 
 def _seeds(grids: Sequence[Grid]) -> str:
-    """Seeds per cell in words, as in `n = 2 to 3`."""
+    """Says how many seeds a cell has, as in `n = 2 to 3`."""
     counts = sorted({int(count) for grid in grids for count in grid.seeds.to_numpy().ravel() if count})
     if not counts:
         return "no finished run"
@@ -143,7 +143,7 @@ def _seeds(grids: Sequence[Grid]) -> str:
 
 
 def _best_in_words(grids: Sequence[Grid]) -> str:
-    """The best point and value of each size in each grid, as sentences."""
+    """Names the best point and value of each size in each grid, in sentences."""
     sentences = []
     for grid in grids:
         best = grid.best(grid.facts.decimals)

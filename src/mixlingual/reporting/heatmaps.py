@@ -1,4 +1,4 @@
-"""Heat maps: scores by size and ratio, and by query and candidate language.
+"""Draws heat maps: scores by size and ratio, and by query and candidate language.
 
 Shape suffixes: R rows, from the top; C columns; Q query languages by C candidate languages.
 """
@@ -32,7 +32,7 @@ _MOST_NUMBERED = 16
 
 
 def size_ratio_maps(grids: Sequence[Grid], axes: Axes) -> Figure:
-    """One panel per grid, sizes in rows and ratios in columns, the best ratio of each size framed."""
+    """Draws a panel for each grid, sizes in rows and ratios in columns, and frames the best ratio of each size."""
     width = 0.4 + label_width(axes) + len(grids) * (0.41 * len(axes.points) + 0.15)
     upright = LETTER * max(len(point.label) for point in axes.points)
     figure = Figure(figsize=(max(5.5, width), 1.1 + upright + 0.42 * len(axes.sizes)))
@@ -61,7 +61,7 @@ def _size_ratio_panel(panel: Panel, grid: Grid, axes: Axes) -> None:
 
 
 def language_maps(languages: pd.DataFrame, benchmark: str, axes: Axes) -> Figure:
-    """Panels of mAP x 100 by query and candidate language; sizes in rows and, of each, up to three ratios.
+    """Draws panels of mAP x 100 by query and candidate language; sizes in rows and, of each, up to three ratios.
 
     Args:
         languages: `languages_table` of the sweep.
@@ -93,7 +93,7 @@ def language_maps(languages: pd.DataFrame, benchmark: str, axes: Axes) -> Figure
 
 
 def language_map(title: str, map_QC: pd.DataFrame) -> Figure:
-    """MAP x 100 of one run: questions in rows, candidates in columns, monolingual retrieval on the diagonal.
+    """Draws mAP x 100 of one run: questions in rows, candidates in columns, monolingual retrieval on the diagonal.
 
     Args:
         title: above it.
@@ -115,7 +115,7 @@ def _scores(shown: pd.DataFrame, benchmark: str, model: str, point: Point, codes
 
 
 def _three_points(shown: pd.DataFrame, model: str, axes: Axes) -> list[Point]:
-    """Lowest, middle and highest ratio that is measured at a size; of another series if the ratio axis is empty."""
+    """Picks the lowest, middle and highest ratio that is measured at a size; of another series if the ratio axis is empty."""
     measured = {Point(*place) for place in shown.loc[shown.model == model, ["series", "ratio"]].itertuples(index=False)}
     points = [point for point in axes.points if point in measured]
     points = [point for point in points if point.series == RATIO_SERIES] or points
@@ -131,7 +131,7 @@ def _language_panel(panel: Panel, score_QC: np.ndarray, codes: Sequence[str], sc
 
 
 def _edges(groups: Sequence[str], gap: float) -> np.ndarray:
-    """Where cells of width 1 begin, with a gap wherever the group changes."""
+    """Says where cells of width 1 begin, with a gap wherever the group changes."""
     changes = [first != second for first, second in pairwise(groups)]
     return np.arange(len(groups)) + gap * np.cumsum([0, *changes])
 
@@ -139,7 +139,7 @@ def _edges(groups: Sequence[str], gap: float) -> np.ndarray:
 def _draw_cells(
     panel: Panel, value_RC: np.ndarray, top_R: np.ndarray, left_C: np.ndarray, scale: Normalize, form: str, size: float
 ) -> None:
-    """Coloured cells with their values in `form`; cells without a value are hatched."""
+    """Draws coloured cells with their values in `form`; cells without a value are hatched."""
     for (row, column), value in np.ndenumerate(value_RC):
         x, y = float(left_C[column]), float(top_R[row])
         if np.isnan(value):
@@ -158,6 +158,6 @@ def _draw_cells(
 
 
 def _scale(values: Iterable[np.ndarray]) -> Normalize:
-    """From the smallest to the largest number; 0 to 1 where there is none."""
+    """Scales from the smallest to the largest number; from 0 to 1 where there is none."""
     finite = [value for array in values for value in array.ravel() if np.isfinite(value)]
     return Normalize(min(finite, default=0), max(finite, default=1))

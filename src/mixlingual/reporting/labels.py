@@ -1,4 +1,4 @@
-"""How sizes and the ratio axis are named in tables and pictures."""
+"""Names sizes, numbers and the ratio axis in tables and pictures."""
 
 from __future__ import annotations
 
@@ -14,25 +14,30 @@ RATIO = "monolingual ratio α"
 
 
 def size_label(model: str, axes: Axes) -> str:
-    """The model's name and its weights without the embedding table, as in `base (85M)`."""
+    """Gives the model's name with its weights without the embedding table, as in `base (85M)`."""
     weights = axes.sizes[model]
     return model if weights is None else f"{model} ({short_number(weights)})"
 
 
 def label_width(axes: Axes) -> float:
-    """Inches that pictures leave for the longest name of a size or series, at 8 points."""
+    """Says how many inches pictures leave for the longest name of a size or series, at 8 points."""
     return LETTER * max(
         len(label) for label in (*(size_label(m, axes) for m in axes.sizes), *(p.series for p in axes.points))
     )
 
 
 def file_name(name: str) -> str:
-    """The name as part of a file name: other characters than letters, digits, - and . become _."""
+    """Makes a part of a file name: other characters than letters, digits, - and . become _."""
     return re.sub(r"[^\w.-]", "_", name)
 
 
+def counted(number: int, noun: str) -> str:
+    """Puts a number before its noun: 1 run, 2 runs."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def short_number(number: float) -> str:
-    """Three significant digits with a thousands letter: 21300000 is 21.3M."""
+    """Writes three significant digits with a thousands letter: 21300000 is 21.3M."""
     for letter, scale in (("B", 1e9), ("M", 1e6), ("K", 1e3)):
         if number >= 0.9995 * scale:
             return f"{number / scale:.3g}{letter}"

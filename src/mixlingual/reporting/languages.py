@@ -1,4 +1,4 @@
-"""The order in which languages are shown: those that share a script side by side."""
+"""Orders languages as they are shown: those that share a script stand side by side."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ _SCRIPTS = ("Latn", "Grek", "Cyrl", "Arab", "Deva", "Thai", "Hans", "Hant", "Jpa
 
 
 def in_script_order(languages: Iterable[str]) -> list[str]:
-    """The languages without repetition, sorted by script and then by code."""
+    """Sorts languages by script and then by code, without repetition."""
     order = {script: place for place, script in enumerate(_SCRIPTS)}
     return sorted(set(languages), key=lambda code: (order.get(script_of(code), len(order)), script_of(code), code))

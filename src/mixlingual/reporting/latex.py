@@ -1,4 +1,4 @@
-"""Tables as LaTeX, for papers: booktabs, with everything that LaTeX would read as a command escaped."""
+"""Writes tables as LaTeX, for papers: with booktabs, and with everything escaped that LaTeX would read as a command."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ESCAPES = str.maketrans(
 
 
 def latex_tables(tables: Sequence[Table], benchmark: str) -> str:
-    r"""The tables of a benchmark as `table` environments, one after the other; the best values bold.
+    r"""Writes the tables of a benchmark as `table` environments, one after the other; the best values are bold.
 
     They need `\usepackage{booktabs}`; names in scripts other than Latin need XeLaTeX or LuaLaTeX.
     """

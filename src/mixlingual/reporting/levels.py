@@ -1,4 +1,4 @@
-"""What the measures of a benchmark would be without language bias: the dashed lines of the page.
+"""Says what the measures of a benchmark would be without language bias: the dashed lines of the page.
 
 Shape suffixes: Q rows of the pool, one for each question and its language.
 """
@@ -14,7 +14,7 @@ from mixlingual.runs.layout import QUERIES
 
 
 def unbiased_levels(sweep: Sweep, benchmark: str, scores: pd.DataFrame, languages: int) -> dict[str, float]:
-    """Measure -> its level without bias, for those that have one.
+    """Gives the level without bias of each measure that has one.
 
     Args:
         sweep: queries.parquet of one of its runs says in how many languages each question has an answer; without any,
@@ -45,7 +45,7 @@ def _level(measure: Measure, scores: pd.DataFrame, answers_Q: pd.Series[int] | N
 
 
 def answer_languages(sweep: Sweep, benchmark: str) -> pd.Series[int] | None:
-    """[Q] number of languages in which a question has an answer, by query_language and query.
+    """Counts, [Q], the languages in which a question has an answer, by query_language and query.
 
     Questions with an answer in one language have no language bias and are left out. None where no run has scores by
     question and language of the benchmark; runs of one benchmark have the same questions.

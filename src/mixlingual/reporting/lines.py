@@ -1,4 +1,4 @@
-"""Line plots: a metric against the batch ratio, one line per size.
+"""Draws a metric against the batch ratio, with a line for each size.
 
 Encoders before any training have no ratio: each is a level across the panel, and no axis of its own.
 """
@@ -36,7 +36,7 @@ class _Look(NamedTuple):
 
 
 def ratio_lines(grids: Sequence[Grid], axes: Axes) -> Figure:
-    """One panel per grid. Lines: means over seeds; markers: the seeds; bands: smallest to largest seed.
+    """Draws a panel for each grid. Lines are means over seeds, markers the seeds, bands reach from the smallest to the largest.
 
     Dotted levels: before any training, where within the range of the lines; one far off would flatten them.
     """
@@ -84,7 +84,7 @@ def _looks(axes: Axes) -> Iterator[_Look]:
 
 
 def _legend(axes: Axes) -> list[Line2D]:
-    """A line for each size and, when there are several, for each series."""
+    """Explains the line of each size and, when there are several, of each series."""
     looks = list(_looks(axes))
     sizes = [look for look in looks if look.series == looks[0].series]
     kinds = [look for look in looks if look.model == looks[0].model]

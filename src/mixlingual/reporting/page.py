@@ -1,4 +1,4 @@
-"""One HTML page of a sweep that needs no other file and no network.
+"""Renders one HTML page of a sweep that needs no other file and no network.
 
 The template, the style and our script lie in page/, the libraries that draw in page/vendor/. Everything read from disk
 is escaped by the template engine, or is data that the script shows as text; a policy in the page lets the browser run
@@ -10,13 +10,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import unescape
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
@@ -26,8 +28,9 @@ from mixlingual.analysis.read.launches import read_launches
 from mixlingual.analysis.tables.answer import Answer
 from mixlingual.records import is_number
 from mixlingual.reporting.figures import Picture
+from mixlingual.reporting.labels import counted
 from mixlingual.reporting.payload import as_json
-from mixlingual.reporting.tables import Table, status_line, unfinished
+from mixlingual.reporting.tables import Table, nothing_to_show, status_line, unfinished
 from mixlingual.runs.layout import CURVES, LOG, PROBES, QUERIES, RESULT
 
 _SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", "sweep.js", "charts.js", "page.js")
@@ -59,7 +62,7 @@ def render_page(
     payload: dict[str, Any],
     page: Path,
 ) -> str:
-    """The page as HTML.
+    """Renders the page as HTML.
 
     Args:
         sweep: what it is about.
@@ -76,6 +79,8 @@ def render_page(
         sweep=sweep,
         status=status_line(sweep),
         unfinished=unfinished(sweep),
+        nothing=nothing_to_show(sweep),
+        counted=counted,
         tracebacks=[run for run in sweep.in_state("failed") if run.traceback],
         sections=sections,
         unknown=unknown,
@@ -95,12 +100,23 @@ def render_page(
     )
 
 
+def without_dead_links(html: str, folder: Path) -> str:
+    """Leaves the words alone of every link whose file is not in `folder`, as a report may be published in part."""
+
+    def kept(link: re.Match[str]) -> str:
+        target = unquote(unescape(link["href"]))
+        return link[0] if target.startswith("#") or (folder / target).exists() else link["words"]
+
+    body, script, rest = html.partition("<script")
+    return re.sub(r'<a href="(?P<href>[^"]*)">(?P<words>[^<]*)</a>', kept, body) + script + rest
+
+
 def _part(name: str) -> str:
     return files(__package__).joinpath("page", name).read_text(encoding="utf-8")
 
 
 def _policy(scripts: Sequence[str]) -> str:
-    """The page's Content Security Policy: these scripts and no other, and nothing from elsewhere."""
+    """Writes the page's Content Security Policy: it allows these scripts, no other, and nothing from elsewhere."""
     digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
     allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
     return (
@@ -110,7 +126,7 @@ def _policy(scripts: Sequence[str]) -> str:
 
 
 def _command(sweep: Sweep) -> str:
-    """The command that makes the report again."""
+    """Gives the command that makes the report again."""
     if sweep.parts:
         joined = f"parts=[{','.join(sweep.parts)}]"
         return shlex.join(["python", "-m", "mixlingual.report", joined, f"sweep_name={sweep.name}", "output=FOLDER"])
@@ -120,7 +136,7 @@ def _command(sweep: Sweep) -> str:
 
 
 def _link(run: Run, sweep: Sweep, page: Path) -> str | None:
-    """Relative link to the folder of a run; None where it has none, or one that is gone after this report."""
+    """Gives the relative link to the folder of a run; None where it has none, or one that is gone after this report."""
     folder = sweep.folder / run.name
     if sweep.parts:
         return None
@@ -128,11 +144,11 @@ def _link(run: Run, sweep: Sweep, page: Path) -> str | None:
 
 
 def _files(run: Run, sweep: Sweep) -> list[str]:
-    """The files of a run that the page links to."""
+    """Lists the files of a run that the page links to."""
     return [] if sweep.parts else [name for name in _RUN_FILES if (sweep.folder / run.name / name).exists()]
 
 
 def _minutes(run: Run) -> str:
-    """Training time of a finished run."""
+    """Says how long a finished run has trained, in minutes."""
     seconds = run.result.timings.get("train") if run.result else None
     return f"{seconds / 60:.1f}" if is_number(seconds) else ""

@@ -1,4 +1,4 @@
-"""The numbers of a sweep as one JSON document, which the page's script draws from."""
+"""Gathers the numbers of a sweep in one JSON document, which the page's script draws from."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Values = list[float | None]
 
 
 def payload(sweep: Sweep, results: pd.DataFrame, languages: pd.DataFrame, axes: Axes) -> dict[str, Any]:
-    """All that the charts show, as JSON types.
+    """Gathers all that the charts show, as JSON types.
 
     Args:
         sweep: what it is about.
@@ -59,12 +59,12 @@ def payload(sweep: Sweep, results: pd.DataFrame, languages: pd.DataFrame, axes: 
 
 
 def known_benchmarks(results: pd.DataFrame) -> list[str]:
-    """The benchmarks that some run has a measure of `METRICS` of; of others nothing can be drawn."""
+    """Lists the benchmarks that some run has a known measure of; of others nothing can be drawn."""
     return benchmarks(results[results.metric.isin(METRICS)])
 
 
 def as_json(document: dict[str, Any]) -> str:
-    """The document as JSON that is safe inside a script element: no <, > or &, ASCII only."""
+    """Writes the document as JSON that is safe inside a script element: it holds no <, > or &, and ASCII only."""
     text = json.dumps(document, allow_nan=False, separators=(",", ":"))
     return text.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
 
@@ -108,7 +108,7 @@ def _benchmark(name: str, sweep: Sweep, results: pd.DataFrame, languages: pd.Dat
 
 
 def _scores(mine: pd.DataFrame, by_language: pd.DataFrame, runs: Sequence[str]) -> dict[str, Any]:
-    """Setting -> metric -> language of the question, or `_ALL` -> values."""
+    """Nests the values by setting, metric and language of the question, or `_ALL`."""
     scores: dict[str, Any] = {setting: {} for setting in (*SETTINGS, BIAS)}
     parts = [mine.assign(query_language=_ALL), by_language]
     for part in parts:
@@ -125,7 +125,7 @@ def _scores(mine: pd.DataFrame, by_language: pd.DataFrame, runs: Sequence[str]) 
 def _matrices(
     name: str, codes: Sequence[str], by_language: pd.DataFrame, runs: Sequence[Run]
 ) -> dict[str, list[Values | None]]:
-    """Measure -> for each run its values by query language, then candidate language; None for a run without any."""
+    """Gives, for each measure and run, its values by query language, then candidate language; None for a run without any."""
     pairs = by_language[by_language.setting != "multi"]
     metric = next((metric for metric in METRICS if (pairs.metric == metric).any()), None)
     order = pd.MultiIndex.from_product([codes, codes])
@@ -139,7 +139,7 @@ def _matrices(
 
 
 def _lift(run: Run, benchmark: str, codes: Sequence[str]) -> Values | None:
-    """The log2 lifts of a run, if its result has them."""
+    """Reads the log2 lifts of a run, if its result has them."""
     assert run.result is not None
     found: Any = run.result.benchmarks.get(benchmark)
     for key in ("bias", "lift@10", "log2"):

@@ -1,4 +1,4 @@
-"""The tables of a sweep: display tables for the page, Markdown files and CSV files.
+"""Makes the tables of a sweep: display tables for the page, Markdown files and CSV files.
 
 Markdown files are aligned and plain ASCII but for names, so that they also read well in a terminal.
 """
@@ -16,10 +16,13 @@ from mixlingual.analysis.read.collect import Sweep
 from mixlingual.analysis.tables.grid import SETTINGS, Axes, Grid, benchmarks, size_by_ratio
 from mixlingual.files import written_whole
 from mixlingual.measures.registry import BIAS, METRICS, SETTING_TITLES
-from mixlingual.reporting.labels import size_label
+from mixlingual.reporting.labels import counted, size_label
 from mixlingual.runs.state import STATES
 
 BLANK = "-"
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""Beginnings of a cell that spreadsheets take for a formula."""
 
 HEADLINES = (("mono", "map"), ("cross", "map"), ("multi", "map"), ("multi", "rank_distance"))
 """The (setting, metric) grids that summarise a benchmark."""
@@ -33,7 +36,7 @@ class Cell(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A table as it is shown: text cells under a title."""
+    """A table to show, with text cells under a title."""
 
     title: str
     header: list[str]
@@ -41,7 +44,7 @@ class Table(NamedTuple):
 
 
 def grid_table(grid: Grid, axes: Axes, *, spread: bool = False) -> Table:
-    """Sizes in rows, ratios in columns, the best ratio of each size marked.
+    """Puts sizes in rows and ratios in columns, and marks the best ratio of each size.
 
     Args:
         grid: the means to show.
@@ -75,27 +78,38 @@ def _text(grid: Grid, model: str, point: tuple[str, float], most: int, spread: b
 
 
 def headline_tables(results: pd.DataFrame, axes: Axes, benchmark: str) -> list[Table]:
-    """The tables that summarise a benchmark: mAP in each setting, and rank distance."""
+    """Makes the tables that summarise a benchmark: mAP in each setting, and rank distance."""
     return [grid_table(size_by_ratio(results, axes, benchmark, *headline), axes) for headline in HEADLINES]
 
 
 def all_tables(results: pd.DataFrame, axes: Axes, benchmark: str) -> list[Table]:
-    """Every metric of a benchmark that some run has, with the spread over seeds."""
+    """Makes a table of every metric of a benchmark that some run has, with the spread over seeds."""
     present = set(zip(*(results[results.benchmark == benchmark][key] for key in ("setting", "metric")), strict=True))
     wanted = [(setting, metric) for setting in (*SETTINGS, BIAS) for metric in METRICS if (setting, metric) in present]
     return [grid_table(size_by_ratio(results, axes, benchmark, *pair), axes, spread=True) for pair in wanted]
 
 
 def status_line(sweep: Sweep) -> str:
-    """How far the sweep is, in one line."""
+    """Says how far the sweep is, in one line."""
     counts = {state: len(sweep.in_state(state)) for state in STATES if state != "done"}
     rest = "".join(f", {count} {state}" for state, count in counts.items() if count)
     joined = f" Read from the reports in {', '.join(sweep.parts)}." if sweep.parts else ""
-    return f"{len(sweep.in_state('done'))} of {len(sweep.runs)} runs done{rest}.{joined}"
+    return f"{len(sweep.in_state('done'))} of {counted(len(sweep.runs), 'run')} done{rest}.{joined}"
+
+
+def nothing_to_show(sweep: Sweep) -> str:
+    """Says why a sweep without any score has no tables and pictures."""
+    done = sweep.in_state("done")
+    why = "No run has results yet"
+    if done:
+        why = (
+            f"{counted(len(done), 'run')} {'is' if len(done) == 1 else 'are'} done and not evaluated (evaluation=none)"
+        )
+    return f"{why}, so there are no tables and pictures."
 
 
 def batches_display(batches: pd.DataFrame) -> Table:
-    """What the batches of each run held, from `analysis.exposure.batches_table`."""
+    """Shows what the batches of each run held, from `analysis.tables.exposure.batches_table`."""
     header = ["run", "ratio planned", "realised", "pairs", "tokens mono", "tokens cross", "passes min", "passes max"]
     formats = ("{:.3f}", "{:.3f}", "{:,.0f}", "{:,.0f}", "{:,.0f}", "{:.2f}", "{:.2f}")
     rows = [
@@ -106,7 +120,7 @@ def batches_display(batches: pd.DataFrame) -> Table:
 
 
 def unfinished(sweep: Sweep) -> list[tuple[str, list[str]]]:
-    """(state, its runs with their reasons), for the states but done that some run is in."""
+    """Lists (state, its runs with their reasons), for the states but done that some run is in."""
     states = ((state, sweep.in_state(state)) for state in STATES if state != "done")
     return [
         (state, [f"{run.name}: {run.reason}" if run.reason else run.name for run in runs])
@@ -116,14 +130,14 @@ def unfinished(sweep: Sweep) -> list[tuple[str, list[str]]]:
 
 
 def summary_markdown(sweep: Sweep, results: pd.DataFrame, axes: Axes) -> str:
-    """The sweep on one page: status, size x ratio tables of each benchmark, unfinished runs."""
+    """Shows the sweep on one page: status, size x ratio tables of each benchmark, unfinished runs."""
     parts = [
         f"# Sweep {escaped(sweep.name)}",
         status_line(sweep),
         *(f"Warning: {escaped(w)}" for w in sweep.warnings()),
     ]
     if results.empty:
-        parts.append("No run has results yet, so there are no tables and pictures.")
+        parts.append(nothing_to_show(sweep))
     for benchmark in benchmarks(results):
         parts += [f"## {escaped(benchmark)}", *map(markdown, headline_tables(results, axes, benchmark))]
     for title, runs in unfinished(sweep):
@@ -132,13 +146,13 @@ def summary_markdown(sweep: Sweep, results: pd.DataFrame, axes: Axes) -> str:
 
 
 def grid_markdown(tables: Sequence[Table], benchmark: str) -> str:
-    """Every size x ratio table of a benchmark, from `all_tables`."""
+    """Writes every size x ratio table of a benchmark, from `all_tables`."""
     note = "Means over seeds; brackets hold the smallest and largest seed. Bold: the best mean of a size, not a test."
     return "\n\n".join([f"# {escaped(benchmark)}", note, *map(markdown, tables)]) + "\n"
 
 
 def markdown(table: Table) -> str:
-    """The table as aligned Markdown under its title, best cells bold."""
+    """Writes the table as aligned Markdown under its title; the best cells are bold."""
     texts = [[f"**{escaped(c.text)}**" if c.best else escaped(c.text) for c in row] for row in table.rows]
     lines = [[escaped(title) for title in table.header], *texts]
     widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
@@ -153,8 +167,8 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text on one line that Markdown shows as it is; underscores inside words are harmless."""
-    return re.sub(r"([\\`*|<&]|\](?=\()|(?<!\w)_|_(?!\w))", r"\\\1", " ".join(text.split()))
+    """Puts text on one line in which Markdown finds no markup; signs that could not begin any stay, as in p < 0.001."""
+    return re.sub(r"([\\`*|]|[<&](?! )|\](?=\()|(?<!\w)_|_(?!\w))", r"\\\1", " ".join(text.split()))
 
 
 def write_tables(tables: dict[str, pd.DataFrame | str], folder: Path) -> list[Path]:
@@ -166,5 +180,15 @@ def write_tables(tables: dict[str, pd.DataFrame | str], folder: Path) -> list[Pa
             elif name.endswith(".parquet"):
                 content.to_parquet(path, index=False, compression="zstd")
             else:
-                content.to_csv(path, index=False)
+                _inert(content).to_csv(path, index=False)
     return [folder / name for name in tables]
+
+
+def _inert(table: pd.DataFrame) -> pd.DataFrame:
+    """Puts an apostrophe before text, in cells and titles, that a spreadsheet would run as a formula."""
+
+    def quoted(cell: object) -> object:
+        return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+
+    text = table.select_dtypes(["object", "string"]).map(quoted)
+    return table.assign(**text).rename(columns=quoted)

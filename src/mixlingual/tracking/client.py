@@ -32,7 +32,7 @@ _TAG_CHARACTERS = 64
 
 
 def start_run(config: TrainConfig, folder: Path, parameters: dict[str, int]) -> Run | None:
-    """A run online if that works, else offline, saying why and how to send it later; None where W&B is disabled.
+    """Starts a run online if that works, else offline, and says why and how to send it later; None where W&B is disabled.
 
     Args:
         config: its `tracking` says which.
@@ -64,7 +64,7 @@ def start_run(config: TrainConfig, folder: Path, parameters: dict[str, int]) -> 
 
 
 def environment_mode() -> str:
-    """What WANDB_MODE, or a file of settings, asks of every run: online, offline or disabled."""
+    """Says what WANDB_MODE, or a file of settings, asks of every run: online, offline or disabled."""
     import wandb
 
     mode = str(wandb.setup(settings=wandb.Settings(silent=True)).settings.mode)
@@ -72,12 +72,12 @@ def environment_mode() -> str:
 
 
 def sync_command(run: Run) -> str:
-    """The command that sends what W&B keeps of a run on disk."""
+    """Gives the command that sends what W&B keeps of a run on disk."""
     return f"wandb sync {shlex.quote(run.settings.sync_dir)}"
 
 
 def run_id(folder: Path) -> str:
-    """The id of the W&B run that shows a folder: drawn once and kept there, so that every later call goes on with it.
+    """Gives the id of the W&B run that shows a folder; it is drawn once and kept there, so that later calls go on with it.
 
     It moves with the folder, and no other sweep of the same name in the same project has it.
     """
@@ -89,7 +89,7 @@ def run_id(folder: Path) -> str:
 
 
 def client_settings() -> Settings:
-    """How the client of every run waits and what it prints: nothing."""
+    """Sets how long the client of every run waits, and that it prints nothing."""
     import wandb
 
     return wandb.Settings(
@@ -126,7 +126,7 @@ def _init(config: TrainConfig, folder: Path, parameters: dict[str, int], mode: L
 
 
 def _say_through_our_log() -> None:
-    """The client's warnings, of uploads that it gave up above all, become lines of the run's log."""
+    """Makes the client's warnings, of uploads that it gave up above all, lines of the run's log."""
     import wandb
 
     silent = wandb.Settings(silent=True)
@@ -146,7 +146,7 @@ def _tags(config: TrainConfig) -> list[str]:
 
 
 def _reason_for_offline(mode: str) -> str | None:
-    """Why the run must stay on disk, or None if it may go online."""
+    """Says why the run must stay on disk, or None if it may go online."""
     import wandb
 
     if mode == "offline":

@@ -77,13 +77,13 @@ def show(config: DashboardConfig) -> dict[str, str]:
 
 
 def draw(sweep: Sweep) -> dict[str, list[Picture]]:
-    """Benchmark -> the pictures of the whole grid that the report has too; empty before the first result."""
+    """Draws, for each benchmark, the pictures of the whole grid that the report has too; none before the first result."""
     results, languages, axes = results_table(sweep), languages_table(sweep), grid_axes(sweep)
     return {name: pictures(results, languages, axes, name) for name in known_benchmarks(results)}
 
 
 def grid_tables(sweep: Sweep) -> Tables:
-    """MAP by size and ratio of each benchmark and setting, sizes ascending.
+    """Tabulates mAP by size and ratio of each benchmark and setting, sizes ascending.
 
     Points off the ratio axis, and cells without a finished run, are left out, and settings without any cell.
     """

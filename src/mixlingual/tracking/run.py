@@ -1,4 +1,4 @@
-"""Weights & Biases as a view of a run: its curves, metrics and tables, grouped by sweep.
+"""Shows a run on Weights & Biases: its curves, metrics and tables, grouped by sweep.
 
 The files under multirun/ stay the truth. Training never waits for W&B and never fails because of it: without a key
 or a network the run is kept on disk for `wandb sync`, and what goes wrong later is a warning.
@@ -145,7 +145,7 @@ class _Logger(WandbLogger):
 
 
 def _pictures(result: RunResult) -> dict[str, object]:
-    """eval/<benchmark>/languages of each benchmark that has cross-lingual scores."""
+    """Draws eval/<benchmark>/languages of each benchmark that has cross-lingual scores."""
     import wandb
     from PIL import Image
 
@@ -158,7 +158,7 @@ def _pictures(result: RunResult) -> dict[str, object]:
 
 
 def _tables(result: RunResult) -> dict[str, object]:
-    """See `metric_tables`. The client asks the server about each, and fails after 20 s without an answer: last."""
+    """Makes `metric_tables` for W&B. The client asks the server about each and waits 20 s for an answer: these come last."""
     import wandb
 
     return {

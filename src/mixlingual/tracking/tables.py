@@ -1,4 +1,4 @@
-"""What a finished run came to, as the scalars, table rows and grid that a tracker shows.
+"""Gives what a finished run came to, as the scalars, table rows and grid that a tracker shows.
 
 Languages and pairs go to tables and to one grid of a benchmark: L x L scalar names would drown the curves of a sweep.
 Shape suffixes: L languages of the benchmark.
@@ -20,7 +20,7 @@ from mixlingual.reporting.languages import in_script_order
 
 
 def summary_scalars(result: RunResult) -> dict[str, float]:
-    """All that one would sort the runs of a sweep by.
+    """Gathers all that one would sort the runs of a sweep by.
 
     eval/<benchmark>/<setting>/<metric> are macro metrics, eval/<benchmark>/bias/... the measures of language bias
     that concern no single language; training/ and probes/ as in result.json, seconds/ its timings, and
@@ -38,7 +38,7 @@ def summary_scalars(result: RunResult) -> dict[str, float]:
 
 
 def metric_tables(benchmarks: dict[str, Any]) -> dict[str, tuple[list[str | int], list[list[Any]]]]:
-    """Table name -> (columns, rows), of all benchmarks; tables without rows are left out.
+    """Gives the (columns, rows) of each table, of all benchmarks; tables without rows are left out.
 
     eval/languages by query language and eval/pairs by query and candidate language: a metric that a row's setting
     does not have is None. eval/bias has a row for each figure of language bias, with the language or pair that it
@@ -53,7 +53,7 @@ def metric_tables(benchmarks: dict[str, Any]) -> dict[str, tuple[list[str | int]
 
 
 def language_matrix(metrics: dict[str, Any]) -> pd.DataFrame | None:
-    """MAP by language of the question (rows) and of the candidates (columns); None without cross-lingual scores.
+    """Lays out mAP by language of the question (rows) and of the candidates (columns); None without cross-lingual scores.
 
     Args:
         metrics: of one benchmark. The diagonal is its monolingual setting; NaN where nothing was measured.
@@ -68,7 +68,7 @@ def language_matrix(metrics: dict[str, Any]) -> pd.DataFrame | None:
 
 
 def scalar_name(benchmark: str, setting: str, measure: str) -> str:
-    """The name on W&B of a macro metric, or of a measure of language bias, whose name may be a path with dots."""
+    """Names a macro metric on W&B, or a measure of language bias, whose own name may be a path with dots."""
     return "/".join(("eval", benchmark, setting, *measure.split(".")))
 
 
@@ -120,7 +120,7 @@ def _leaves(values: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tupl
 
 
 def _measured(benchmarks: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """(benchmark, setting, metrics) of every setting that was measured."""
+    """Yields (benchmark, setting, metrics) of every setting that was measured."""
     for benchmark, metrics in benchmarks.items():
         for setting in SETTINGS:
             if setting in metrics:

@@ -1,4 +1,4 @@
-"""The bar of a run that somebody watches; elsewhere, as in batch jobs and in runs side by side, log lines are all."""
+"""Shows a bar to who watches a run; elsewhere, as in batch jobs and in runs side by side, there are log lines alone."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from mixlingual.training.gather import global_rank
 
 
 def terminal_bars() -> list[Callback]:
-    """A bar where stderr is a terminal that this process has to itself, else none."""
+    """Gives a bar where stderr is a terminal that this process has to itself, else none."""
     alone = global_rank() == 0 and multiprocessing.current_process().name == "MainProcess"
     return [TerminalBar()] if alone and sys.stderr.isatty() else []
 
 
 class TerminalBar(Callback):
-    """Steps done, time gone by and time left on stderr; gone when training ends. Log lines appear above it."""
+    """A bar that shows steps done, time gone by and time left, below the lines of the log, until training ends."""
 
     def __init__(self) -> None:
         columns = (

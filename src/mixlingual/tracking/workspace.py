@@ -1,4 +1,4 @@
-"""A W&B workspace and report of a sweep as code: which panels, over which runs, in which order.
+"""Lays out a W&B workspace and report of a sweep: which panels, over which runs, in which order.
 
 The runs are those of `mixlingual.tracking.run`; pictures and tables of the whole grid lie in one more run of the
 group. W&B draws lines from the tables by a preset of its own, and has none for heat maps: these are the pictures.
@@ -44,12 +44,12 @@ class Shown:
 
     @property
     def benchmarks(self) -> tuple[str, ...]:
-        """Their names."""
+        """Names the benchmarks."""
         return tuple(self.pictures)
 
     @property
     def columns(self) -> list[str]:
-        """What tells runs apart and what they are compared by: the columns of the run table."""
+        """Lists what tells runs apart and what they are compared by: the columns of the run table."""
         axes = ["config:model.value.name", "config:batching.value.monolingual_ratio", "config:seed.value"]
         scores = [f"summary:{scalar_name(name, s, 'map')}" for name in self.benchmarks for s in SETTINGS]
         bias = [f"summary:{scalar_name(name, 'multi', 'rank_distance')}" for name in self.benchmarks]
@@ -57,7 +57,7 @@ class Shown:
 
 
 def grid_key(benchmark: str, setting: str) -> str:
-    """The key on W&B of a table of the whole grid."""
+    """Gives the key on W&B of a table of the whole grid."""
     return f"grid/{benchmark}/{setting}"
 
 
@@ -69,7 +69,7 @@ class _Part:
 
 
 def workspace(shown: Shown) -> ws.Workspace:
-    """A saved view of the project: the runs of the sweep, a section for each part of the picture."""
+    """Lays out a saved view of the project: the runs of the sweep, and a section for each part of the picture."""
     order = [ws.Ordering(ws.Summary(f"eval/{name}/multi/map"), ascending=False) for name in shown.benchmarks[:1]]
     return ws.Workspace(
         entity=shown.entity,
@@ -84,7 +84,7 @@ def workspace(shown: Shown) -> ws.Workspace:
 
 
 def report(shown: Shown) -> wr.Report:
-    """The same parts with words between them; panels compare the sizes as sets of runs."""
+    """Lays out the same parts with words between them; panels compare the sizes as sets of runs."""
     group = f"Group = '{shown.sweep_name}'"
     everything = [wr.Runset(name="all runs", filters=group, pinned_columns=shown.columns)]
     sizes = [
@@ -179,7 +179,7 @@ def _points(x: wr.Config | wr.SummaryMetric, y: str, title: str, z: wr.Config | 
 
 
 def _lines(table: str, title: str) -> wr.CustomChart:
-    """A line for each size from a table with `GRID_COLUMNS`, by the preset that wandb.plot.line_series uses."""
+    """Draws a line for each size from a table with `GRID_COLUMNS`, by the preset that wandb.plot.line_series uses."""
     return wr.CustomChart(
         query={"summaryTable": {"tableKey": table}},
         chart_name="wandb/lineseries/v0",
@@ -222,7 +222,7 @@ def save(shown: Shown, known: dict[str, Any]) -> tuple[dict[str, str], dict[str,
 
 
 def described(part: Any) -> Any:
-    """A workspace, a report or a part of one as JSON types: its kind, and what its public fields hold."""
+    """Describes a workspace, a report or a part of one in JSON types: its kind, and what its public fields hold."""
     if dataclasses.is_dataclass(part):
         held = {field.name: getattr(part, field.name) for field in dataclasses.fields(part) if field.name[0] != "_"}
         return {"kind": type(part).__name__} | {

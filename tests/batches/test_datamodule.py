@@ -1,4 +1,4 @@
-"""Steps against a slow reference that tokenises pair by pair, over ranks, parts and hard negatives."""
+"""Steps equal those of a slow reference that tokenises pair by pair, over ranks, parts and hard negatives."""
 
 import json
 import pickle
@@ -29,7 +29,7 @@ def make(corpus, tokenizer, *, accumulate=1, hard_negatives=0, **batching):
 
 
 class Reference:
-    """The same dict, from the texts of one pair after the other."""
+    """Makes the same dict from the texts of one pair after the other."""
 
     def __init__(self, corpus, tokenizer, sampler, hard_negatives, accumulate=1):
         self.corpus, self.tokenizer, self.sampler, self.hard_negatives = corpus, tokenizer, sampler, hard_negatives

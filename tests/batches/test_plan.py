@@ -1,4 +1,4 @@
-"""The plan: exact proportions, independence of past steps, the same draws whatever the ratio."""
+"""The plan keeps exact proportions, needs no past steps, and draws the same whatever the ratio."""
 
 from collections import Counter
 

@@ -21,7 +21,7 @@ os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # compiling ranx takes half a m
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
-    """Benchmarks of two languages; searches in this process."""
+    """Makes benchmarks small, of two languages, and searches in this process."""
 
     def search(side, folder, number, mib):
         return evaluation_search.SIDES[side](folder, evaluation_search.queries(number), mib)

@@ -1,4 +1,4 @@
-"""The report benchmark: the sweep that it makes up is read as finished, and its figures are those of the files."""
+"""The report benchmark makes up a sweep that is read as finished, and its figures are those of the files."""
 
 import pytest
 

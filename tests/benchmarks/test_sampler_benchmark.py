@@ -16,7 +16,7 @@ NEEDS_PEER = pytest.mark.skipif(find_spec("sentence_transformers") is None, reas
 
 @pytest.fixture
 def ran(tmp_path, monkeypatch, capsys):
-    """What the command prints and writes, with the peer out of sight."""
+    """Returns what the command prints and writes, with the peer out of sight."""
     out = tmp_path / "rows.json"
     monkeypatch.setattr(benchmark, "find_spec", lambda module: None)
     monkeypatch.setattr(benchmark, "in_own_process", benchmark.measure)

@@ -1,4 +1,4 @@
-"""LoRA: nothing changes at first, only adapters train, and the saved folder is a plain encoder."""
+"""With LoRA nothing changes at first, only adapters train, and the saved folder is a plain encoder."""
 
 import copy
 import sys

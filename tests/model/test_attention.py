@@ -1,4 +1,4 @@
-"""Attention: packed texts give what padded ones do, cheap dropout what PyTorch's attention does without."""
+"""Attention gives the same for packed and padded texts, and for cheap dropout as PyTorch's does without."""
 
 import pytest
 import torch
@@ -32,7 +32,7 @@ SHAPE = {
 
 
 def one_text_at_a_time(query_THD, key_THD, value_THD, ends, longest, scale, dropout):
-    """The slow reference of a varlen kernel."""
+    """Attends text by text: the slow reference of a varlen kernel."""
     assert dropout == 0
     assert longest == max(ends.diff())
     outputs = []

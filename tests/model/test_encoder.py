@@ -1,4 +1,4 @@
-"""The dual encoder: pooling, normalisation, temperature, padding and the count of parameters."""
+"""The dual encoder pools, normalises, ignores padding and counts its parameters."""
 
 import pytest
 import torch

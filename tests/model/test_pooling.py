@@ -1,4 +1,4 @@
-"""Pooling against plain loops over the real tokens."""
+"""Pooling equals plain loops over the real tokens."""
 
 import pytest
 import torch

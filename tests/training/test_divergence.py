@@ -19,18 +19,18 @@ from mixlingual.training.optimizer import RowAdamW
 from mixlingual.training.preemption import Signals
 
 AT = 8
-"""The step, counted from 0, that goes wrong."""
+"""This step, counted from 0, goes wrong."""
 
 
 class Current:
-    """What the step that is being computed began with."""
+    """Holds what the step that is being computed began with."""
 
     step = -1
     weights = None
 
 
 class NotANumber(torch.autograd.Function):
-    """What it is given, whose gradient is not a number."""
+    """Returns what it is given, and makes its gradient no number."""
 
     @staticmethod
     def forward(ctx, x):
@@ -42,7 +42,7 @@ class NotANumber(torch.autograd.Function):
 
 
 def break_loss(monkeypatch, value):
-    """The loss of the last pair of step `AT` becomes `value`; None: it stays, and its gradient is not finite."""
+    """Makes the loss of the last pair of step `AT` `value`; if that is None, the gradient alone is not finite."""
     original = step_module.ContrastiveStep._losses
 
     def broken(self, embedding_UD, inputs):
@@ -58,7 +58,7 @@ def break_loss(monkeypatch, value):
 
 @pytest.fixture(autouse=True)
 def _steps(monkeypatch):
-    """Keeps `Current`."""
+    """Keeps `Current` up to date."""
     original = step_module.ContrastiveStep.gradient
 
     def noting(self, batch, device):

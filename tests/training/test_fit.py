@@ -1,4 +1,4 @@
-"""Training through Lightning: the numbers of a plain loop, our sampler, exact resumption, honest failure."""
+"""Training through Lightning gives the numbers of a plain loop, resumes exactly and fails honestly."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""Options that spend time for memory, or the other way round: same gradients, and nothing left behind."""
+"""Options that spend time for memory, or the other way round, give the same gradients and leave nothing behind."""
 
 from types import SimpleNamespace
 
@@ -31,7 +31,7 @@ def encoder_of(architecture):
 
 
 def gradient(encoder):
-    """(gradient of all weights, bytes held for the backward pass) of one pass, with dropout."""
+    """Returns (gradient of all weights, bytes held for the backward pass) of one pass, with dropout."""
     lengths = torch.tensor([20, 17, 9, 5])
     token_ids = torch.randint(4, 100, (int(lengths.sum()),), generator=torch.Generator().manual_seed(1))
     torch.manual_seed(2)

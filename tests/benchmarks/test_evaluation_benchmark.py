@@ -31,15 +31,6 @@ def _small(monkeypatch):
     monkeypatch.setattr(evaluation_search, "in_own_process", search)
 
 
-def test_tasks_are_all_pairs_and_the_pool_of_each_language():
-    tasks = list(evaluation_suite.tasks(atlas_benchmark(["de", "en"])))
-    assert [task.name for task in tasks] == ["de-de", "de-en", "de-all", "en-de", "en-en", "en-all"]
-    questions = len(tasks[0].queries)
-    assert [len(task.candidates) for task in tasks] == [questions, questions, 2 * questions] * 2
-    assert {len(found) for found in tasks[1].relevant.values()} == {1}
-    assert {len(found) for found in tasks[2].relevant.values()} == {2}
-
-
 def test_the_peers_that_are_installed_agree_with_us(capsys):
     rows = evaluation_suite.compare(Path("unused"), repeats=1, pairs=2)
     printed = capsys.readouterr().out

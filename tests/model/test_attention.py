@@ -78,15 +78,6 @@ def test_packed_texts_give_what_padded_ones_give(config, pooling, monkeypatch):
             assert torch.allclose(packed_gradients[name], gradient, atol=1e-5), name
 
 
-def test_embed_equals_forward_on_padded_rows():
-    model = encoder(XLMRobertaConfig)
-    token_ids = torch.randint(5, 60, (int(LENGTHS.sum()),), dtype=torch.int32)
-    ids, mask = torch.ones(5, 9, dtype=torch.long), torch.zeros(5, 9, dtype=torch.long)
-    for row, text in enumerate(token_ids.split(LENGTHS.tolist())):
-        ids[row, : len(text)], mask[row, : len(text)] = text, 1
-    assert torch.equal(model.embed(token_ids, LENGTHS), model(ids, mask))
-
-
 def test_texts_are_packed_only_where_a_kernel_takes_them(monkeypatch):
     model = encoder(BertConfig).train()
     asked = []

@@ -1,4 +1,4 @@
-"""Other processes for tests: forks of this one, which need not import torch and Lightning again.
+"""Starts processes for tests as forks of this one, which need not import torch and Lightning again.
 
 What tests a launcher, an entry point's file or an installed package starts Python anew instead.
 """
@@ -16,7 +16,7 @@ import time
 import traceback
 
 PATIENCE = 300
-"""Seconds after which a process that has not ended is killed and fails its test."""
+"""A process that has not ended after so many seconds is killed and fails its test."""
 
 
 def fork(act, folder, **environment):
@@ -47,7 +47,7 @@ def fork(act, folder, **environment):
 
 
 def wait(child):
-    """The exit code of a fork; minus the signal if one has killed it."""
+    """Returns the exit code of a fork; minus the signal if one has killed it."""
     deadline = time.monotonic() + PATIENCE
     while not (ended := os.waitpid(child, os.WNOHANG))[0]:
         if time.monotonic() > deadline:
@@ -59,7 +59,7 @@ def wait(child):
 
 
 def on_ranks(folder, world, call, *, codes=None):
-    """What `call()` returns in each of `world` processes that are connected as torchrun connects those of a run.
+    """Returns what `call()` gives in each of `world` processes that are connected as torchrun connects them.
 
     Args:
         folder: receives the output of each process in `rank0`, `rank1` ...
@@ -87,7 +87,7 @@ def on_ranks(folder, world, call, *, codes=None):
 
 
 def run_module(folder, module, *words, **environment):
-    """What `python -m module words` does in a folder, as a finished process with its output."""
+    """Does what `python -m module words` does in a folder; returns a finished process with its output."""
     importlib.import_module(module)  # here, for the forks that follow, too
 
     def act():

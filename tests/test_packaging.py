@@ -1,4 +1,4 @@
-"""What is installed: versions agree, the wheel is complete, imports flow one way."""
+"""Versions agree, the wheel is complete, and imports flow one way."""
 
 import configparser
 import os
@@ -85,7 +85,7 @@ def test_imports_flow_one_way(monkeypatch, capsys):
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """Folder with what the built wheel of the committed files installs."""
+    """Returns the folder of what the wheel of the committed files installs."""
     folder = tmp_path_factory.mktemp("wheel")
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder / "source")], check=True)
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]

@@ -22,7 +22,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((RO
 
 
 def commands():
-    """Every line of the shell blocks, continued lines joined and comments taken off."""
+    """Yields every line of the shell blocks, with continued lines joined and comments taken off."""
     for page in PAGES:
         for block in re.findall(r"```bash\n(.*?)```", page.read_text(), flags=re.DOTALL):
             for line in block.replace("\\\n", " ").splitlines():
@@ -44,7 +44,7 @@ def _star(monkeypatch):
 
 @functools.cache
 def checked(module, overrides):
-    """The configs of a command's runs; `preflight` takes what `train` does."""
+    """Returns the configs of a command's runs; `preflight` takes what `train` does."""
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         if module == "train":
             return compose_runs(overrides)
@@ -53,7 +53,7 @@ def checked(module, overrides):
 
 
 def asked(words):
-    """(module, overrides) of a command from the module's name on."""
+    """Splits a command from the module's name on into (module, overrides)."""
     module = words[0].removeprefix("mixlingual.").replace("preflight", "train")
     return module, tuple(word for word in words[1:] if word != "-m")
 

@@ -1,4 +1,4 @@
-"""A tiny run for the tests of training: two languages, an encoder of one layer, duplicate texts, hard negatives."""
+"""Makes tiny runs for tests: two languages, an encoder of one layer, duplicate texts, hard negatives."""
 
 from contextlib import contextmanager
 
@@ -28,7 +28,7 @@ LANGUAGES = ("aa", "bb")
 
 
 def corpus(size=40):
-    """Items whose passages come in pairs of equal texts; every third brings a hard negative, every fifth two."""
+    """Makes items whose passages are equal in pairs; every third brings a hard negative, every fifth two."""
     items = tuple(
         ParallelItem(
             f"{i}",
@@ -43,7 +43,7 @@ def corpus(size=40):
 
 
 def config_of(dropout=0.1, *, model=None, batching=None, optim=None, loss=None, **trainer):
-    """A run of `STEPS` steps of 8 pairs; dicts and keywords change options."""
+    """Returns a run of `STEPS` steps of 8 pairs; dicts and keywords change options."""
     return TrainConfig(
         model=ModelConfig(
             **({"scratch": ScratchConfig(1, 16, 2, 32, 400, dropout), "learn_temperature": True} | (model or {}))
@@ -58,7 +58,7 @@ def config_of(dropout=0.1, *, model=None, batching=None, optim=None, loss=None, 
 
 
 def prepare(dropout=0.1, **options):
-    """(encoder, data module, steps, config) of a run."""
+    """Returns (encoder, data module, steps, config) of a run."""
     config = config_of(dropout, **options)
     data = corpus()
     accumulate = config.trainer.accumulate
@@ -78,25 +78,25 @@ def prepare(dropout=0.1, **options):
 
 
 def train(folder, encoder, data, config, signals=None):
-    """`fit` in a folder, deaf to signals unless told otherwise."""
+    """Calls `fit` in a folder, deaf to signals unless told otherwise."""
     folder.mkdir(exist_ok=True)
     signals = signals or Signals(None)
     return fit(encoder, data, config, steps=STEPS, data_fingerprint="d", folder=folder, logger=None, signals=signals)
 
 
 def trained(folder, dropout=0.1, signals=None, **options):
-    """(encoder, what `fit` gave) of a run in a folder; options as of `config_of`."""
+    """Trains a run in a folder, with options of `config_of`; returns (encoder, what `fit` gave)."""
     encoder, data, _, config = prepare(dropout, **options)
     return encoder, train(folder, encoder, data, config, signals)
 
 
 class InterruptionError(Exception):
-    """What `interrupted` ends a run with."""
+    """Ends a run in `interrupted`."""
 
 
 @contextmanager
 def interrupted(step):
-    """In the block, a run fails when it loads the batch of a step, and must come to that."""
+    """Makes a run in the block fail when it loads the batch of a step, and checks that it does."""
     original = StepBatches.__getitem__
 
     def breaks(self, index):
@@ -111,19 +111,19 @@ def interrupted(step):
 
 
 def resumed(folder, step, *, workers=0, **options):
-    """As `trained`, of a run that fails at a step and is then started again, with so many workers."""
+    """Does what `trained` does for a run that fails at a step and is started again, with so many workers."""
     with interrupted(step):
         trained(folder, **options)
     return trained(folder, workers=workers, **options)
 
 
 def weights(encoder):
-    """All weights, flat."""
+    """Returns all weights, flat."""
     return torch.cat([parameter.detach().flatten() for parameter in encoder.parameters()])
 
 
 def naive_losses(encoder, batch, config):
-    """The losses of a step by the plainest code: every text of every pair padded to the longest, one forward pass.
+    """Returns the losses of a step by the plainest code: texts padded to the longest, one forward pass.
 
     The texts come from the batch; that they are those of the pairs is tested with the batches.
     """

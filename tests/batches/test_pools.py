@@ -1,4 +1,4 @@
-"""Pools of a corpus with gaps, their weights, and every reason to refuse them."""
+"""Pools of a corpus with gaps have the right items and weights, or are refused with the reason."""
 
 import dataclasses
 
@@ -13,7 +13,7 @@ from mixlingual.records import DataError, ParallelCorpus, ParallelItem
 
 
 def corpus(rows, weights=None):
-    """Rows of (source, languages of the query, languages of the passage)."""
+    """Makes a corpus of rows of (source, languages of the query, languages of the passage)."""
     items = tuple(
         ParallelItem(f"{i}", source, {x: f"q{i}{x}" for x in query}, {x: f"p{i}{x}" for x in passage})
         for i, (source, query, passage) in enumerate(rows)

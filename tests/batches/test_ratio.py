@@ -1,4 +1,4 @@
-"""Schedules of the ratio: their ends, their means, and what they integrate to."""
+"""Schedules of the ratio have the right ends, means and integrals."""
 
 import numpy as np
 import pytest

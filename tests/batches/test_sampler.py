@@ -1,4 +1,4 @@
-"""The sampler against a slow, obvious one that walks every stream from its start."""
+"""The sampler draws what a slow, obvious one draws that walks every stream from its start."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""The token store against the tokenizer itself, and its cache against damage; test_files.py tests all caches."""
+"""The token store holds what the tokenizer gives, and rebuilds a damaged cache; test_files.py tests all caches."""
 
 import dataclasses
 import os
@@ -27,7 +27,7 @@ def folders():
 
 
 def content(store):
-    """Token ids of every text: side -> one list for each item or negative and language, None where there is none."""
+    """Returns side -> the token ids of each item or negative in each language, None where there is none."""
     tables = {"query": store.query_IL, "passage": store.passage_IL, "negative": store.negative_NL}
     return {
         side: [

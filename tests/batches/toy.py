@@ -1,4 +1,4 @@
-"""A small corpus with gaps, repeated texts and hard negatives, and a tokenizer made of characters."""
+"""Makes a small corpus with gaps, repeated texts and hard negatives, and a tokenizer of characters."""
 
 from mixlingual.records import ParallelCorpus, ParallelItem, fingerprint
 
@@ -6,7 +6,7 @@ LANGUAGES = ("aa", "bb", "cc")
 
 
 class Characters:
-    """One token a character, between 0 and 1; the limit and the prefix differ by side."""
+    """Gives one token a character, between 0 and 1; the limit and the prefix differ by side."""
 
     def __init__(self, prefix="", limit=30, vocabulary=60_000):
         self.prefix, self.limit, self.vocabulary = {"query": "", "passage": prefix}, limit, vocabulary
@@ -19,13 +19,13 @@ class Characters:
 
 
 def corpus_of(*items):
-    """Items from (query, passage, negatives...), each a dict of language -> text."""
+    """Makes items of (query, passage, negatives...), each a dict of language -> text."""
     made = tuple(ParallelItem(f"{i}", "s", item[0], item[1], tuple(item[2:])) for i, item in enumerate(items))
     return ParallelCorpus("toy", made, LANGUAGES, {"s": 1.0}, fingerprint(map(repr, made)))
 
 
 def toy_corpus(size=40):
-    """Questions repeat every 7 items and passages every 11; item i has i % 4 negatives, some of them passages."""
+    """Repeats questions every 7 items and passages every 11; item i has i % 4 negatives, some of them passages."""
 
     def item(i):
         query = {x: f"{x} question {i % 7}" + " long" * (i % 3) for x in LANGUAGES}

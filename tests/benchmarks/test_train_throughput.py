@@ -1,4 +1,4 @@
-"""The throughput benchmark: what it says, and that both sides do the work they are timed for."""
+"""The throughput benchmark says what it measures, and both sides do the work they are timed for."""
 
 import dataclasses
 import os

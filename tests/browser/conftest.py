@@ -1,4 +1,4 @@
-"""A headless Chromium for the tests, where Playwright and a browser are installed."""
+"""Opens a headless Chromium for the tests, where Playwright and a browser are installed."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""The report page in a real browser: what it shows, and that it runs nothing else and asks nothing of a network."""
+"""The report page shows its figures in a real browser, runs nothing else and asks nothing of a network."""
 
 import json
 import os
@@ -37,7 +37,7 @@ CONTRAST = """() => {
 
 
 def has_failed(page):
-    """What went wrong or was asked for while the page was open: filled as it happens."""
+    """Lists what goes wrong or is asked for while the page is open, as it happens."""
     found = []
     page.on("console", lambda message: found.append(f"console: {message.text}"))
     page.on("pageerror", lambda error: found.append(f"error: {error}"))
@@ -47,7 +47,7 @@ def has_failed(page):
 
 
 def write_page(folder, output):
-    """The report without its pictures, which take most of the time and are not on the page."""
+    """Writes the report without its pictures, which take most of the time and are not on the page."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(write, "pictures", lambda *_: [])
         return write.write_report(read_sweep(folder), output)
@@ -65,7 +65,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def opened(browser, folder):
-    """The page at 1400 pixels, and what has failed in it."""
+    """Opens the page at 1400 pixels, and lists what has failed in it."""
     page = browser.new_page(viewport={"width": 1400, "height": 900})
     failed = has_failed(page)
     page.goto((folder / "report" / "index.html").as_uri())
@@ -79,7 +79,7 @@ def results_of(folder):
 
 
 def expected_cells(folder, benchmark, setting, metric, language="all"):
-    """(size, ratio) -> text, from the result files alone."""
+    """Returns (size, ratio) -> text, from the result files alone."""
     decimals = METRICS[metric].decimals
     values = defaultdict(list)
     for found in results_of(folder):
@@ -93,7 +93,7 @@ def expected_cells(folder, benchmark, setting, metric, language="all"):
 
 
 def table_of(page, within):
-    """(row, column) -> text of a table."""
+    """Returns (row, column) -> text of a table."""
     rows = page.locator(f"{within} tr").evaluate_all("rows => rows.map(r => [...r.cells].map(c => c.textContent))")
     return {(row[0], column): text for row in rows[1:] for column, text in zip(rows[0][1:], row[1:], strict=True)}
 

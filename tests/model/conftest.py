@@ -1,4 +1,4 @@
-"""Tiny random encoders of every architecture, and checkpoint folders made of them."""
+"""Makes tiny random encoders of every architecture, and checkpoint folders of them."""
 
 import shutil
 
@@ -54,7 +54,7 @@ def tokenizer_hf():
 
 @pytest.fixture
 def tiny_backbone(tokenizer_hf):
-    """Maker of random backbones by architecture, with weights large enough that every layer matters."""
+    """Makes random backbones by architecture, with weights large enough that every layer matters."""
 
     def make(architecture="bert"):
         config = ARCHITECTURES[architecture](vocab_size=len(tokenizer_hf), max_position_embeddings=130, pad_token_id=1)
@@ -69,13 +69,13 @@ def tiny_backbone(tokenizer_hf):
 
 @pytest.fixture(scope="session")
 def saved_checkpoints(tmp_path_factory):
-    """Folder that holds the checkpoints which `checkpoint` copies."""
+    """Names the folder of the checkpoints which `checkpoint` copies."""
     return tmp_path_factory.mktemp("checkpoints")
 
 
 @pytest.fixture
 def checkpoint(tmp_path, saved_checkpoints, tokenizer_hf, tiny_backbone):
-    """Maker of checkpoint folders by architecture, each the test's own."""
+    """Makes checkpoint folders by architecture, each the test's own."""
 
     def make(architecture="bert", dtype=torch.float32):
         saved = saved_checkpoints / f"{architecture}-{dtype}"

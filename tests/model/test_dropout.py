@@ -1,4 +1,4 @@
-"""Cheap dropout: the distribution of nn.Dropout, masks that repeat with the random state."""
+"""Cheap dropout has the distribution of nn.Dropout, and masks that repeat with the random state."""
 
 import pytest
 import torch

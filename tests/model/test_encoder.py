@@ -1,10 +1,11 @@
-"""The dual encoder: pooling, normalisation, temperature, padding and the count of parameters."""
+"""The dual encoder pools, normalises, ignores padding and counts its parameters."""
 
 import pytest
 import torch
 from torch.nn.functional import normalize
 
 from mixlingual.model.encoder import DualEncoder, parameter_counts
+from mixlingual.model.pooling import POOLING
 from mixlingual.model.tokenizer import pad
 
 
@@ -80,3 +81,15 @@ def test_parameters_of_a_tiny_bert_by_hand(tiny_backbone):
     assert counts == {"total": non_embedding + (vocabulary + 130 + 2) * width, "non_embedding": non_embedding}
     encoder = encoder_of(backbone, learn_temperature=True).requires_grad_(requires_grad=False)
     assert parameter_counts(encoder) == counts, "frozen weights count"
+
+
+HIDDEN_BTD = torch.arange(2 * 4 * 3, dtype=torch.float32).reshape(2, 4, 3) ** 2
+
+
+@pytest.mark.parametrize("pooling", POOLING)
+def test_pooling_sees_the_real_tokens_only(pooling):
+    pooled_BD = POOLING[pooling](HIDDEN_BTD, torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]]))
+    for row, length in enumerate((4, 2)):
+        states = list(HIDDEN_BTD[row, :length])
+        expected = {"mean": sum(states) / len(states), "cls": states[0], "last": states[-1]}[pooling]
+        torch.testing.assert_close(pooled_BD[row], expected)

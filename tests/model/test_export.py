@@ -1,4 +1,4 @@
-"""The saved folder: same embeddings after loading, whole or not at all, readable by other libraries."""
+"""The saved folder gives the same embeddings, appears whole or not at all, and other libraries read it."""
 
 import json
 

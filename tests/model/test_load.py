@@ -1,4 +1,4 @@
-"""Loading: pretrained folders, layer subsets, random weights, and one clear message for every mistake."""
+"""Encoders are loaded from folders, cut to layers or made at random; every mistake has one clear message."""
 
 import copy
 import dataclasses
@@ -36,7 +36,7 @@ def alter(path, **settings):
 
 
 def without_layers(backbone, kept):
-    """Slow reference: the other layers taken out of the running model."""
+    """Takes the other layers out of the running model: the slow reference."""
     reference = copy.deepcopy(backbone)
     for module in list(reference.modules()):
         for name, layers in list(module.named_children()):
@@ -119,7 +119,7 @@ ATTENTION_DROPOUT = {
 
 @pytest.fixture
 def attention_dropouts(monkeypatch):
-    """Probabilities with which attention weights were dropped, in the order of the layers."""
+    """Lists the probabilities with which attention weights were dropped, in the order of the layers."""
     used = []
     original = attention.attend
 

@@ -1,4 +1,4 @@
-"""conf/model: every named size is valid, says what it is, and states its true number of parameters."""
+"""Every size in conf/model is valid, says what it is, and states its true number of parameters."""
 
 import dataclasses
 import re
@@ -33,7 +33,7 @@ PUBLISHED = {
     "mmbert_small": ModernBertConfig(vocab_size=256000, hidden_size=384, num_attention_heads=6, pad_token_id=0),
     "mmbert_base": ModernBertConfig(vocab_size=256000, pad_token_id=0),
 }
-"""Geometry in the config.json that each checkpoint was published with."""
+"""Each checkpoint was published with this geometry in its config.json."""
 
 
 def model_of(preset):

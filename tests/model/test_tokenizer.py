@@ -1,4 +1,4 @@
-"""Encoding by side, padding, and the trained tokenizer: lossless, repeatable, cached whole."""
+"""Texts are encoded by side, and a trained tokenizer loses nothing, repeats itself and is cached."""
 
 import unicodedata
 

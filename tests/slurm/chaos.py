@@ -68,10 +68,10 @@ EVENTS: dict[str, Callable[[Sweep, str], None]] = {
 
 
 class Trial:
-    """One grid that is disturbed until it is done."""
+    """Disturbs one grid until it is done."""
 
     def __init__(self, sweep: Sweep, draw: random.Random, events: int) -> None:
-        """Args: sweep, not yet started; source of chance; events to befall it."""
+        """Takes a sweep that is not yet started, a source of chance, and how many events are to befall it."""
         self.happened: collections.Counter[str] = collections.Counter()
         self.drivers = 0
         self._sweep = sweep
@@ -125,7 +125,7 @@ class Trial:
             self._draw_event()
 
     def _draw_event(self) -> None:
-        """What happens next, and the step that its run must have come to; a fifth happen while a run starts."""
+        """Draws what happens next, and the step that its run must have come to; a fifth happen while a run starts."""
         self._event = self._draw.choice(list(EVENTS))
         self._moment = max(0.0, self._draw.uniform(-0.2, 0.8)) * STEPS
 
@@ -151,7 +151,7 @@ def main() -> None:
 
 
 def _trials(grids: int, events: int, draw: random.Random, cluster: Cluster, folder: Path) -> int:
-    """How many of the grids ended with the bits of one that was left alone; each is reported as it ends."""
+    """Counts the grids that ended with the bits of one that was left alone; reports each as it ends."""
     whole = Sweep(folder / "undisturbed", folder / "cache")
     if whole.run(*GRID):
         sys.exit(f"the undisturbed grid failed:\n{whole.log}")

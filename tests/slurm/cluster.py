@@ -1,4 +1,4 @@
-"""A real Slurm of two nodes on this machine, in a folder of its own, for tests and for developers.
+"""Starts a real Slurm of two nodes on this machine, in a folder of its own, for tests and for developers.
 
     eval "$(python -m tests.slurm.cluster start FOLDER [--sacct])"     # then sinfo, sbatch, mixlingual.train ...
     python -m tests.slurm.cluster stop FOLDER
@@ -33,14 +33,14 @@ from tests.slurm.processes import kill_all, ranks
 
 NODES = ("one", "two")
 GRACE = 5
-"""Seconds that a preempted job of partition `low` has before it is killed."""
+"""A preempted job of partition `low` has so many seconds before it is killed."""
 PATIENCE = 300
-"""Seconds after which a state that does not come is an error."""
+"""A state that does not come for so many seconds is an error."""
 
 
 @dataclasses.dataclass
 class Cluster:
-    """A Slurm whose configuration, state and logs lie in `folder`; `sacct` puts a stand-in for accounting on PATH."""
+    """Is a Slurm with its configuration, state and logs in `folder`; `sacct` puts a stand-in for accounting on PATH."""
 
     folder: Path
     sacct: bool = False
@@ -49,12 +49,12 @@ class Cluster:
 
     @classmethod
     def at(cls, folder: Path) -> Cluster:
-        """The cluster that was started in the folder, perhaps by another process."""
+        """Returns the cluster that was started in the folder, perhaps by another process."""
         return cls(folder, **json.loads((folder / "cluster.json").read_text()))
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables with which Slurm's commands, and what they start, find this cluster."""
+        """Returns the variables with which Slurm's commands, and what they start, find this cluster."""
         stand_in = [str(self.folder / "bin")] if self.sacct else []
         return {
             "SLURM_CONF": str(self.folder / "slurm.conf"),
@@ -114,29 +114,29 @@ class Cluster:
             self.start_node(node)
 
     def nodes_up(self) -> list[str]:
-        """The nodes whose daemon has not been ended."""
+        """Returns the nodes whose daemon has not been ended."""
         return [node for node in NODES if node in self.daemons]
 
     def node_state(self, node: str) -> str:
-        """Slurm's word for the node's state, as IDLE or DOWN+NOT_RESPONDING."""
+        """Returns Slurm's word for the node's state, as IDLE or DOWN+NOT_RESPONDING."""
         return fields(self.call("scontrol", "-o", "show", "node", node).stdout)["State"].rstrip("*")
 
     def jobs(self) -> dict[str, dict[str, str]]:
-        """'12' or, of an array, '12_3' -> what `scontrol show job` says of it; waiting members of an array apart."""
+        """Returns '12' or, of an array, '12_3' -> what `scontrol show job` says of it."""
         shown = self.call("scontrol", "-o", "show", "job").stdout.splitlines()
         jobs = [fields(line) for line in shown if line.startswith("JobId=")]
         return {name: job for job in jobs for name in job_names(job)}
 
     def job(self, name: str) -> dict[str, str]:
-        """What Slurm knows of a job; empty once it has forgotten it."""
+        """Returns what Slurm knows of a job; empty once it has forgotten it."""
         return self.jobs().get(name, {})
 
     def has_jobs(self) -> bool:
-        """Whether a job is waiting or running."""
+        """Tells whether a job is waiting or running."""
         return bool(self.call("squeue", "--noheader").stdout)
 
     def ranks_of(self, name: str) -> dict[int, psutil.Process]:
-        """Number of a rank -> the Python process of a job's task, also on a node that Slurm has given up."""
+        """Returns number of a rank -> the Python process of a job's task, also on a node that Slurm has given up."""
         return ranks(self.folder, name)
 
     def _write_configuration(self) -> None:
@@ -198,12 +198,12 @@ class Cluster:
 
 
 def fields(line: str) -> dict[str, str]:
-    """The key=value words of a line of `scontrol -o show`."""
+    """Returns the key=value words of a line of `scontrol -o show`."""
     return dict(word.split("=", 1) for word in line.split() if "=" in word)
 
 
 def job_names(job: dict[str, str]) -> list[str]:
-    """The names that a user gives a job: its number, or that of its array and its place in it, as in 12_3."""
+    """Returns the names that a user gives a job: its number, or that of its array and its place in it, as in 12_3."""
     tasks = job.get("ArrayTaskId")
     if tasks is None:
         return [job["JobId"]]
@@ -229,7 +229,7 @@ def wait_until(holds: Callable[[], Any], what: str, patience: float = PATIENCE) 
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on."""
+    """Returns ports that nobody listens on."""
     sockets = [socket.socket() for _ in range(count)]
     for one in sockets:
         one.bind(("127.0.0.1", 0))

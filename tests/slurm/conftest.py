@@ -1,4 +1,4 @@
-"""A cluster for all tests of a session, sweeps on it, and a sweep that nothing disturbs."""
+"""Starts a cluster for all tests of a session, sweeps on it, and a sweep that nothing disturbs."""
 
 import dataclasses
 import shutil
@@ -14,7 +14,7 @@ from tests.slurm.sweeps import GRID, RUNS, Sweep
 
 @pytest.fixture(scope="session")
 def slurm():
-    """The cluster itself; skips where there can be none."""
+    """Starts the cluster itself; skips where there can be none."""
     try:
         install()
     except NoSlurmError as error:
@@ -31,7 +31,7 @@ def slurm():
 
 @pytest.fixture
 def cluster(slurm):
-    """The cluster, with both nodes idle at the start, and whatever the test leaves there ended."""
+    """Gives the cluster with both nodes idle at the start, and ends whatever the test leaves there."""
     slurm.repair()
     yield slurm
     slurm.end_jobs()
@@ -39,7 +39,7 @@ def cluster(slurm):
 
 @pytest.fixture(params=[False, True], ids=["no accounting", "sacct"])
 def accounted(cluster, request):
-    """The cluster without accounting, and the same with a stand-in for sacct."""
+    """Gives the cluster without accounting, and the same with a stand-in for sacct."""
     return dataclasses.replace(cluster, sacct=request.param)
 
 
@@ -50,7 +50,7 @@ def cell_cache(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory, cell_cache):
-    """The grid as this machine trains it without Slurm, one run after the other."""
+    """Trains the grid without Slurm, one run after the other."""
     sweep = Sweep(tmp_path_factory.mktemp("undisturbed"), cell_cache)
     assert sweep.run(*GRID) == 0, sweep.log
     assert all(sweep.is_done(run) for run in RUNS)

@@ -1,4 +1,4 @@
-"""Slurm itself, from the packages of Debian."""
+"""Installs Slurm itself from the packages of Debian."""
 
 import os
 import shutil

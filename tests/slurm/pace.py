@@ -1,4 +1,4 @@
-"""What tests do to a cell from within, as a Lightning callback from outside: see `Sweep` for the variables.
+"""Does to a cell from within what tests ask for, as a Lightning callback; `Sweep` has the variables.
 
 Copied into a folder of its own on PYTHONPATH, with the metadata of a package, so that Lightning finds it.
 """
@@ -14,7 +14,7 @@ ENTRY_POINT = "[pytorch_lightning.callbacks_factory]\npace = pace:callbacks\n"
 
 
 class UnpicklableError(Exception):
-    """Two arguments: cannot be taken out of a pickle, which kills a driver that tries."""
+    """Has two arguments and cannot be taken out of a pickle, which kills a driver that tries."""
 
     def __init__(self, run, step):
         super().__init__(f"{run} fails at step {step} on purpose")

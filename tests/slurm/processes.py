@@ -1,4 +1,4 @@
-"""The processes that the jobs of a test cluster consist of, told by its folder, whatever Slurm itself still knows."""
+"""Finds the processes of a test cluster's jobs by its folder, whatever Slurm itself still knows."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import psutil
 
 GONE = (psutil.NoSuchProcess, psutil.AccessDenied, OSError)
 KEEPER = "slurmstepd"
-"""Slurm's process that starts those of a job's step and stays with them."""
+"""Slurm's process of this name starts those of a job's step and stays with them."""
 
 
 def job_processes(folder: Path) -> Iterator[tuple[psutil.Process, dict[str, str]]]:
-    """The processes of jobs of the cluster in a folder, with their variables."""
+    """Yields the processes of jobs of the cluster in a folder, with their variables."""
     for process in psutil.process_iter():
         with contextlib.suppress(*GONE):
             variables = process.environ()
@@ -23,7 +23,7 @@ def job_processes(folder: Path) -> Iterator[tuple[psutil.Process, dict[str, str]
 
 
 def ranks(folder: Path, job: str) -> dict[int, psutil.Process]:
-    """Number of a rank -> its process that Slurm has started itself; `job` as 12 or, in an array, 12_3."""
+    """Returns number of a rank -> its process that Slurm has started itself; `job` is 12 or, in an array, 12_3."""
     array, _, task = job.partition("_")
     wanted = {"SLURM_ARRAY_JOB_ID": array, "SLURM_ARRAY_TASK_ID": task} if task else {"SLURM_JOB_ID": array}
     found = {}

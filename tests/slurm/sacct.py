@@ -8,7 +8,7 @@ import sys
 
 
 def rows(job):
-    """JobID, State and NodeList of a job, or of each member of an array; none that Slurm has forgotten."""
+    """Yields JobID, State and NodeList of a job, or of each member of an array; none that Slurm has forgotten."""
     shown = subprocess.run(["scontrol", "-o", "show", "job", job], capture_output=True, text=True, check=False).stdout
     for line in shown.splitlines():
         known = dict(word.split("=", 1) for word in line.split() if "=" in word)

@@ -1,4 +1,4 @@
-"""Sweeps of tiny cells on a test cluster: starting, watching and disturbing them, and comparing what they leave."""
+"""Starts, watches and disturbs sweeps of tiny cells on a test cluster, and compares what they leave."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.slurm.cluster import Cluster, wait_until
 
 STEPS = 60
 EVERY = 5
-"""Steps between checkpoints."""
+"""A cell saves a checkpoint every so many steps."""
 SWEEP = "grid"
 TINY = (
     "model=scratch_xs", "model.scratch.vocabulary=1000", "model.scratch.hidden=32", "model.scratch.dropout=0.1",
@@ -29,36 +29,36 @@ TINY = (
     f"trainer.steps={STEPS}", "trainer.log_every=1", f"trainer.checkpoint_steps={EVERY}", "trainer.threads=1",
     f"sweep_name={SWEEP}", "run_name='r${number:${batching.monolingual_ratio}}_s${seed}'",
 )  # fmt: skip
-"""A cell of seconds. Its name needs neither model nor batching."""
+"""These options make a cell of seconds. Its name needs neither model nor batching."""
 GRID = ("batching.monolingual_ratio=0,1", "seed=0,1")
 RUNS = ("r0_s0", "r0_s1", "r1_s0", "r1_s1")
 ONE = ("batching.monolingual_ratio=0", "seed=0")
-"""The first of the grid alone."""
+"""These options name the first run of the grid alone."""
 QUEUED = ("hydra/launcher=submitit_slurm", "hydra.launcher.cpus_per_task=1", "hydra.launcher.poll_s=0.5")
 NOT_RESULT = ("timings", "commit", "commits")
-"""What results of equal runs need not share."""
+"""Results of equal runs need not share these parts."""
 FULL_PATIENCE = 30 * 60.0
-"""Seconds that a whole sweep may take."""
+"""A whole sweep may take so many seconds."""
 
 
 @dataclass
 class Sweep:
-    """A sweep in a folder of its own; `cluster` None is this machine alone."""
+    """Is a sweep in a folder of its own; `cluster` None is this machine alone."""
 
     folder: Path
     cache: Path
     cluster: Cluster | None = None
     partition: str = "low"
     pace: float = 0.0
-    """Seconds that each step takes longer, at first: see `set_pace`."""
+    """Each step takes so many seconds longer, at first: see `set_pace`."""
     grief: str = ""
-    """raise@RUN:STEP or kill@RUN:STEP: what becomes of a run each time it comes to a step."""
+    """raise@RUN:STEP or kill@RUN:STEP says what becomes of a run each time it comes to a step."""
     source: Path = Path(__file__).parents[2] / "src"
     drivers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables of the driver, which Slurm hands on to the cells."""
+        """Returns the variables of the driver, which Slurm hands on to the cells."""
         own = {
             "PYTHONPATH": os.pathsep.join([str(self.source), str(self._pace_package())]),
             "PACE_FILE": str(self.folder / "pace.txt"),
@@ -82,14 +82,14 @@ class Sweep:
         return driver
 
     def set_pace(self, seconds: float) -> None:
-        """From now on each step takes as much longer, also the one that a cell is at."""
+        """Makes each step take so much longer from now on, also the one that a cell is at."""
         self.pace = seconds
         temporary = self.folder / "pace.tmp"
         temporary.write_text(str(seconds))
         temporary.replace(self.folder / "pace.txt")
 
     def run(self, *overrides: str) -> int:
-        """The exit code of a driver that is left alone."""
+        """Returns the exit code of a driver that is left alone."""
         return self.start(*overrides).wait(FULL_PATIENCE)
 
     def stop(self) -> None:
@@ -101,32 +101,32 @@ class Sweep:
 
     @property
     def log(self) -> str:
-        """All that the drivers have said."""
+        """Returns all that the drivers have said."""
         return (self.folder / "driver.log").read_text(errors="replace")
 
     def of(self, run: str) -> Path:
-        """The folder of a run."""
+        """Returns the folder of a run."""
         return self.folder / "multirun" / SWEEP / run
 
     def read(self, run: str, name: str) -> Any:
-        """A JSON file of a run."""
+        """Reads a JSON file of a run."""
         return json.loads((self.of(run) / name).read_text())
 
     def is_done(self, run: str) -> bool:
-        """Whether a run is finished."""
+        """Tells whether a run is finished."""
         return (self.of(run) / "result.json").exists()
 
     def jobs(self) -> dict[str, str]:
-        """Slurm's name for the job of each run that is queued."""
+        """Returns Slurm's name for the job of each run that is queued."""
         path = self.of("jobs.json")
         return {run: entry["job"] for run, entry in json.loads(path.read_text()).items()} if path.exists() else {}
 
     def job(self, run: str) -> str:
-        """As soon as it is known, Slurm's name for a run's job."""
+        """Returns Slurm's name for a run's job as soon as it is known."""
         return wait_until(lambda: self.jobs().get(run), f"{run} is queued")
 
     def step(self, run: str) -> int:
-        """The step of a run's newest point; 0 before the first."""
+        """Returns the step of a run's newest point; 0 before the first."""
         with contextlib.suppress(FileNotFoundError, IndexError, ValueError):
             return int((self.of(run) / "curves.csv").read_text().splitlines()[-1].split(",")[0])
         return 0
@@ -137,12 +137,12 @@ class Sweep:
         assert not self.is_done(run), f"{run} was done before it could be disturbed: its pace is too high"
 
     def attempts(self, run: str) -> list[dict[str, Any]]:
-        """The starts and ends of a run's attempts."""
+        """Returns the starts and ends of a run's attempts."""
         path = self.of(run) / "attempts.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def starts(self, run: str) -> int:
-        """How many attempts a run has had."""
+        """Counts the attempts that a run has had."""
         return sum(event["event"] == "start" for event in self.attempts(run))
 
     def wait_for_attempt(self, run: str, number: int) -> None:
@@ -162,12 +162,12 @@ class Sweep:
         self._cluster.call("scontrol", "requeue", self.job(run))
 
     def node(self, run: str) -> str:
-        """Where Slurm says that a run is."""
+        """Returns the node where Slurm says that a run is."""
         return self._cluster.job(self.job(run))["NodeList"]
 
     @contextlib.contextmanager
     def preempted(self, run: str) -> Iterator[str]:
-        """While a more important job wants all of a run's node; gives that job's name."""
+        """Queues a more important job, for the block, that wants all of a run's node; gives its name."""
         wrap = ("-p", "high", "-w", self.node(run), "-N1", "-c2", "-o", "/dev/null", "--wrap", "sleep 1000")
         job = self._cluster.call("sbatch", "--parsable", *wrap).stdout.strip()
         yield job
@@ -200,7 +200,7 @@ class Sweep:
 
 
 def differences(one: Path, other: Path) -> list[str]:
-    """What two finished runs do not share bit by bit, times apart: names of files, or of parts of result.json."""
+    """Names what two finished runs do not share bit by bit, times apart: files, or parts of result.json."""
     results = [json.loads((folder / "result.json").read_text()) for folder in (one, other)]
     parts = results[0].keys() | results[1].keys()
     differing = [f"result.json: {name}" for name in sorted(parts - set(NOT_RESULT)) if _part(results, name)]
@@ -217,7 +217,7 @@ def _part(results: Sequence[dict[str, Any]], name: str) -> bool:
 
 
 def assert_same(sweep: Sweep, undisturbed: Sweep, runs: Sequence[str] = RUNS) -> None:
-    """Every run is finished, and ended with the bits that it ends with when it is left alone."""
+    """Checks that every run ended with the bits that it ends with when it is left alone."""
     for run in runs:
         assert sweep.is_done(run), f"{run} is not done\n{sweep.log[-3000:]}"
         different = differences(sweep.of(run), undisturbed.of(run))

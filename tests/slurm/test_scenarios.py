@@ -1,4 +1,4 @@
-"""Everything that a cluster does to a sweep, on a real Slurm; each time it ends with the bits of an undisturbed one."""
+"""Whatever a real Slurm does to a sweep, it ends with the bits of an undisturbed one."""
 
 import signal
 import subprocess
@@ -13,7 +13,7 @@ from tests.slurm.sweeps import GRID, ONE, RUNS, Sweep, assert_same
 pytestmark = pytest.mark.slurm
 
 RUN = RUNS[0]
-"""The run of `ONE`."""
+"""This is the run of `ONE`."""
 
 STOPS = {
     "USR1": lambda sweep: sweep.signal(RUN, signal.SIGUSR1),
@@ -21,16 +21,16 @@ STOPS = {
     "requeue": lambda sweep: sweep.requeue(RUN),
     "kill": lambda sweep: sweep.kill(RUN),
 }
-"""What ends an attempt, and calls for another one."""
+"""Each of these ends an attempt, and calls for another one."""
 
 
 def outcomes(sweep, run=RUN):
-    """Number of an attempt -> what became of it; none for one that was killed."""
+    """Returns number of an attempt -> what became of it; one that was killed has none."""
     return {event["attempt"]: event["outcome"] for event in sweep.attempts(run) if event["event"] == "end"}
 
 
 def resumed(sweep, run=RUN):
-    """How often a run went on from a checkpoint."""
+    """Counts how often a run went on from a checkpoint."""
     return (sweep.of(run) / "run.log").read_text().count("going on from")
 
 

@@ -1,4 +1,4 @@
-"""A sweep on a real Slurm in a minute or two: what every change is tested with. test_scenarios.py has the rest."""
+"""A sweep outlives a real Slurm for a minute or two, with every change; test_scenarios.py has the rest."""
 
 from tests.slurm.sweeps import GRID, RUNS, assert_same
 

@@ -1,4 +1,4 @@
-"""The exponential average against its plain formula, over interruptions, and as what a run ends with."""
+"""Holds the exponential average to its plain formula, also over interruptions, and a run ends with it."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ EWA = {"average": "ewa", "average_decay": 0.9}
 
 @pytest.fixture
 def looks(monkeypatch):
-    """{step: all weights at the looks of the runs that follow}, recorded beside the average."""
+    """Records {step: all weights} at the looks of the runs that follow, beside the average."""
     seen = {}
     original = WeightAverage.look
 
@@ -25,7 +25,7 @@ def looks(monkeypatch):
 
 
 def plain_average(looks, decay):
-    """The mean in which the weights of every step count `decay` times those of the next.
+    """Returns the mean in which the weights of every step count `decay` times those of the next.
 
     The weights of a step are taken to be those at the first look from it on.
     """

@@ -14,24 +14,24 @@ from mixlingual.runs import lease as attempt_module
 from mixlingual.runs.exits import ExitCode
 from mixlingual.runs.record import RunRecord
 from mixlingual.training import step as step_module
-from mixlingual.training.checkpoint import VerifiedCheckpointIO, last_good_checkpoint, newest_checkpoint
+from mixlingual.training.checkpoint import newest_checkpoint
 from mixlingual.training.gather import global_rank
 from mixlingual.training.optimizer import RowAdamW
 from mixlingual.training.preemption import Signals
 
 AT = 8
-"""The step, counted from 0, that goes wrong."""
+"""This step, counted from 0, goes wrong."""
 
 
 class Current:
-    """What the step that is being computed began with."""
+    """Holds what the step that is being computed began with."""
 
     step = -1
     weights = None
 
 
 class NotANumber(torch.autograd.Function):
-    """What it is given, whose gradient is not a number."""
+    """Returns what it is given, and makes its gradient no number."""
 
     @staticmethod
     def forward(ctx, x):
@@ -43,7 +43,7 @@ class NotANumber(torch.autograd.Function):
 
 
 def break_loss(monkeypatch, value):
-    """The loss of the last pair of step `AT` becomes `value`; None: it stays, and its gradient is not finite."""
+    """Makes the loss of the last pair of step `AT` `value`; if that is None, the gradient alone is not finite."""
     original = step_module.ContrastiveStep._losses
 
     def broken(self, embedding_UD, inputs):
@@ -59,7 +59,7 @@ def break_loss(monkeypatch, value):
 
 @pytest.fixture(autouse=True)
 def _steps(monkeypatch):
-    """Keeps `Current`."""
+    """Keeps `Current` up to date."""
     original = step_module.ContrastiveStep.gradient
 
     def noting(self, batch, device):
@@ -132,25 +132,6 @@ def test_what_another_config_left_behind_goes(tmp_path):
     (tmp_path / "diverged.json").write_text("{}")
     trained(tmp_path)
     assert not (tmp_path / "diverged.json").exists()
-
-
-def test_the_last_good_checkpoint_is_whole_and_finite(tmp_path, caplog):
-    def save(step, weight):
-        VerifiedCheckpointIO().save_checkpoint(
-            {"state_dict": {"a": torch.ones(2), "b": torch.tensor([weight])}}, tmp_path / f"step-{step:09d}.ckpt"
-        )
-        return next(tmp_path.glob(f"step-{step:09d}-*"))
-
-    assert last_good_checkpoint(tmp_path) is None
-    save(1, 1.0)
-    good = save(2, 2.0)
-    damaged = save(3, 3.0)
-    damaged.write_bytes(damaged.read_bytes()[:-10])
-    save(4, math.inf)
-    bad = save(5, math.nan)
-    assert last_good_checkpoint(tmp_path) == good
-    assert f"{damaged} is damaged" in caplog.text
-    assert newest_checkpoint(tmp_path) == bad
 
 
 class LeftError(Exception):

@@ -25,7 +25,7 @@ LANGUAGES = ["de", "en", "th"]
 
 
 def config_of(accumulate, workers):
-    """A run of about two seconds, with dropout."""
+    """Returns the config of a run of about two seconds, with dropout."""
     steps = {"steps": 60, "log_every": 7, "checkpoint_steps": 7}
     return TrainConfig(
         model=ModelConfig(scratch=ScratchConfig(1, 32, 2, 64, 1500, 0.1), learn_temperature=True),
@@ -47,7 +47,7 @@ def start(folder, accumulate, workers):
 
 
 def content(folder):
-    """A hash of the weights, and the result without what tells of time."""
+    """Returns a hash of the weights, and the result without what tells of time."""
     result = json.loads((folder / "result.json").read_text())
     kept = {name: result[name] for name in ("benchmarks", "training", "batches", "parameters")}
     return hashlib.sha256((folder / "model/model.safetensors").read_bytes()).hexdigest(), kept

@@ -1,4 +1,4 @@
-"""Which weights decay; and rows that wait end up where dense AdamW would have put them.
+"""Matrices alone decay, and rows that wait end up where dense AdamW would have put them.
 
 Shape suffixes: V tokens, D width, R rows of a step.
 """
@@ -22,7 +22,7 @@ from mixlingual.training.schedule import rate_factor
 V, D, R, STEPS = 60, 8, 6, 250
 PEAK = 1e-2
 RARE, RARE_STEPS = 59, (31, 210)
-"""A token that is drawn in two steps only, further apart than momentum lasts."""
+"""This token is drawn in two steps only, further apart than momentum lasts."""
 
 
 def test_only_matrices_decay():
@@ -34,7 +34,7 @@ def test_only_matrices_decay():
 
 
 class Toy:
-    """A table and a dense layer, trained by row (`rows`) or as dense AdamW does it."""
+    """Trains a table and a dense layer, by row (`rows`) or as dense AdamW does it."""
 
     def __init__(self, *, rows, weight_decay=0.01, **options):
         torch.manual_seed(3)
@@ -72,12 +72,12 @@ def open_rows(optimizer, table, ids):
 
 
 def rate(step):
-    """Warm-up and a linear fall, with a pause of no rate."""
+    """Warms up and falls linearly, with a pause of no rate."""
     return 0.0 if 60 <= step < 70 else PEAK * rate_factor(step, STEPS, 0.1, "linear")
 
 
 def draw(step):
-    """Ids of a step, skewed to the low ones, with padding; from 45 on none is drawn but `RARE`."""
+    """Draws the ids of a step, skewed to the low ones, with padding; from 45 on none is drawn but `RARE`."""
     drawn = (torch.rand(R) ** 3 * 45).long()
     return torch.cat([drawn, torch.tensor([1] + [RARE] * (step in RARE_STEPS))])
 

@@ -1,4 +1,4 @@
-"""Probes against plain autograd on the same halves, without a trace in training, over interruptions and processes."""
+"""Probes measure what plain autograd does, leave no trace in training, and outlive interruptions."""
 
 import copy
 import math
@@ -20,13 +20,13 @@ from mixlingual.training.probes import COLUMNS, measure, summarize
 
 
 def points_of(folder):
-    """The rows of probes.csv, None where a cell is empty."""
+    """Returns the rows of probes.csv, with None where a cell is empty."""
     table = pd.read_csv(folder / "probes.csv")
     return [{name: None if pd.isna(x) else x for name, x in row.items()} for row in table.to_dict("records")]
 
 
 def plain_gradient(encoder, half, config):
-    """(mean loss, flat gradient of what is no lookup table) by one backward pass over padded texts."""
+    """Returns (mean loss, flat gradient of what is no lookup table) by one backward pass over padded texts."""
     encoder = copy.deepcopy(encoder)
     loss = naive_losses(encoder, half, config).mean()
     loss.backward()

@@ -1,4 +1,4 @@
-"""Learning rate over the steps."""
+"""The learning rate rises and falls over the steps as the schedule says."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Encoders in parts over several processes: trained as by one, resumed, and whole in the end."""
+"""Encoders in parts over several processes are trained as by one, resumed, and whole in the end."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from mixlingual.training.step import ContrastiveStep
 
 
 def sharded(dropout=0.0, *, world=2, rank=0, **options):
-    """(encoder, data, config) of a run whose encoder is cut over the processes, with LoRA where it has a rank."""
+    """Returns (encoder, data, config) of a run with the encoder cut over the processes, and LoRA if it has a rank."""
     if world > 1:
         options["strategy"] = "shard"
     encoder, data, _, config = prepare(
@@ -38,7 +38,7 @@ def sharded(dropout=0.0, *, world=2, rank=0, **options):
 
 
 def sharded_run(folder, **options):
-    """(losses of all steps, weights of the encoder if it is whole, own passes of each step) of a run."""
+    """Returns (losses of all steps, weights of the encoder if it is whole, own passes of each step) of a run."""
     encoder, data, config = sharded(**options)
     counts = []
     original = ContrastiveStep._passes

@@ -1,4 +1,4 @@
-"""The gradient of a step: the same from any passes, kept or computed twice, in one process or several."""
+"""A step has the same gradient from any passes, kept or computed twice, in one process or several."""
 
 import os
 
@@ -19,7 +19,7 @@ EVERY_LOSS = {"symmetric": True, "matryoshka": [8], "margin": 0.1, "score_rows":
 
 
 def gradients(encoder, batch, config):
-    """(losses, gradient of every weight) of a step; the token table is a plain one here."""
+    """Returns (losses, gradient of every weight) of a step; the token table is a plain one here."""
     encoder.zero_grad()
     loss_B = make_step(encoder, config).gradient(batch, CPU)
     return loss_B, {name: weight.grad.clone() for name, weight in encoder.named_parameters()}
@@ -156,7 +156,7 @@ OPTIONS = {
 
 
 def step_of(rank, world):
-    """(losses of the whole step, gradients of all that is trained) after one step's gradient, and the exchanges."""
+    """Returns (losses of the whole step, gradients of all that is trained, sizes of the exchanges) of one step."""
     encoder, _, batches, config = prepare(**OPTIONS)
     module = RetrieverModule(encoder, config, steps=STEPS, diverged=None)
     module.configure_optimizers()
@@ -170,7 +170,7 @@ def step_of(rank, world):
 
 
 def one_of_several():
-    """What `step_of` gives on a process of several."""
+    """Returns what `step_of` gives on a process of several."""
     distributed.init_process_group("gloo")
     found = step_of(distributed.get_rank(), distributed.get_world_size())
     distributed.destroy_process_group()

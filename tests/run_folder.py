@@ -13,8 +13,8 @@ from typing import Any
 
 from mixlingual.config.identity import config_hash, to_plain
 from mixlingual.config.schema import TrainConfig
+from mixlingual.layout import ATTEMPTS, PROGRESS, RESULT, STATUS, SWEEP
 from mixlingual.records import RunResult
-from mixlingual.runs.layout import ATTEMPTS, PROGRESS, RESULT, STATUS, SWEEP
 
 NOW = datetime.datetime(2026, 11, 24, 12, 0, tzinfo=datetime.UTC)
 HERE = {"host": platform.node(), "pid": os.getpid()}

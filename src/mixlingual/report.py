@@ -16,8 +16,8 @@ from mixlingual.analysis.read.parts import restore
 from mixlingual.cluster.squeue import job_states
 from mixlingual.config.schema import ReportConfig
 from mixlingual.grid.doors import door
+from mixlingual.layout import REPORT
 from mixlingual.reporting.write import write_report
-from mixlingual.runs.layout import REPORT
 from mixlingual.runs.state import Moment
 
 

@@ -6,7 +6,7 @@ Python alone can't catch SIGKILL, a lack of memory or a segmentation fault; the 
 crash any number of times as long as it gets further each time, by a checkpoint or by encoded passages, and
 `MOST_CRASHES` times in a row without. Preemptions and time-outs come here only where Slurm's controller was away when
 the run asked for its requeue. The script needs nothing but the standard library, so that it works where an environment
-is broken; the names of files and exit codes come from `runs.layout` and `runs.exits`, which keep to the same rule.
+is broken; the names of files and exit codes come from `layout` and `runs.exits`, which keep to the same rule.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.append(str(Path(__file__).resolve().parents[2]))  # these two need nothing but the standard library either
-from mixlingual.runs import layout
+from mixlingual import layout
 from mixlingual.runs.exits import FINAL, MOST_CRASHES
 
 _PATIENCE_SECONDS = 600.0

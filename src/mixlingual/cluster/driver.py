@@ -28,8 +28,8 @@ from mixlingual.cluster.queue import (
     run_of,
 )
 from mixlingual.files import lock_on, read_object
+from mixlingual.layout import SUBMISSIONS
 from mixlingual.runs.jobs import after_release
-from mixlingual.runs.layout import SUBMISSIONS
 
 log = logging.getLogger(__name__)
 

@@ -25,8 +25,8 @@ from mixlingual.cluster.driver import GridDriver
 from mixlingual.cluster.queue import Cell, Queue
 from mixlingual.config.checks import to_config
 from mixlingual.config.schema import ClusterConfig
+from mixlingual.layout import RESULT
 from mixlingual.runs.exits import ExitCode, ending_the_program
-from mixlingual.runs.layout import RESULT
 from mixlingual.runs.result import objective
 
 log = logging.getLogger(__name__)

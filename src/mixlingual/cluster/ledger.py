@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from mixlingual.files import lock_on
+from mixlingual.layout import JOBS, SUBMISSIONS
 from mixlingual.runs.jobs import read_jobs
-from mixlingual.runs.layout import JOBS, SUBMISSIONS
 from mixlingual.runs.lease import now, write_json
 
 

@@ -12,8 +12,8 @@ from typing import Protocol
 
 from mixlingual.config.schema import ClusterConfig
 from mixlingual.files import written_whole
+from mixlingual.layout import SUBMISSIONS, SUBMITTED_RUNS
 from mixlingual.records import MixlingualError
-from mixlingual.runs.layout import SUBMISSIONS, SUBMITTED_RUNS
 
 GONE = "GONE"
 """State of a job that the queue does not know any more."""

@@ -20,6 +20,7 @@ from mixlingual.config.schema import (
     StatusConfig,
     TrainConfig,
 )
+from mixlingual.layout import EVALUATION, JOBS, MULTIRUN, REPORT, SEARCH, STARTS, SUBMISSIONS, SWEEP
 
 Mistakes = Iterator[tuple[str, str]]
 """(dotted path of the option, message)"""
@@ -30,7 +31,7 @@ NAME_BYTES = 200
 NAMES = ("sweep_name", "run_name")
 """Options that name a folder."""
 
-SWEEP_FILES = ("report", "evaluation", "sweep.json", "jobs.json", "multirun.yaml", "optimization_results.yaml")
+SWEEP_FILES = (REPORT, EVALUATION, SWEEP, STARTS, JOBS, MULTIRUN, SUBMISSIONS, SEARCH)
 """What a sweep's folder holds beside its runs."""
 
 

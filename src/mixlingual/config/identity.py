@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mixlingual.config.schema import EvaluateConfig, TrainConfig, sections
+from mixlingual.layout import RESULT
 
 _FIRST: dict[str, Any] = json.loads(Path(__file__).with_name("first_defaults.json").read_text(encoding="utf-8"))
 """`train` and `evaluate`: every option of the first version, with its default; a name covers all of these.
@@ -38,7 +39,7 @@ def evaluation_hash(config: EvaluateConfig) -> str:
 
     Where the encoder lies in a run's folder, that run's result tells it from one that was trained again since.
     """
-    result = Path(config.model.checkpoint or "").parent / "result.json"
+    result = Path(config.model.checkpoint or "").parent / RESULT
     trained = {}
     if config.model.checkpoint and result.is_file():
         trained["trained"] = hashlib.sha256(result.read_bytes()).hexdigest()

@@ -23,12 +23,12 @@ from mixlingual.config.schema import TrainConfig
 from mixlingual.data.registry import load_benchmarks, load_corpus
 from mixlingual.evaluation.suite import SuiteScores, evaluate_encoder
 from mixlingual.grid.prerequisites import is_done
+from mixlingual.layout import LOG, MODEL, RESULT
 from mixlingual.model.encoder import DualEncoder, parameter_counts
 from mixlingual.model.export import save_encoder
 from mixlingual.model.load import load_encoder
 from mixlingual.model.tokenizer import TextTokenizer
 from mixlingual.records import AnyBenchmark, ParallelCorpus, RunResult
-from mixlingual.runs.layout import LOG, MODEL, RESULT
 from mixlingual.runs.lease import Attempt, PeerLostError, own_name, record_failure
 from mixlingual.runs.progress import write_progress
 from mixlingual.runs.record import RunRecord

@@ -22,10 +22,10 @@ from mixlingual.files import lock_on, read_object, written_whole
 from mixlingual.grid.compose import compose_cells, overrides_of, runs_of
 from mixlingual.grid.declared import sizes_by_name
 from mixlingual.grid.prerequisites import check_files, is_done
+from mixlingual.layout import MODEL, STARTS, SWEEP
 from mixlingual.records import MixlingualError
 from mixlingual.runs.exits import ExitCode, ending_the_program
 from mixlingual.runs.jobs import end_of_job, read_jobs
-from mixlingual.runs.layout import MODEL, STARTS, SWEEP
 from mixlingual.runs.lease import global_rank
 from mixlingual.runs.state import Moment, begun, state_of
 

@@ -9,8 +9,8 @@ import pandas as pd
 
 from mixlingual.analysis.read.collect import Sweep
 from mixlingual.analysis.tables.grid import ALL_LANGUAGES
+from mixlingual.layout import QUERIES
 from mixlingual.measures.registry import METRICS, Measure
-from mixlingual.runs.layout import QUERIES
 
 
 def unbiased_levels(sweep: Sweep, benchmark: str, scores: pd.DataFrame, languages: int) -> dict[str, float]:

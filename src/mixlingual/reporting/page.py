@@ -26,12 +26,12 @@ from markupsafe import Markup
 from mixlingual.analysis.read.collect import Run, Sweep
 from mixlingual.analysis.read.launches import read_launches
 from mixlingual.analysis.tables.answer import Answer
+from mixlingual.layout import CURVES, LOG, PROBES, QUERIES, RESULT
 from mixlingual.records import is_number
 from mixlingual.reporting.figures import Picture
 from mixlingual.reporting.labels import counted
 from mixlingual.reporting.payload import as_json
 from mixlingual.reporting.tables import Table, nothing_to_show, status_line, unfinished
-from mixlingual.runs.layout import CURVES, LOG, PROBES, QUERIES, RESULT
 
 _SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", "sweep.js", "charts.js", "page.js")
 _LICENCES = ("vendor/LICENSE-d3", "vendor/LICENSE-plot")

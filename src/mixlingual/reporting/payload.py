@@ -13,12 +13,12 @@ from mixlingual.analysis.read.curves import thinned_curve
 from mixlingual.analysis.read.points import RATIO_SERIES, ZERO_SHOT
 from mixlingual.analysis.tables.grid import SETTINGS, Axes, Point, benchmarks
 from mixlingual.data.writing_systems import script_of
+from mixlingual.layout import CURVES
 from mixlingual.measures.registry import BIAS, METRICS, SETTING_TITLES, language_bias
 from mixlingual.records import is_number
 from mixlingual.reporting.labels import size_label
 from mixlingual.reporting.languages import in_script_order
 from mixlingual.reporting.levels import unbiased_levels
-from mixlingual.runs.layout import CURVES
 
 CURVE_POINTS = 60
 """Points that are kept of each training curve."""

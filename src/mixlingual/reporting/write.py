@@ -16,6 +16,7 @@ from mixlingual.analysis.tables.answer import Answer, answer
 from mixlingual.analysis.tables.exposure import batches_table, exposure_table
 from mixlingual.analysis.tables.grid import Axes, benchmarks, grid_axes, languages_table, results_table
 from mixlingual.files import written_whole
+from mixlingual.layout import SWEEP
 from mixlingual.reporting.estimate_tables import estimate_tables
 from mixlingual.reporting.figures import pictures, write_picture
 from mixlingual.reporting.findings import findings, headline, nature, primary_findings
@@ -35,7 +36,6 @@ from mixlingual.reporting.tables import (
     summary_markdown,
     write_tables,
 )
-from mixlingual.runs.layout import SWEEP
 
 
 @dataclass(frozen=True)

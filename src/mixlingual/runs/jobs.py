@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from mixlingual.files import read_object
+from mixlingual.layout import JOBS
 from mixlingual.runs.exits import MOST_CRASHES
-from mixlingual.runs.layout import JOBS
 
 AGAIN = "the same command starts it again"
 

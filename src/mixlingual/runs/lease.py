@@ -26,9 +26,9 @@ from typing import Any, Literal, NoReturn
 from filelock import FileLock, Timeout
 
 from mixlingual.files import lock_on, read_object, written_whole
+from mixlingual.layout import ATTEMPTS, LEASE, LOCK, STATUS
 from mixlingual.records import MixlingualError
 from mixlingual.runs.exits import ExitCode
-from mixlingual.runs.layout import ATTEMPTS, LEASE, LOCK, STATUS
 
 log = logging.getLogger(__name__)
 

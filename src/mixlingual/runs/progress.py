@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from mixlingual.files import written_whole
-from mixlingual.runs.layout import PROGRESS
+from mixlingual.layout import PROGRESS
 
 
 def write_progress(

@@ -15,8 +15,8 @@ import yaml
 from mixlingual.config.identity import changes, config_hash, to_plain
 from mixlingual.config.schema import TrainConfig
 from mixlingual.files import check_writable, written_whole
+from mixlingual.layout import CHECKPOINTS, CONFIG, QUERIES, RESULT
 from mixlingual.records import MixlingualError, RunResult
-from mixlingual.runs.layout import CHECKPOINTS, CONFIG, QUERIES, RESULT
 from mixlingual.runs.lease import INTERRUPTED, Attempt, Ended, PeerLostError, locked, write_json
 from mixlingual.runs.result import MALFORMED, read_run
 

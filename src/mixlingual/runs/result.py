@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mixlingual.layout import QUERIES, RESULT
 from mixlingual.records import RESULT_SCHEMA, RunResult, is_number
-from mixlingual.runs.layout import QUERIES, RESULT
 
 MALFORMED = (OSError, ValueError, RecursionError)
 """What reading a damaged file raises."""

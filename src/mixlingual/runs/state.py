@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from mixlingual.files import read_object
+from mixlingual.layout import CRASH, PROGRESS, RESULT, STATUS, SWEEP
 from mixlingual.records import MixlingualError, RunResult, is_number
 from mixlingual.runs.jobs import AGAIN, after_release, end_of_job, read_jobs
-from mixlingual.runs.layout import CRASH, PROGRESS, RESULT, STATUS, SWEEP
 from mixlingual.runs.lease import read_attempts
 from mixlingual.runs.result import MALFORMED, read_run
 

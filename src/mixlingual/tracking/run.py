@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 from pytorch_lightning.loggers import WandbLogger
 
 from mixlingual.config.schema import TrainConfig
+from mixlingual.layout import CURVES, MODEL, PROBES, QUERIES, RESULT
 from mixlingual.records import MixlingualError, RunResult
 from mixlingual.reporting.figures import language_png
-from mixlingual.runs.layout import CURVES, MODEL, PROBES, QUERIES, RESULT
 from mixlingual.tracking.client import start_run, sync_command
 from mixlingual.tracking.tables import language_matrix, metric_tables, summary_scalars
 

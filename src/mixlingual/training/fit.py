@@ -24,10 +24,10 @@ from mixlingual.batches.datamodule import HybridDataModule
 from mixlingual.config.identity import config_hash
 from mixlingual.config.schema import TrainConfig, TrainerConfig
 from mixlingual.files import written_whole
+from mixlingual.layout import CHECKPOINTS, CURVES, DIVERGED, PROBES
 from mixlingual.model.encoder import DualEncoder
 from mixlingual.model.loss import check_matryoshka
 from mixlingual.records import MixlingualError
-from mixlingual.runs.layout import CHECKPOINTS, CURVES, DIVERGED, PROBES
 from mixlingual.runs.lease import PeerLostError
 from mixlingual.training.averaging import WeightAverage, decay_for
 from mixlingual.training.callbacks import CurveRecorder

@@ -20,9 +20,9 @@ from yaml import YAMLError
 
 from mixlingual.analysis.read.points import ZERO_SHOT, GridPoint, grid_point, tell_apart
 from mixlingual.config.schema import AnalysisConfig
+from mixlingual.layout import MULTIRUN, STARTS, SWEEP
 from mixlingual.records import RESULT_SCHEMA, MixlingualError, RunResult
 from mixlingual.runs.jobs import read_jobs
-from mixlingual.runs.layout import MULTIRUN, STARTS, SWEEP
 from mixlingual.runs.result import MALFORMED, read_document
 from mixlingual.runs.state import Moment, RunState, State, begun, no_sweep, state_of
 

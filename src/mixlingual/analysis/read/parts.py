@@ -24,8 +24,8 @@ from pandas.api.types import is_float_dtype, is_string_dtype
 from mixlingual.analysis.read.collect import declared_analysis, is_folder_name, planned_runs
 from mixlingual.analysis.read.questions import COLUMNS, WEIGHT
 from mixlingual.analysis.tables.grid import ALL_LANGUAGES
+from mixlingual.layout import QUERIES, RESULT, SWEEP
 from mixlingual.records import RESULT_SCHEMA, MixlingualError
-from mixlingual.runs.layout import QUERIES, RESULT, SWEEP
 
 PLAN, RUNS, QUESTIONS = "plan.json", "runs.parquet", "questions.parquet"
 """Files of a report that are read again; the first, its sweep.json, only if runs were planned, not started one by one.

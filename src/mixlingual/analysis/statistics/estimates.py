@@ -21,8 +21,8 @@ from mixlingual.analysis.statistics.scales import on_scales
 from mixlingual.analysis.statistics.tradeoff import Front, fronts
 from mixlingual.analysis.statistics.variance import Components, components
 from mixlingual.config.schema import AnalysisConfig
+from mixlingual.layout import QUERIES
 from mixlingual.measures.registry import larger_is_better
-from mixlingual.runs.layout import QUERIES
 
 PRIMARY = (("mono", "map"), ("cross", "map"), ("multi", "map"), ("multi", "rank_distance"))
 """(setting, measure) of the confirmatory contrasts: each is tested on every benchmark of the sweep."""

@@ -1,5 +1,6 @@
 """Sentences on how scores respond to the ratio: gains, best ratios, the model of all cells, and where scatter "
-"comes from."""
+"comes from.
+"""
 
 from __future__ import annotations
 
@@ -72,8 +73,8 @@ def _tested(test: Test) -> str:
 def _reach(model: SizeByRatio) -> str:
     change = interval(model.change, 2, sign=True)
     return (
-        f"From the smallest size to the largest, ratio 1 less ratio 0 changes by {change}; a change of {model.reach:.2f} "
-        "would be found four times in five."
+        f"From the smallest size to the largest, ratio 1 less ratio 0 changes by {change}; a change of "
+        f"{model.reach:.2f} would be found four times in five."
     )
 
 
@@ -89,10 +90,10 @@ def _fit(answer: Estimates, model: SizeByRatio) -> str:
 def _scatter(part: Measured) -> Iterator[str]:
     """Where the scatter comes from: what more seeds, and what more questions, would narrow."""
     if part.components:
+        seed, question = (number(part.measure, value) for value in (part.components.seed, part.components.question))
         known = not math.isnan(part.components.language)
         languages = f", languages by {number(part.measure, part.components.language)}" if known else ""
         yield (
-            f"{name_of(part)}: runs that differ in the seed alone differ by {number(part.measure, "
-            f"part.components.seed)} "
-            f"(standard deviation), questions by {number(part.measure, part.components.question)}{languages}."
+            f"{name_of(part)}: runs that differ in the seed alone differ by {seed} (standard deviation), questions by "
+            f"{question}{languages}."
         )

@@ -168,14 +168,27 @@ def planned_runs(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def declared_analysis(path: Path) -> AnalysisConfig:
-    """The analysis in sweep.json; the defaults of what it does not say, or said only to an earlier version."""
+    """The analysis in sweep.json; the defaults where it has none that can be read.
+
+    Options that only an earlier version had are passed over.
+    """
     try:
         declared = _read_object(path)["analysis"]
-        return AnalysisConfig(
-            **{part.name: declared[part.name] for part in dataclasses.fields(AnalysisConfig) if part.name in declared}
-        )
-    except (*_MALFORMED, KeyError, TypeError):
+        known = {part.name: declared[part.name] for part in dataclasses.fields(AnalysisConfig) if part.name in declared}
+        analysis = AnalysisConfig(**known)
+        problems = [*analysis.problems()]
+    except (*_MALFORMED, KeyError, TypeError, AttributeError):
         return AnalysisConfig()
+    usual = AnalysisConfig(sizes=[])
+    fitting = all(
+        _is_like(value, getattr(usual, name)) or (name, value) == ("sizes", None) for name, value in known.items()
+    )
+    return analysis if fitting and not problems else AnalysisConfig()
+
+
+def _is_like(value: object, usual: object) -> bool:
+    """Whether a value is of the type of the usual one."""
+    return is_number(value) if isinstance(usual, float) else isinstance(value, type(usual))
 
 
 def is_folder_name(name: str) -> bool:

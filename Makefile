@@ -45,7 +45,7 @@ browser-test: $(VENV)/browser  ## Test the report page in Chromium; leaves scree
 	MIXLINGUAL_SCREENSHOTS=build/screenshots $(BIN)/python -m pytest -q tests/browser
 
 simulation: $(VENV)/dev  ## Count coverage and false positives of the statistics in experiments with a known truth.
-	$(BIN)/python -m pytest -q -m slow tests/analysis
+	$(BIN)/python tests/simulation.py
 
 kill-test: $(VENV)/dev  ## Kill 100 runs at random moments until they finish; each must end with the same bits.
 	$(BIN)/python -m pytest -q -m slow tests/training/test_kills.py

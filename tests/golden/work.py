@@ -199,7 +199,7 @@ def write_sweep(folder: Path) -> None:
         write_json(folder / run / "result.json", result(run, model, ratio, seed, scores.metrics))
         write_json(folder / run / "status.json", {"state": "done", "started": "", "updated": "", "pid": 1, "host": ""})
         scores.per_query.to_parquet(folder / run / "queries.parquet")
-    analysis = {"draws": 200, "permutations": 199}
+    analysis = {"draws": 1000, "sizes": ["small", "large"]}
     write_json(folder / "sweep.json", {"schema": 1, "sweep_name": "golden", "analysis": analysis, "runs": plan})
 
 

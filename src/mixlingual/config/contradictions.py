@@ -91,7 +91,7 @@ def _train(config: TrainConfig) -> Mistakes:
     yield from _data(config.data, "data")
     yield from _batching(config.batching)
     yield from _optim(config.optim)
-    yield from _analysis(config.analysis)
+    yield from of_analysis(config.analysis)
     yield from _length(config)
     yield from _shares(config)
     if config.trainer.strategy == "shard":
@@ -142,7 +142,8 @@ def _optim(optim: OptimConfig) -> Mistakes:
         )
 
 
-def _analysis(analysis: AnalysisConfig) -> Mistakes:
+def of_analysis(analysis: AnalysisConfig) -> Mistakes:
+    """Every such mistake of a declared analysis."""
     if analysis.ratio in (0.0, 1.0):
         yield "analysis.ratio", f"got {analysis.ratio:g}; it is contrasted with 0 and 1, so it lies between them"
     if analysis.sizes is not None and len(set(analysis.sizes)) != 2:

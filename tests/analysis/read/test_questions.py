@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mixlingual.analysis.read.questions import read_question_scores, utility
+from mixlingual.analysis.read.question_files import read_question_scores
+from mixlingual.analysis.read.questions import utility
 from mixlingual.evaluation.groups import aggregate
 
 KEYS = ["benchmark", "setting", "query", "paragraph", "query_language", "candidate_language"]

@@ -19,9 +19,10 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from mixlingual.analysis.read.points import ZERO_SHOT, GridPoint, grid_point, tell_apart
+from mixlingual.config.contradictions import of_analysis
 from mixlingual.config.schema import AnalysisConfig
 from mixlingual.layout import MULTIRUN, STARTS, SWEEP
-from mixlingual.records import RESULT_SCHEMA, MixlingualError, RunResult
+from mixlingual.records import RESULT_SCHEMA, MixlingualError, RunResult, is_number
 from mixlingual.runs.jobs import read_jobs
 from mixlingual.runs.result import MALFORMED, read_document
 from mixlingual.runs.state import Moment, RunState, State, begun, no_sweep, state_of
@@ -202,14 +203,27 @@ def planned_runs(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def declared_analysis(path: Path) -> AnalysisConfig:
-    """The analysis in sweep.json; the defaults of what it does not say, or said only to an earlier version."""
+    """The analysis in sweep.json; the defaults where it has none that can be read.
+
+    Options that only an earlier version had are passed over.
+    """
     try:
         declared = _read_object(path)["analysis"]
-        return AnalysisConfig(
-            **{part.name: declared[part.name] for part in dataclasses.fields(AnalysisConfig) if part.name in declared}
-        )
-    except (*MALFORMED, KeyError, TypeError):
+        known = {part.name: declared[part.name] for part in dataclasses.fields(AnalysisConfig) if part.name in declared}
+        analysis = AnalysisConfig(**known)
+        problems = [*of_analysis(analysis)]
+    except (*MALFORMED, KeyError, TypeError, AttributeError):
         return AnalysisConfig()
+    usual = AnalysisConfig(sizes=[])
+    fitting = all(
+        _is_like(value, getattr(usual, name)) or (name, value) == ("sizes", None) for name, value in known.items()
+    )
+    return analysis if fitting and not problems else AnalysisConfig()
+
+
+def _is_like(value: object, usual: object) -> bool:
+    """Whether a value is of the type of the usual one."""
+    return is_number(value) if isinstance(usual, float) else isinstance(value, type(usual))
 
 
 def is_folder_name(name: str) -> bool:

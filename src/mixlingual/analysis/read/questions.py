@@ -1,23 +1,19 @@
-"""Scores of the runs of a sweep by question: what every interval and test resamples.
+"""Scores of the runs of a sweep by question: what every interval and test varies.
 
 The questions of a parallel benchmark are the same in each language, so its rows are not independent: 13,090 rows of
-XQuAD-R are 1,190 questions. Resampled is the question, or its paragraph, with all its rows at once.
+XQuAD-R are 1,190 questions. What varies as one is the question, or its paragraph, with all its rows.
 
 Shape suffixes: R runs, C clusters (questions or paragraphs), G groups (query languages; ordered pairs in the
-cross-lingual setting), B draws.
+cross-lingual setting).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 COLUMNS = {"map": "ap", "mrr": "rr", "ndcg@10": "ndcg@10", "r@1": "r@1", "r@10": "r@10"} | {
     "rank_distance": "rank_distance"
@@ -28,8 +24,6 @@ CLUSTERS = ("query", "paragraph")
 
 WEIGHT = "weight"
 """Column of a queries.parquet whose rows each stand for several scores: their number."""
-
-_KEYS = ["query", "paragraph", "query_language", "candidate_language"]
 
 
 @dataclass(frozen=True)
@@ -137,122 +131,3 @@ def utility(mono: QuestionScores, cross: QuestionScores, weight: float) -> Quest
         np.concatenate([counts for _, counts in sides], axis=1),
         np.concatenate([weight * mono.share_G, (1 - weight) * cross.share_G]),
     )
-
-
-def read_question_scores(
-    files: Mapping[str, Path], measures: Sequence[str] = tuple(COLUMNS)
-) -> tuple[list[QuestionScores], dict[str, str]]:
-    """The scores of all benchmarks and settings that the files hold, and why runs are missing from them.
-
-    Args:
-        files: name of a run -> its queries.parquet.
-        measures: keys of `COLUMNS`; files and settings without one, as `mono` without the rank distance, are passed
-            over. A column `weight`, if there is one, says how many scores a row stands for.
-
-    Returns:
-        Scores by question of the runs that have the questions that most have; name of another run -> reason.
-    """
-    parts: dict[tuple[str, str, str], list[_Gathered]] = {}
-    left_out = {}
-    for run, path in files.items():
-        if not path.exists():
-            left_out[run] = "no scores by question are kept of it"
-            continue
-        try:
-            held = set(pq.read_schema(path).names)
-            wanted = [measure for measure in measures if COLUMNS[measure] in held]
-            columns = ["benchmark", "setting", *_KEYS, *(COLUMNS[x] for x in wanted), *({WEIGHT} & held)]
-            table = pd.read_parquet(path, columns=columns)
-            _check_numbers(table, [COLUMNS[measure] for measure in wanted])
-        except (OSError, ValueError, KeyError) as error:
-            left_out[run] = f"{path.name} cannot be read: {str(error).splitlines()[0]}"
-            continue
-        if WEIGHT not in held:
-            table[WEIGHT] = 1.0
-        for (benchmark, setting), rows in table.groupby(["benchmark", "setting"], sort=False):
-            for measure in wanted:
-                defined = rows[rows[COLUMNS[measure]].notna()]
-                if len(defined):
-                    _add(parts.setdefault((str(benchmark), str(setting), measure), []), run, defined, measure)
-    scores = []
-    for name, variants in parts.items():
-        largest = max(variants, key=len)
-        scores.append(largest.scores(*name))
-        for run in (run for variant in variants if variant is not largest for run in variant.runs):
-            left_out[run] = f"its questions of {name[0]} ({name[1]}) are not those of most runs"
-    return scores, left_out
-
-
-def _check_numbers(table: pd.DataFrame, columns: Sequence[str]) -> None:
-    """Raises ValueError where scores or weights are no finite numbers; a score may be missing."""
-    for column in (*columns, *({WEIGHT} & set(table.columns))):
-        if not is_numeric_dtype(table[column]) or is_bool_dtype(table[column]):
-            raise ValueError(f"the column {column} holds {table[column].dtype}, and it takes numbers")
-        if not np.isfinite(table[column].dropna().to_numpy(dtype=float)).all():
-            raise ValueError(f"the column {column} holds numbers that are not finite")
-    if WEIGHT in table and not (table[WEIGHT] > 0).all():
-        raise ValueError(f"the column {WEIGHT} holds other things than numbers above 0")
-
-
-def _add(variants: list[_Gathered], run: str, rows: pd.DataFrame, measure: str) -> None:
-    """Puts a run's rows with those of the runs that have the same; alone where none has."""
-    if not any(variant.add(run, rows, COLUMNS[measure]) for variant in variants):
-        variants.append(_Gathered(rows))
-        variants[-1].add(run, rows, COLUMNS[measure])
-
-
-class _Gathered:
-    """Collects one measure of the runs that have the rows of the first."""
-
-    def __init__(self, first: pd.DataFrame) -> None:
-        self._paragraph_C = first.groupby("query", dropna=False)["paragraph"].first()
-        self._clusters = self._paragraph_C.index
-        self._groups = pd.Index(_group(first).unique())
-        self._count_CG = self._summed(self._cells(first), first[WEIGHT])
-        self._sums: dict[str, NDArray[np.float32]] = {}
-
-    def __len__(self) -> int:
-        return len(self._sums)
-
-    @property
-    def runs(self) -> tuple[str, ...]:
-        """Names of the runs collected."""
-        return tuple(self._sums)
-
-    def add(self, run: str, rows: pd.DataFrame, column: str) -> bool:
-        """Takes a run's rows; False if they are not those of the first."""
-        cells = self._cells(rows)
-        if (cells < 0).any() or not np.allclose(self._summed(cells, rows[WEIGHT]), self._count_CG, rtol=1e-5, atol=0):
-            return False
-        self._sums[run] = self._summed(cells, rows[column] * rows[WEIGHT])
-        return True
-
-    def scores(self, benchmark: str, setting: str, measure: str) -> QuestionScores:
-        """What was collected."""
-        return QuestionScores(
-            benchmark,
-            setting,
-            measure,
-            tuple(self._sums),
-            tuple(map(str, self._clusters)),
-            tuple(map(str, self._paragraph_C)),
-            tuple(map(str, self._groups)),
-            np.stack(list(self._sums.values())),
-            self._count_CG,
-            np.full(len(self._groups), 1 / len(self._groups)),
-        )
-
-    def _cells(self, rows: pd.DataFrame) -> NDArray[np.int64]:
-        """For each row the number of its cluster and group, below 0 where one is not known."""
-        cluster, group = self._clusters.get_indexer(rows["query"]), self._groups.get_indexer(_group(rows))
-        return np.where((cluster < 0) | (group < 0), -1, cluster * len(self._groups) + group)
-
-    def _summed(self, cells: NDArray[np.int64], values: pd.Series[float]) -> NDArray[np.float32]:
-        sums = np.bincount(cells, weights=values, minlength=len(self._clusters) * len(self._groups))
-        return sums.reshape(len(self._clusters), len(self._groups)).astype(np.float32)
-
-
-def _group(rows: pd.DataFrame) -> pd.Series:
-    """The language, or the ordered pair in the cross-lingual setting, that a mean is taken over."""
-    query = rows["query_language"].astype(str)
-    return query + "-" + rows["candidate_language"].astype(str) if rows["setting"].iloc[0] == "cross" else query

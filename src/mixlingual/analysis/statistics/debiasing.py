@@ -24,7 +24,8 @@ from typing import NamedTuple
 import numpy as np
 
 from mixlingual.analysis.read.collect import Sweep
-from mixlingual.analysis.read.questions import QuestionScores, read_question_scores
+from mixlingual.analysis.read.question_files import read_question_scores
+from mixlingual.analysis.read.questions import QuestionScores
 from mixlingual.analysis.read.ratio_axis import RatioAxis
 from mixlingual.analysis.statistics.cells import CellMeans
 from mixlingual.analysis.statistics.contrasts import estimate, quantile

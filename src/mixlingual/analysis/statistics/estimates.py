@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from mixlingual.analysis.read.collect import Sweep
-from mixlingual.analysis.read.questions import QuestionScores, read_question_scores, utility
+from mixlingual.analysis.read.question_files import read_question_scores
+from mixlingual.analysis.read.questions import QuestionScores, utility
 from mixlingual.analysis.read.ratio_axis import RatioAxis
 from mixlingual.analysis.statistics.cells import CellMeans
 from mixlingual.analysis.statistics.contrasts import Estimate, Gain, Interaction, adjusted

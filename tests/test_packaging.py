@@ -100,7 +100,7 @@ def installed(tmp_path_factory):
             "train --cfg hydra --package hydra.launcher hydra/launcher=submitit_slurm cluster=slurm",
             "hydra_plugins.mixlingual_launcher.launcher.SlurmGridLauncher",
         ),
-        ("options cluster detach", "Submit and return"),
+        ("options cluster detach", "The command submits the jobs"),
         ("evaluate --help", "mixlingual.evaluate"),
         ("report --help", "sweep_name"),
         ("preflight experiment=smoke", "1 run"),

@@ -97,7 +97,7 @@ def test_a_sweep_outlives_a_failing_run_and_does_what_is_missing(train, tmp_path
 def test_an_invalid_grid_does_not_start(train, tmp_path):
     wrong = train("-m", *TINY, "batching.monolingual_ratio=0.5,1.5", "model.pooling=mean,max")
     assert wrong.returncode == 1
-    assert "3 runs of the sweep are invalid" in wrong.stderr
+    assert "3 runs of the sweep cannot start" in wrong.stderr
     assert "model.pooling: got 'max'; allowed: mean, cls, last" in wrong.stderr
     shared = train("-m", *TINY, "optim.eps=1e-6,1e-7")
     assert shared.returncode == 1

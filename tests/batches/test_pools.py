@@ -113,6 +113,14 @@ def test_one_language_has_no_crosslingual_pair():
     assert sampler([("s", "a", "a")] * 8, monolingual_ratio=1.0).batch(0).monolingual_B.all()
 
 
+def test_weights_that_are_all_0_are_named():
+    rows = [("s", "ab", "ab")] * 9
+    with pytest.raises(DataError, match=r"batching\.language_weights=\{'a': 0, 'b': 0\} .* every monolingual batch"):
+        sampler(rows, language_weights={"a": 0, "b": 0})
+    with pytest.raises(DataError, match=r"data\.sources=\{'s': 0\.0\} leave a weight of 0"):
+        sampler(rows, {"s": 0.0})
+
+
 @pytest.mark.parametrize("option", [{"languages": ["a", "q"]}, {"language_weights": {"q": 1.0}}])
 def test_unknown_language(option):
     with pytest.raises(DataError, match=r"q not in the data, which hold a, b; name only those"):

@@ -26,7 +26,7 @@ def choices(*groups):
 
 def test_every_group_has_choices():
     assert {group for group, _ in choices(*GROUPS)} == set(GROUPS)
-    assert {path.name for path in CONF_DIR.iterdir() if path.is_dir()} == {*GROUPS, "cluster", "hydra"}
+    assert {path.name for path in CONF_DIR.iterdir() if path.is_dir()} == {*GROUPS, "cluster", "hydra", "runs"}
     assert {*SECTIONS, "loss", "analysis"} == set(sections(TrainConfig)), "groups without presets: loss and analysis"
 
 

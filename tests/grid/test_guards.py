@@ -5,6 +5,7 @@ import json
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import open_dict
+from sweep_fixture import result, write_done
 
 from mixlingual.analysis.read.collect import read_sweep
 from mixlingual.config.schema import AnalysisConfig, EvaluateConfig, ModelConfig, ScratchConfig, TrainConfig
@@ -16,17 +17,13 @@ from mixlingual.records import MixlingualError
 
 def test_a_sweep_stands_for_its_finished_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name, files in {
-        "a=b, c (d)": ("result.json", "model"),
-        "it's ü": ("result.json", "model"),
-        "c": ("model",),
-    }.items():
-        for file in files:
-            (tmp_path / "multirun/2024_11" / name / file).mkdir(parents=True)
+    for name in ("a=b, c (d)", "it's ü"):
+        write_done(tmp_path / "multirun/2024_11", result("small", 0.5, 0) | {"run_name": name})
+    for name in ("a=b, c (d)", "it's ü", "c"):
+        (tmp_path / "multirun/2024_11" / name / "model").mkdir(parents=True)
     words = ["sweep_name='2024_11'", "evaluation.benchmarks=[miracl]"]
     varied = finished_runs(words)
-    assert list(varied) == ["run_name", "model.checkpoint", "model.name", "output"]
-    assert "output" not in finished_runs([*words, "output=x.json"])
+    assert varied == {"runs": "finished", "run_name": r"'a=b, c (d)','it\'s ü'"}
     assert finished_runs([*words, "run_name=c"]) == finished_runs(["model=labse"]) == {}
     with pytest.raises(MixlingualError, match="multirun/other has no finished run with a model"):
         finished_runs(["sweep_name=other"])

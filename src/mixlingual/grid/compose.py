@@ -58,7 +58,7 @@ def compose_cells(
     if mistaken:
         count = sum(len(cells) for cells in mistaken.values())
         listed = "\n".join(f"{_some(cells)}\n{message}" for message, cells in mistaken.items())
-        raise ConfigError(f"{count} runs of the sweep are invalid:\n{listed}")
+        raise ConfigError(f"{count} {'run' if count == 1 else 'runs'} of the sweep cannot start:\n{listed}")
     return configs
 
 

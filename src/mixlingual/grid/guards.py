@@ -134,15 +134,7 @@ def finished_runs(overrides: Sequence[str]) -> dict[str, str]:
     runs = [name for name in done if (sweep / name / MODEL).is_dir()]
     if not runs:
         raise MixlingualError(f"{sweep} has no finished run with a model; train it with trainer.save_model=true")
-    folder = r"multirun/\${sweep_name}/\${run_name}"  # each cell fills in its own
-    found = {
-        "run_name": ",".join("'" + run.replace("'", r"\'") + "'" for run in runs),
-        "model.checkpoint": f"'{folder}/model'",
-        "model.name": r"'\${run_name}'",
-    }
-    if "output" not in given:
-        found["output"] = rf"'{folder}/evaluation_\${{joined:\${{evaluation.benchmarks}}}}.json'"
-    return found
+    return {"runs": "finished", "run_name": ",".join("'" + run.replace("'", r"\'") + "'" for run in runs)}
 
 
 def _check_same_evaluation(config: EvaluateConfig) -> None:

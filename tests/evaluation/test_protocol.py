@@ -15,7 +15,7 @@ from ir_measures import RR, R, nDCG
 
 from mixlingual.evaluation import protocol, ranking
 from mixlingual.evaluation.protocol import per_query_columns, score_benchmark
-from mixlingual.evaluation.top_k import id_order, top_k
+from mixlingual.evaluation.ranking import _twins, best_first, id_order
 from mixlingual.measures.registry import question_columns
 from mixlingual.records import Benchmark, Candidate, DataError, Query
 
@@ -181,12 +181,17 @@ def test_equal_embeddings_tie_whatever_the_matrix_product_rounds():
 
 @pytest.mark.parametrize("k", [1, 4, 9])
 @pytest.mark.parametrize("levels", [1, 3, 1000])
-def test_top_k_equals_sorting(k, levels):
+def test_the_best_equal_sorting(k, levels):
     rng = np.random.default_rng(k)
     score_BN = rng.integers(0, levels, (20, 9)).astype(np.float32)
     order_N = rng.permutation(9)
     expected = [sorted(range(9), key=lambda n: (-row[n], -order_N[n]))[:k] for row in score_BN]
-    np.testing.assert_array_equal(top_k(score_BN, order_N, k), expected)
+    np.testing.assert_array_equal(best_first(score_BN, order_N, score_BN, k), expected)
+
+
+def test_zero_has_no_sign():
+    """Embeddings that differ in the sign of a zero score alike."""
+    assert _twins(np.array([[0.0, 1.0], [2.0, 1.0], [-0.0, 1.0]], np.float32)) == ([2], [0])
 
 
 def test_ids_are_ordered_by_code_point():

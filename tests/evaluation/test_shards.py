@@ -74,16 +74,8 @@ def test_shards_hold_the_corpus_in_its_order_as_fp16(tmp_path):
     assert (len(encoded), encoded.dimension) == (25, 3)
     assert sorted(path.name for path in tmp_path.glob("*[0-9].npy")) == ["00000.npy", "00001.npy", "00002.npy"]
     blocks = list(encoded.blocks(4))
-    assert [(first, len(block)) for first, block in blocks] == [
-        (0, 4),
-        (4, 4),
-        (8, 2),
-        (10, 4),
-        (14, 4),
-        (18, 2),
-        (20, 4),
-        (24, 1),
-    ]
+    sizes = [(0, 4), (4, 4), (8, 2), (10, 4), (14, 4), (18, 2), (20, 4), (24, 1)]
+    assert [(first, len(block)) for first, block in blocks] == sizes
     whole = np.concatenate([block for _, block in blocks])
     assert whole.dtype == np.float16
     np.testing.assert_array_equal(whole, embed(map(str, range(25))).astype(np.float16))

@@ -24,8 +24,9 @@ from matplotlib.figure import Figure
 from mixlingual.config.checks import to_config
 from mixlingual.config.schema import EvaluationConfig, ReportConfig, TrainConfig
 from mixlingual.evaluation.encode import Embedded
-from mixlingual.evaluation.judged import AS_IS, Encoded, score_judged
+from mixlingual.evaluation.judged import Encoded, score_judged
 from mixlingual.evaluation.protocol import BenchmarkScores, score_benchmark
+from mixlingual.evaluation.scorer import UNCORRECTED
 from mixlingual.grid.hydra import CONF_DIR
 from mixlingual.records import Benchmark, Candidate, Corpus, JudgedBenchmark, JudgedTask, Query
 from mixlingual.report import report
@@ -164,7 +165,7 @@ def judged_scores() -> BenchmarkScores:
         qrels = {query.id: {f"{d}": int(rng.integers(0, 4)) for d in rng.choice(150, 12, False)} for query in queries}  # noqa: FBT003
         tasks.append(JudgedTask(queries, code, Corpus(code, code, lambda held=passages: iter(held), code), qrels))
     benchmark = JudgedBenchmark("miracl", tuple(tasks), ("ndcg@10", "r@100", "mrr@100"), "golden")
-    return score_judged(benchmark, Encoded(embed), "golden", EvaluationConfig(), torch.device("cpu"))[AS_IS]
+    return score_judged(benchmark, Encoded(embed), "golden", EvaluationConfig(), torch.device("cpu"))[UNCORRECTED]
 
 
 def evaluation() -> dict[str, Any]:

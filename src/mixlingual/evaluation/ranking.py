@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mixlingual.evaluation.top_k import best_first, id_order, kth_best
 from mixlingual.measures.retrieval import Rankings, gold_positions
 from mixlingual.records import Benchmark
 
@@ -50,7 +49,7 @@ def rank(
         ahead, at_least = _counts(score_BN, by_language, gold_BM, pools, order_N)
         own_ahead_BM, own_last_BM = (np.diagonal(count_MBM, axis1=0, axis2=2) for count_MBM in (ahead, at_least))
         best = np.concatenate([sorted_BC[:, -depth:] for sorted_BC in by_language], axis=1)
-        top_BK = best_first(score_BN, order_N, kth_best(best, depth), depth)
+        top_BK = best_first(score_BN, order_N, best, depth)
         top_score_BK = np.take_along_axis(score_BN, top_BK, axis=1)
         return own_ahead_BM + 1, own_last_BM, ahead.sum(axis=0) + 1, at_least.sum(axis=0), top_BK, top_score_BK
 
@@ -67,7 +66,7 @@ def _twins(candidate_ND: NDArray[np.float32]) -> tuple[list[int], list[int]]:
     A matrix product may round equal columns differently at its edges, which would order ties by chance.
     """
     first: dict[bytes, int] = {}
-    pairs = [(n, first.setdefault(embedding_D.tobytes(), n)) for n, embedding_D in enumerate(candidate_ND)]
+    pairs = [(n, first.setdefault(embedding_D.tobytes(), n)) for n, embedding_D in enumerate(candidate_ND + 0)]
     return [n for n, twin in pairs if twin < n], [twin for n, twin in pairs if twin < n]
 
 
@@ -94,3 +93,29 @@ def _counts(
             tied_C = pool_C[score_BN[b, pool_C] == gold_score_BM[b, g]]
             ahead[m, b, g] += np.count_nonzero(order_N[tied_C] > order_N[gold_BM[b, g]])
     return ahead, at_least
+
+
+def best_first(
+    score_BN: NDArray[np.float32], order_N: NDArray[np.int64], best_BX: NDArray[np.float32], k: int
+) -> NDArray[np.int64]:
+    """Returns positions [B, K] of the k best candidates of each row: by score, then by order, both descending.
+
+    With the order of `id_order` this is trec_eval's list, also where the k-th score is tied.
+
+    Args:
+        score_BN: [B, N] scores without NaN.
+        order_N: [N] distinct integers.
+        best_BX: [B, X] scores, the k largest of each row among them.
+        k: 1 to N.
+    """
+    row, column = np.nonzero(score_BN >= np.partition(best_BX, -k, axis=1)[:, -k, None])
+    ranked = np.lexsort((-order_N[column], -score_BN[row, column], row))
+    first_B1 = np.searchsorted(row, np.arange(len(score_BN)))[:, None]
+    return np.asarray(column[ranked[first_B1 + np.arange(k)]])
+
+
+def id_order(ids: Sequence[str]) -> NDArray[np.int64]:
+    """Returns [N] place of each id among all when they ascend by code point, as trec_eval compares them."""
+    order_N = np.empty(len(ids), dtype=np.int64)
+    order_N[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids))
+    return order_N

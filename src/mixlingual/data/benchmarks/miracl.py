@@ -3,17 +3,8 @@
 from __future__ import annotations
 
 from mixlingual.config.schema import EvaluationConfig
-from mixlingual.data.lines import json_lines
-from mixlingual.data.sources.judged import (
-    corpus_of,
-    dataset_folder,
-    judged_benchmark,
-    kept_languages,
-    matching,
-    read_qrels,
-    read_topics,
-)
-from mixlingual.records import JudgedBenchmark, JudgedTask
+from mixlingual.data.sources.judged import dataset_folder, judged_benchmark, judged_task, kept_languages, matching
+from mixlingual.records import JudgedBenchmark
 
 LANGUAGES = ("ar", "bn", "de", "en", "es", "fa", "fi", "fr", "hi", "id", "ja", "ko", "ru", "sw", "te", "th", "yo", "zh")
 
@@ -27,12 +18,6 @@ def load(config: EvaluationConfig) -> JudgedBenchmark:
     for code in kept:
         split = f"miracl-v1.0-{code}"
         files = matching(passages / f"miracl-corpus-v1.0-{code}", "docs-*.jsonl*")
-        tasks.append(
-            JudgedTask(
-                read_topics(topics / split / "topics" / f"topics.{split}-dev.tsv", code),
-                code,
-                corpus_of(f"miracl/{code}", code, files, json_lines, ["docid"]),
-                read_qrels(topics / split / "qrels" / f"qrels.{split}-dev.tsv"),
-            )
-        )
+        asked, judged = (topics / split / kind / f"{kind}.{split}-dev.tsv" for kind in ("topics", "qrels"))
+        tasks.append(judged_task(f"miracl/{code}", code, asked, judged, files))
     return judged_benchmark("miracl", tasks, ("ndcg@10", "r@100"), complete=len(kept) == len(LANGUAGES))

@@ -3,17 +3,8 @@
 from __future__ import annotations
 
 from mixlingual.config.schema import EvaluationConfig
-from mixlingual.data.lines import json_lines
-from mixlingual.data.sources.judged import (
-    corpus_of,
-    dataset_folder,
-    judged_benchmark,
-    kept_languages,
-    matching,
-    read_qrels,
-    read_topics,
-)
-from mixlingual.records import JudgedBenchmark, JudgedTask
+from mixlingual.data.sources.judged import dataset_folder, judged_benchmark, judged_task, kept_languages, matching
+from mixlingual.records import JudgedBenchmark
 
 LANGUAGES = {
     "ar": "arabic", "bn": "bengali", "en": "english", "fi": "finnish", "id": "indonesian", "ja": "japanese",
@@ -29,13 +20,7 @@ def load(config: EvaluationConfig) -> JudgedBenchmark:
     passages = dataset_folder("castorini/mr-tydi-corpus", [f"{name}/*" for name in names.values()], root)
     tasks = []
     for code, name in names.items():
+        asked, judged = (topics / name / "ir-format-data" / f"{kind}.test.txt" for kind in ("topics", "qrels"))
         files = matching(passages / name, "corpus.jsonl*")
-        tasks.append(
-            JudgedTask(
-                read_topics(topics / name / "ir-format-data" / "topics.test.txt", code),
-                code,
-                corpus_of(f"mr_tydi/{code}", code, files, json_lines, ["docid"]),
-                read_qrels(topics / name / "ir-format-data" / "qrels.test.txt"),
-            )
-        )
+        tasks.append(judged_task(f"mr_tydi/{code}", code, asked, judged, files))
     return judged_benchmark("mr_tydi", tasks, ("mrr@100", "r@100"), complete=len(kept) == len(LANGUAGES))

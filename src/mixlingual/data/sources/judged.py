@@ -10,16 +10,8 @@ import pyarrow
 import pyarrow.parquet
 from huggingface_hub import snapshot_download
 
-from mixlingual.data.lines import Row, described, fields, id_of, refuse_pointer, text_lines, text_of
-from mixlingual.records import (
-    Candidate,
-    Corpus,
-    DataError,
-    JudgedBenchmark,
-    JudgedTask,
-    Query,
-    fingerprint,
-)
+from mixlingual.data.lines import Row, described, fields, id_of, json_lines, refuse_pointer, text_lines, text_of
+from mixlingual.records import Candidate, Corpus, DataError, JudgedBenchmark, JudgedTask, Query, fingerprint
 
 ReadRows = Callable[[Path], Iterator[tuple[str, Row]]]
 
@@ -162,6 +154,12 @@ def corpus_of(name: str, language: str, files: Sequence[Path], rows: ReadRows, i
                 yield Candidate(id_of(row, key, where), language, f"{title} {text_of(row, 'text', where)}".strip())
 
     return Corpus(name, language, read, fingerprint(f"{path.name} {path.stat().st_size}" for path in files))
+
+
+def judged_task(name: str, language: str, topics: Path, qrels: Path, passages: Sequence[Path]) -> JudgedTask:
+    """Reads the task of one language, whose passages lie in JSON lines of docid, title and text."""
+    queries = read_topics(topics, language)
+    return JudgedTask(queries, language, corpus_of(name, language, passages, json_lines, ["docid"]), read_qrels(qrels))
 
 
 def judged_benchmark(

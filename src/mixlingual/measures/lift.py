@@ -146,7 +146,7 @@ def own_relevant_lift(rank_QM: Ranks, own_Q: NDArray[np.int64], depth: int) -> S
 
 
 def relevant_log_lift(rank_QM: Ranks, own_Q: NDArray[np.int64], depth: int) -> Scores:
-    """Compares, [M, M], the relevant candidates shown with as many whose languages were drawn at random: see `log_lift`.
+    """Compares, [M, M], the relevant candidates shown with as many in languages drawn at random: see `log_lift`.
 
     A query with n relevant candidates, s of them in the top k, expects s / n of each language that it has. Cells that
     expect nothing are 0.
@@ -173,7 +173,7 @@ def _shown(rank_QM: Ranks, depth: int) -> NDArray[np.bool_]:
 
 
 def diagonal_preference(lift_MM: Scores) -> float:
-    """Takes the mean log-lift of the own language minus that of the others; 0 without bias, for two languages or more."""
+    """Takes the mean log-lift of the own language minus that of the others: 0 without bias, for two languages on."""
     own = np.eye(len(lift_MM), dtype=bool)
     return float(lift_MM[own].mean() - lift_MM[~own].mean())
 

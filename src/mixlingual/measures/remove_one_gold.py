@@ -61,7 +61,7 @@ def remove_one_gold(rank_QM: Ranks) -> Scores:
 
 
 def own_and_other(value_QM: Scores, own_Q: NDArray[np.int64]) -> tuple[Scores, Scores]:
-    """Takes, [Q] each, the value of the query's own language and the mean of those of others; NaN where there is none."""
+    """Takes, [Q] each, the value of the query's own language and the mean of the others'; NaN where there is none."""
     own_Q1 = own_Q[:, None]
     own_value_Q = np.take_along_axis(value_QM, own_Q1, axis=1)[:, 0]
     other_QM = value_QM.copy()

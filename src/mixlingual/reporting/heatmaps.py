@@ -115,7 +115,7 @@ def _scores(shown: pd.DataFrame, benchmark: str, model: str, point: Point, codes
 
 
 def _three_points(shown: pd.DataFrame, model: str, axes: Axes) -> list[Point]:
-    """Picks the lowest, middle and highest ratio that is measured at a size; of another series if the ratio axis is empty."""
+    """Picks the lowest, middle and highest ratio measured at a size; of another series if the ratio axis is empty."""
     measured = {Point(*place) for place in shown.loc[shown.model == model, ["series", "ratio"]].itertuples(index=False)}
     points = [point for point in axes.points if point in measured]
     points = [point for point in points if point.series == RATIO_SERIES] or points

@@ -36,7 +36,7 @@ class _Look(NamedTuple):
 
 
 def ratio_lines(grids: Sequence[Grid], axes: Axes) -> Figure:
-    """Draws a panel for each grid. Lines are means over seeds, markers the seeds, bands reach from the smallest to the largest.
+    """Draws a panel for each grid: lines are means over seeds, markers the seeds, bands their range.
 
     Dotted levels: before any training, where within the range of the lines; one far off would flatten them.
     """

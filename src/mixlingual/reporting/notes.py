@@ -12,7 +12,7 @@ _CUT = {"queries_cut": "questions", "passages_cut": "passages"}
 
 
 def benchmark_notes(sweep: Sweep, benchmark: str) -> list[str]:
-    """Writes sentences on a benchmark's note, candidates, subset of languages and cut texts, where its results have them."""
+    """Writes sentences on a benchmark's note, candidates, subset of languages and cut texts, where there are any."""
     found = [result.benchmarks.get(benchmark) for result in sweep.results()]
     sections: list[dict[str, Any]] = [section for section in found if isinstance(section, dict)]
     notes = [str(note) for note in dict.fromkeys(s["note"] for s in sections if isinstance(s.get("note"), str))]

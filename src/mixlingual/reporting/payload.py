@@ -125,7 +125,7 @@ def _scores(mine: pd.DataFrame, by_language: pd.DataFrame, runs: Sequence[str]) 
 def _matrices(
     name: str, codes: Sequence[str], by_language: pd.DataFrame, runs: Sequence[Run]
 ) -> dict[str, list[Values | None]]:
-    """Gives, for each measure and run, its values by query language, then candidate language; None for a run without any."""
+    """Gives, for each measure and run, values by query language, then candidate language; None where it has none."""
     pairs = by_language[by_language.setting != "multi"]
     metric = next((metric for metric in METRICS if (pairs.metric == metric).any()), None)
     order = pd.MultiIndex.from_product([codes, codes])

@@ -32,7 +32,7 @@ _TAG_CHARACTERS = 64
 
 
 def start_run(config: TrainConfig, folder: Path, parameters: dict[str, int]) -> Run | None:
-    """Starts a run online if that works, else offline, and says why and how to send it later; None where W&B is disabled.
+    """Starts a run online if that works, else offline, saying why and how to send it; None where W&B is disabled.
 
     Args:
         config: its `tracking` says which.
@@ -77,7 +77,7 @@ def sync_command(run: Run) -> str:
 
 
 def run_id(folder: Path) -> str:
-    """Gives the id of the W&B run that shows a folder; it is drawn once and kept there, so that later calls go on with it.
+    """Gives the id of the W&B run that shows a folder: it is drawn once and kept there, so that later calls go on.
 
     It moves with the folder, and no other sweep of the same name in the same project has it.
     """

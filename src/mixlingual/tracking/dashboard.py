@@ -77,7 +77,7 @@ def show(config: DashboardConfig) -> dict[str, str]:
 
 
 def draw(sweep: Sweep) -> dict[str, list[Picture]]:
-    """Draws, for each benchmark, the pictures of the whole grid that the report has too; none before the first result."""
+    """Draws, by benchmark, the pictures of the whole grid that the report has too; none before the first result."""
     results, languages, axes = results_table(sweep), languages_table(sweep), grid_axes(sweep)
     return {name: pictures(results, languages, axes, name) for name in known_benchmarks(results)}
 

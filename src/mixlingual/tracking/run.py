@@ -158,7 +158,7 @@ def _pictures(result: RunResult) -> dict[str, object]:
 
 
 def _tables(result: RunResult) -> dict[str, object]:
-    """Makes `metric_tables` for W&B. The client asks the server about each and waits 20 s for an answer: these come last."""
+    """Makes `metric_tables` for W&B; these come last, as the client asks the server about each, for up to 20 s."""
     import wandb
 
     return {

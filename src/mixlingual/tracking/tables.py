@@ -53,7 +53,7 @@ def metric_tables(benchmarks: dict[str, Any]) -> dict[str, tuple[list[str | int]
 
 
 def language_matrix(metrics: dict[str, Any]) -> pd.DataFrame | None:
-    """Lays out mAP by language of the question (rows) and of the candidates (columns); None without cross-lingual scores.
+    """Lays out mAP by language of the question (rows) and candidates (columns); None without cross-lingual scores.
 
     Args:
         metrics: of one benchmark. The diagonal is its monolingual setting; NaN where nothing was measured.

@@ -75,7 +75,7 @@ def test_every_best_ratio_is_in_the_text():
 
 
 def test_the_gains_follow_from_the_scores_by_question():
-    """The mean at 0.5, moved along its size's curve from the share that its runs drew, less the better pure ratio."""
+    """The mean at 0.5, moved from the share that its runs drew along the curve, less the better pure ratio."""
     scores = pd.read_parquet(GRID / "questions.parquet").rename(columns={"measure": "metric"})
     runs = pd.read_csv(GRID / "results.csv").query("series == 'hybrid'")[["run", "model", "ratio"]].drop_duplicates()
     batches = pd.read_csv(GRID / "batches.csv")[["run", "planned_ratio", "realised_ratio"]]

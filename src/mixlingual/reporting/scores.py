@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -11,6 +10,7 @@ import pandas as pd
 
 from mixlingual.analysis.read.collect import Sweep
 from mixlingual.analysis.read.questions import QuestionScores
+from mixlingual.analysis.statistics.estimates import Scores, read_scores
 
 
 def runs_table(sweep: Sweep) -> pd.DataFrame:
@@ -19,7 +19,7 @@ def runs_table(sweep: Sweep) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["run", "result"])
 
 
-def question_table(parts: Sequence[QuestionScores]) -> pd.DataFrame:
+def question_table(sweep: Sweep, scores: Scores | None = None) -> pd.DataFrame:
     """One row per run, benchmark, setting, measure and question; empty where no run kept its scores by question.
 
     `score` is a question's part in the macro mean of the run: the mean of `score` over the questions is the number that
@@ -27,6 +27,7 @@ def question_table(parts: Sequence[QuestionScores]) -> pd.DataFrame:
     in MLQA-R, weighs as much as it weighs in their means. `weight` says how much, as a number of scores: the question's
     own mean is `score` / `weight`, times the mean of `weight`. As Parquet about 70 kB a run on MLQA-R and XQuAD-R.
     """
+    parts = (scores or read_scores(sweep)).parts
     columns = ["benchmark", "setting", "measure", "run", "query", "paragraph", "weight", "score"]
     return pd.concat(map(_rows, parts), ignore_index=True) if parts else pd.DataFrame(columns=columns)
 

@@ -70,7 +70,7 @@ def write_report(sweep: Sweep, output: Path) -> ReportPaths:
         "results.csv": everything,
         "languages.parquet": languages,
         RUNS: runs_table(sweep),
-        QUESTIONS: question_table(scores.parts),
+        QUESTIONS: question_table(sweep, scores),
         "batches.csv": batches,
         "exposure.csv": exposure_table(sweep),
         **{f"statistics_{name}.csv": table for name, table in estimate_tables(estimates).items()},

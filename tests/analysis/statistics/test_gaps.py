@@ -71,7 +71,7 @@ def changed(folder, run, change):
     ("change", "reason"),
     [
         (lambda content: content["parameters"].update(non_embedding=-5), "non_embedding is -5"),
-        (lambda content: content["parameters"].pop("non_embedding"), "non_embedding is None"),
+        (lambda content: content["parameters"].pop("non_embedding"), "non_embedding is no number"),
         (lambda content: content.update(batches=None), "batches is no object"),
         (lambda content: content.update(benchmarks=[1]), "benchmarks is no object"),
     ],

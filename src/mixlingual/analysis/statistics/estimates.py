@@ -142,14 +142,14 @@ def analyse(
     attempt = attempt or Attempts()
     scores = scores or attempt("Scores by question", lambda: read_scores(sweep)) or Scores((), {})
     axis = attempt("The ratio axis", lambda: RatioAxis.of(sweep)) or RatioAxis({}, {}, frozenset())
-    every = [part.clustered(config.cluster) for part in scores.parts]
-    primary = [part for part in every if (part.setting, part.measure) in PRIMARY]
-    own, sizes = axis.scores(primary), axis.sizes(config.sizes)
+    by_question = [part for part in scores.parts if (part.setting, part.measure) in PRIMARY]
+    primary = [part.clustered(config.cluster) for part in by_question]
+    own, sizes = axis.scores(by_question), axis.sizes(config.sizes)
     parts = [part for each in own if (part := _measured(each, axis, sizes, config, sweep, attempt))]
     pairs = attempt("Controls and baselines", lambda: pairs_of(sweep)) or Pairs((), {}, {})
     effects = attempt("Effects of controls", lambda: paired_effects(primary, pairs, axis.weights, config.level))
     corrected = attempt("Corrections after training", lambda: debiasing(sweep, axis, config, PRIMARY))
-    others = axis.scores([part for part in every if part.measure in OTHER_METRICS])
+    others = [part.clustered(config.cluster) for part in axis.scores(scores.parts) if part.measure in OTHER_METRICS]
     answer = Estimates(
         sizes,
         config.sizes is not None,
@@ -165,7 +165,7 @@ def analyse(
         gaps=attempt.gaps,
     )
     by_name = {(part.benchmark, part.setting): part.means for part in answer.measured if part.measure == "map"}
-    for mono, cross in _both(own):
+    for mono, cross in _both(axis.scores(primary)):
         answer.utilities.update(_utilities(mono, cross, axis, config, attempt))
         sides = by_name.get((mono.benchmark, "mono")), by_name.get((mono.benchmark, "cross"))
         found = attempt(f"{mono.benchmark}: the front", lambda sides=sides: fronts(*sides))  # type: ignore[misc]
@@ -206,13 +206,14 @@ def primary_means(sweep: Sweep, config: AnalysisConfig) -> list[PrimaryMeans]:
 
 
 def _measured(
-    scores: QuestionScores,
+    by_question: QuestionScores,
     axis: RatioAxis,
     sizes: tuple[str, str] | None,
     config: AnalysisConfig,
     sweep: Sweep,
     attempt: Attempts,
 ) -> Measured | None:
+    scores = by_question.clustered(config.cluster)
     trials, weights = axis.trials_of(scores), axis.weights
     name = f"{scores.benchmark}, {scores.setting}, {scores.measure}"
     means = attempt(f"{name}: means of cells", lambda: CellMeans.of(scores, trials))
@@ -246,7 +247,7 @@ def _measured(
         attempt(
             f"{name}: the model of all cells", lambda: fit_size_by_ratio(means, scores.measure, weights, config.level)
         ),
-        attempt(f"{name}: where the scatter comes from", lambda: components(scores, trials)),
+        attempt(f"{name}: where the scatter comes from", lambda: components(by_question, trials)),
         attempt(
             f"{name}: gains by language",
             lambda: language_gains(scores, trials, models, config, traits_of(sweep, scores.benchmark)),

@@ -51,7 +51,7 @@ _TINY = (
 COMMANDS: dict[str, tuple[str, ...]] = {
     "grid": (
         "train", "-m", *_TINY, "sweep_name=grid", "data.languages=[de,en]", "model=scratch_xs,scratch_s",
-        "batching.monolingual_ratio=0,0.5,1", "seed=0,1", "analysis.draws=200", "analysis.permutations=199",
+        "batching.monolingual_ratio=0,0.5,1", "seed=0,1",
     ),
     "kinds": (
         "train", "-m", *_TINY, "sweep_name=kinds", "model=scratch_xs", "batching=x_x_mono,x_y,x_x,en_en",

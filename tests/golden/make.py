@@ -16,11 +16,12 @@ from typing import Any
 
 from tests.golden import work
 
-TOLERANCES = {"32-true": 1e-4, "bf16-mixed": 1e-3, "evaluation": 1e-6, "report": 1e-4}
+TOLERANCES = {"32-true": 1e-4, "bf16-mixed": 1e-3, "evaluation": 1e-6, "report": 1e-5}
 """Largest difference from a golden number, as a share of it, or of .1 where it is smaller.
 
 Between AVX-512 and AVX2 losses and gradient norms differed by up to 5e-6 and, in bfloat16, by 9e-5; the evaluation by
-3e-15; the tables of the report by 7e-7, but for numbers near 0, whose difference was below 8e-8.
+3e-15 and the tables of the report by less than 2e-7. A run in bfloat16 and one in float32 lie within the tolerance of
+the former: encoders this small hardly show which it was.
 """
 
 

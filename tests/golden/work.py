@@ -26,11 +26,10 @@ from mixlingual.config.schema import EvaluationConfig, ReportConfig, TrainConfig
 from mixlingual.evaluation.encode import Embedded
 from mixlingual.evaluation.judged import Encoded, score_judged
 from mixlingual.evaluation.protocol import BenchmarkScores, score_benchmark
-from mixlingual.evaluation.scorer import UNCORRECTED
-from mixlingual.grid.hydra import CONF_DIR
+from mixlingual.grid.cell import train
+from mixlingual.grid.hydra import CONF_DIR, register
 from mixlingual.records import Benchmark, Candidate, Corpus, JudgedBenchmark, JudgedTask, Query
 from mixlingual.report import report
-from mixlingual.train import train
 
 STEPS = 20
 PRECISIONS = ("32-true", "bf16-mixed")
@@ -76,6 +75,7 @@ def curves(case: str, precision: str, folder: Path, *changes: str) -> dict[str, 
     write_toy_items(folder / "toy")
     options = [*_TINY, *CASES[case], f"trainer.precision={precision}", *changes]
     options = [option.replace("data.root=toy", f"data.root={folder / 'toy'}") for option in options]
+    register()
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         config = to_config(TrainConfig, compose("train", options))
     train(config, folder / "run")
@@ -165,7 +165,8 @@ def judged_scores() -> BenchmarkScores:
         qrels = {query.id: {f"{d}": int(rng.integers(0, 4)) for d in rng.choice(150, 12, False)} for query in queries}  # noqa: FBT003
         tasks.append(JudgedTask(queries, code, Corpus(code, code, lambda held=passages: iter(held), code), qrels))
     benchmark = JudgedBenchmark("miracl", tuple(tasks), ("ndcg@10", "r@100", "mrr@100"), "golden")
-    return score_judged(benchmark, Encoded(embed), "golden", EvaluationConfig(), torch.device("cpu"))[UNCORRECTED]
+    (scores,) = score_judged(benchmark, Encoded(embed), "golden", EvaluationConfig(), torch.device("cpu")).values()
+    return scores
 
 
 def evaluation() -> dict[str, Any]:
@@ -191,7 +192,7 @@ def report_tables(folder: Path) -> dict[str, dict[str, list[Any]]]:
 
 
 def write_sweep(folder: Path) -> None:
-    """Finished runs of two sizes, three ratios and two seeds, with few draws of the analysis."""
+    """Finished runs of two sizes, three ratios and two seeds, with as few draws of the analysis as are allowed."""
     plan = []
     for (size, model), ratio, seed in product(enumerate(("small", "large")), (0.0, 0.5, 1.0), (0, 1)):
         run = f"{model}_r{ratio:g}_s{seed}"

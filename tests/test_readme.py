@@ -95,6 +95,12 @@ def test_links_lead_somewhere(page):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+def test_the_architecture_names_files_that_exist():
+    named = set(re.findall(r"[`\s]([a-z_/]+\.py)\b", (ROOT / "docs/architecture.md").read_text()))
+    assert len(named) > 15
+    assert not [name for name in named if not (ROOT / "src/mixlingual" / name).exists()]
+
+
 def test_the_readme_names_choices_that_exist():
     table = re.findall(r"^\| `(\w+)` \| (.*?) \|", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
     assert len(table) >= 4

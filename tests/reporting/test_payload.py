@@ -107,7 +107,7 @@ def test_curves_are_thinned(numbers, run):
 
 def test_partial_results_have_blanks(tmp_path):
     content = result("small", 0.5, 0)
-    content["benchmarks"] = {"x": {"mono": {"map": 0.5}, "multi": {"map": float("nan")}}, "y": {"bias": {"lift@10": 3}}}
+    content["benchmarks"] = {"x": {"mono": {"map": 0.5}, "multi": {}}, "y": {"bias": {"lift@10": 3}}}
     write_done(tmp_path / "s", content)
     write_done(tmp_path / "s", result("small", 0.5, 1))
     found = payload_of(tmp_path / "s")["benchmarks"]

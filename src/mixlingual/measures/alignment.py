@@ -33,9 +33,8 @@ _distance = partial(
     ),
     _distance(
         name="geometry.alignment_translations", label="alignment of translations",
-        direction=f"squared distance; {LESS_BIASED}", larger_is_better=False, level=lambda _: 0,
+        direction=f"squared distance; {LESS_BIASED}", larger_is_better=False, level=lambda _: 0, unbiased="0",
         meaning="Squared distance of the translations of one text; random directions give 2.",
-        unbiased="0",
     ),
 )  # fmt: skip
 def _of_questions(found: Retrieval) -> dict[str, float]:

@@ -17,10 +17,9 @@ from mixlingual.measures.retrieval import Retrieval
     "geometry",
     Measure(
         name="geometry.centroid_variance_share", place=410, group=EMBEDDINGS, label="variance of language centroids",
-        direction=f"share; {LESS_BIASED}", larger_is_better=False, level=lambda _: 0,
+        direction=f"share; {LESS_BIASED}", larger_is_better=False, level=lambda _: 0, unbiased="0",
         meaning="Share of the variance of embeddings that the language alone explains: the constant offset between "
         "languages.",
-        unbiased="0",
     ),
 )  # fmt: skip
 def _of_golds(found: Retrieval) -> dict[str, float]:

@@ -107,18 +107,16 @@ declare(
     _lower(
         name="rank_distance", place=110, label="rank distance", direction=f"ranks; {LESS_BIASED}", decimals=1,
         level=lambda k: k - 1, level_over="mean", on_dashboard=True,
-        of_questions=lambda found: rank_distance(found.rank_QM),
+        of_questions=lambda found: rank_distance(found.rank_QM), unbiased="k - 1 for k languages with an answer",
         meaning="Worst minus best rank of the translations of the answer, in the pool of all languages; mean over "
         "questions.",
-        unbiased="k - 1 for k languages with an answer",
     ),
     _lower(
         name="rank_distance_normalized", place=111, label="normalised rank distance",
         direction=f"0 to 1; {LESS_BIASED}", level=lambda _: 0,
-        of_questions=lambda found: normalized_rank_distance(found.rank_QM, len(found.language_N)),
+        of_questions=lambda found: normalized_rank_distance(found.rank_QM, len(found.language_N)), unbiased="0",
         meaning="Rank distance on a scale that does not depend on the size of the pool: 0 is the least, 1 the "
         "largest possible.",
-        unbiased="0",
     ),
     _lower(
         name="rank_distance_log", place=112, label="log rank distance", direction=f"log2; {LESS_BIASED}", decimals=3,
@@ -148,8 +146,7 @@ declare(
     ),
     _completion(
         name="completion@100", label="all translations in the top 100", level=lambda _: 1,
-        of_questions=lambda found: completion_at_k(found.rank_QM, 100),
+        of_questions=lambda found: completion_at_k(found.rank_QM, 100), unbiased="1 for a perfect retriever",
         meaning="Share of questions with every translation of the answer among the first hundred.",
-        unbiased="1 for a perfect retriever",
     ),
 )  # fmt: skip

@@ -20,15 +20,13 @@ _loss = partial(Measure, place=230, group=WHICH_LANGUAGE, larger_is_better=None)
 declare(
     _loss(
         name="delta_ap_own", label="AP lost without the own language", direction="compare with the next",
-        of_questions=lambda found: found.once(_own_and_other)[0],
+        of_questions=lambda found: found.once(_own_and_other)[0], unbiased="equal to the loss without another language",
         meaning="How much average precision falls when the translation in the language of the question is taken out.",
-        unbiased="equal to the loss without another language",
     ),
     _loss(
         name="delta_ap_other", label="AP lost without another language", direction="compare with the one before",
-        of_questions=lambda found: found.once(_own_and_other)[1],
+        of_questions=lambda found: found.once(_own_and_other)[1], unbiased="equal to the loss without the own language",
         meaning="How much average precision falls when a translation in another language is taken out.",
-        unbiased="equal to the loss without the own language",
     ),
 )  # fmt: skip
 

@@ -26,9 +26,8 @@ _spread = partial(Measure, place=430, group=EMBEDDINGS, decimals=3, larger_is_be
     ),
     _spread(
         name="geometry.uniformity_across", label="uniformity across languages",
-        direction="compare with the one before",
+        direction="compare with the one before", unbiased="equal to uniformity within a language",
         meaning="How evenly texts of two languages are spread; higher than within means that languages lie apart.",
-        unbiased="equal to uniformity within a language",
     ),
 )  # fmt: skip
 def _of_paragraphs(found: Retrieval) -> dict[str, float]:

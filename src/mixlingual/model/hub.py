@@ -16,20 +16,19 @@ import torch
 import transformers
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from omegaconf import OmegaConf
-from tokenizers import normalizers
 from transformers import (
     AutoConfig,
     AutoModel,
     AutoTokenizer,
     PreTrainedConfig,
     PreTrainedModel,
-    PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
 
 from mixlingual.config.checks import to_config
 from mixlingual.config.schema import EvaluateConfig, ModelConfig
 from mixlingual.data.lines import refuse_pointer
+from mixlingual.model.checks import check_numbers, check_weights, checked_tokenizer
 from mixlingual.records import MixlingualError
 
 log = logging.getLogger(__name__)
@@ -127,6 +126,10 @@ def transformer_settings(config: ModelConfig) -> dict[str, Any]:
     return {}
 
 
+def _lower_case(config: ModelConfig) -> bool:
+    return bool(transformer_settings(config).get("do_lower_case"))
+
+
 def checkpoint_file(config: ModelConfig, name: str) -> Path | None:
     """Returns a file of the checkpoint's folder or hub repository; None if that has no such file.
 
@@ -186,9 +189,9 @@ def read_pretrained(config: ModelConfig) -> tuple[PreTrainedModel, PreTrainedTok
             output_loading_info=True,
         )
         hf = AutoTokenizer.from_pretrained(**_source(config))
-    _check_weights(config.checkpoint, info["missing_keys"])
-    _check_numbers(config.checkpoint, backbone)
-    return backbone, _checked_tokenizer(config, hf, backbone.config)
+    check_weights(config.checkpoint, info["missing_keys"])
+    check_numbers(config.checkpoint, backbone)
+    return backbone, checked_tokenizer(config.checkpoint, hf, backbone.config, lower_case=_lower_case(config))
 
 
 def read_architecture(config: ModelConfig) -> tuple[PreTrainedConfig, PreTrainedTokenizerFast]:
@@ -202,7 +205,7 @@ def read_architecture(config: ModelConfig) -> tuple[PreTrainedConfig, PreTrained
         architecture = _architecture(config)
         _check_weight_files(config)
         hf = AutoTokenizer.from_pretrained(**_source(config))
-    return architecture, _checked_tokenizer(config, hf, architecture)
+    return architecture, checked_tokenizer(config.checkpoint, hf, architecture, lower_case=_lower_case(config))
 
 
 def _architecture(config: ModelConfig) -> PreTrainedConfig:
@@ -294,52 +297,3 @@ def _unreadable(checkpoint: str, error: Exception) -> str:
         f"model.checkpoint={checkpoint}: no folder of this name, and the Hugging Face hub did not give it: {reason} "
         f"Where there is network, run `hf download {checkpoint} --local-dir FOLDER`; then set model.checkpoint=FOLDER."
     )
-
-
-def _check_weights(checkpoint: str, missing: set[str]) -> None:
-    """Refuses weights that the library would fill in at random; an absent pooler is not used anyway."""
-    absent = sorted(name for name in missing if not name.startswith("pooler."))
-    if absent:
-        raise MixlingualError(
-            f"model.checkpoint={checkpoint}: {len(absent)} weights of its architecture are not in it, {absent[0]} "
-            "for one; they would stay random. Give the checkpoint of a whole encoder."
-        )
-
-
-def _check_numbers(checkpoint: str, backbone: PreTrainedModel) -> None:
-    """Refuses weights that are not finite, which training would take for a divergence of its own."""
-    bad = [name for name, weight in backbone.named_parameters() if not torch.isfinite(weight).all()]
-    if bad:
-        raise MixlingualError(
-            f"model.checkpoint={checkpoint}: {len(bad)} of its weights hold NaN or infinity, {bad[0]} for one. "
-            "Fetch the checkpoint again, or choose an earlier one."
-        )
-
-
-def _checked_tokenizer(
-    config: ModelConfig, hf: PreTrainedTokenizerBase, architecture: PreTrainedConfig
-) -> PreTrainedTokenizerFast:
-    """Refuses the empty vocabulary that the library makes up for a folder without one, slow tokenizers, no padding.
-
-    A tokenizer of a model that sentence-transformers gives texts in lower case puts them so itself.
-    """
-    where = f"model.checkpoint={config.checkpoint}"
-    vocabulary = hf.get_vocab()
-    if len(vocabulary) <= len(hf.all_special_ids):
-        raise MixlingualError(f"{where}: it holds no tokenizer. Add its tokenizer.json.")
-    if not isinstance(hf, PreTrainedTokenizerFast) or hf.pad_token_id is None:
-        raise MixlingualError(
-            f"{where}: {type(hf).__name__} is not a fast tokenizer with a padding token. "
-            "Add a tokenizer.json and name its pad_token in tokenizer_config.json."
-        )
-    rows = architecture.get_text_config().vocab_size
-    if (largest := max(vocabulary.values())) >= rows:
-        raise MixlingualError(
-            f"{where}: its tokenizer gives ids up to {largest}, but its embedding table has {rows} rows. Add the "
-            "tokenizer that the weights were trained with."
-        )
-    if transformer_settings(config).get("do_lower_case"):
-        backend = hf.backend_tokenizer
-        others = [] if backend.normalizer is None else [backend.normalizer]
-        backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *others])
-    return hf

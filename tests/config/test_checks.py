@@ -1,11 +1,13 @@
 """Every mistake is reported, with its path, together with the others."""
 
 import re
+from pathlib import Path
 
 import pytest
 from hydra import compose
 from omegaconf import OmegaConf, open_dict
 
+from mixlingual import layout
 from mixlingual.config.checks import ConfigError, to_config
 from mixlingual.config.contradictions import SWEEP_FILES, contradictions, name_problem
 from mixlingual.config.names import BENCHMARKS
@@ -148,10 +150,19 @@ def test_names_that_lead_elsewhere_are_refused_by_every_entry_point(name, said):
         assert re.search(said, dict(contradictions(config))[option])
 
 
-@pytest.mark.parametrize("name", [*SWEEP_FILES, "Report"])
+SWEEPS_OWN = (*SWEEP_FILES, layout.SUBMISSIONS, "Report")
+
+
+@pytest.mark.parametrize("name", SWEEPS_OWN)
 def test_a_run_takes_no_name_of_the_sweeps_own_files(name):
-    assert "something of its own" in dict(contradictions(TrainConfig(run_name=name)))["run_name"]
-    assert name_problem("sweep_name", name) is None
+    assert "run_name" in dict(contradictions(TrainConfig(run_name=name)))
+
+
+def test_every_file_of_a_sweeps_folder_is_known():
+    """Also those that `layout` gets later."""
+    names = Path(layout.__file__).read_text(encoding="utf-8").partition("# A sweep's folder")[2]
+    written = set(re.findall(r'^[A-Z_]+ = "(.+)"$', names, flags=re.MULTILINE))
+    assert written - {layout.SUBMITTED_RUNS} <= set(SWEEPS_OWN)
 
 
 def test_contradictions_of_an_evaluation_are_reported_together():

@@ -39,6 +39,8 @@ def fork(act, folder, **environment):
         code = 0
     except SystemExit as ended:
         code = ended.code % 256 if isinstance(ended.code, int) else int(ended.code is not None)
+        if isinstance(ended.code, str):
+            sys.stderr.write(f"{ended.code}\n")  # as Python does
     except BaseException:
         traceback.print_exc()
     finally:

@@ -41,7 +41,7 @@ def test_the_rehearsal_on_this_machine(tmp_path):
     assert ran.returncode == 1, ran.stderr
     sweep = tmp_path / "multirun/grid"
     assert "1 of 2 runs done" in ran.stderr
-    assert "lr1e+38: MixlingualError: the loss is not a finite number at step" in ran.stderr
+    assert "lr1e+38: failed: MixlingualError: the loss is not a finite number at step" in ran.stderr
     jobs = json.loads((sweep / "jobs.json").read_text())
     assert {run: entry["launcher"] for run, entry in jobs.items()} == {"lr0.001": "local", "lr1e+38": "local"}
     assert f"log: {jobs['lr1e+38']['log']}" in ran.stderr

@@ -5,7 +5,7 @@ import json
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import open_dict
-from sweep_fixture import result, write_done
+from run_folder import write_result
 
 from mixlingual.analysis.read.collect import read_sweep
 from mixlingual.config.schema import AnalysisConfig, EvaluateConfig, ModelConfig, ScratchConfig, TrainConfig
@@ -17,10 +17,13 @@ from mixlingual.records import MixlingualError
 
 def test_a_sweep_stands_for_its_finished_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in ("a=b, c (d)", "it's ü"):
-        write_done(tmp_path / "multirun/2024_11", result("small", 0.5, 0) | {"run_name": name})
-    for name in ("a=b, c (d)", "it's ü", "c"):
-        (tmp_path / "multirun/2024_11" / name / "model").mkdir(parents=True)
+    sweep = tmp_path / "multirun/2024_11"
+    for name in ("a=b, c (d)", "it's ü", "no model", "no result", "torn"):
+        if name != "no result":
+            write_result(sweep / name)
+        if name != "no model":
+            (sweep / name / "model").mkdir(parents=True)
+    (sweep / "torn/result.json").write_text("{")
     words = ["sweep_name='2024_11'", "evaluation.benchmarks=[miracl]"]
     varied = finished_runs(words)
     assert varied == {"runs": "finished", "run_name": r"'a=b, c (d)','it\'s ü'"}

@@ -7,6 +7,7 @@ import pytest
 from mixlingual.analysis.read.question_files import read_question_scores
 from mixlingual.analysis.read.questions import utility
 from mixlingual.evaluation.groups import aggregate
+from mixlingual.measures.registry import question_columns
 
 KEYS = ["benchmark", "setting", "query", "paragraph", "query_language", "candidate_language"]
 
@@ -55,9 +56,7 @@ def test_macro_means_are_those_of_the_evaluation(tmp_path):
 
 
 def _query_columns():
-    from mixlingual.measures.profile import QUERY_COLUMNS
-
-    return QUERY_COLUMNS
+    return question_columns()
 
 
 def test_an_influence_is_what_a_little_more_of_a_cluster_adds_to_the_mean(tmp_path):

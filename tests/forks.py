@@ -38,6 +38,8 @@ def fork(act, folder, **environment):
         act()
         code = 0
     except SystemExit as ended:
+        if isinstance(ended.code, str):
+            sys.stderr.write(f"{ended.code}\n")
         code = ended.code % 256 if isinstance(ended.code, int) else int(ended.code is not None)
         if isinstance(ended.code, str):
             sys.stderr.write(f"{ended.code}\n")  # as Python does
@@ -45,6 +47,8 @@ def fork(act, folder, **environment):
         traceback.print_exc()
     finally:
         atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(code)
 
 

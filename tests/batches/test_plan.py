@@ -27,7 +27,6 @@ def same(one, other):
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.sampled_from(SHAPES), st.integers(0, 1000), st.sampled_from([1, 2, 8]))
-@settings(deadline=None)
 def test_stratified_share_is_within_one_group_at_every_step(first, last, shape, seed, groups):
     stratified = plan(first, seed, last=last, shape=shape, stratified=True, groups=groups)
     drawn, due = 0, 0.0
@@ -46,7 +45,7 @@ def test_bernoulli_share_follows_the_ratio(ratio, groups):
 
 
 @given(st.integers(0, 50), st.floats(0, 1), st.floats(0, 1), st.sampled_from([1, 4, 8]), st.booleans())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_draws_are_the_same_wherever_the_kinds_agree(seed, one, other, groups, mixed):
     options = {"groups": groups, "mixed": [Kind.CROSSLINGUAL] if mixed else []}
     first, second = plan(one, seed, **options), plan(other, seed, last=0.0, shape="cosine", **options)
@@ -58,7 +57,7 @@ def test_draws_are_the_same_wherever_the_kinds_agree(seed, one, other, groups, m
 
 
 @given(st.floats(0, 1), st.floats(0, 1))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_higher_ratio_only_turns_crosslingual_batches_monolingual(one, other):
     low, high = plan(min(one, other)), plan(max(one, other))
     for step in range(60):

@@ -31,7 +31,7 @@ sides = st.sets(st.sampled_from("abc")).map(sorted)
 
 
 @given(st.lists(st.tuples(st.sampled_from("st"), sides, sides), min_size=1, max_size=30))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_members_are_the_items_with_both_sides(rows):
     found = pool_members(corpus(rows, {"s": 1.0, "t": 1.0}), "abc")
     assert len(found) == 2 * 9

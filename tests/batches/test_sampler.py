@@ -40,7 +40,7 @@ def reference(sampler, seed, steps):
 
 
 @given(st.integers(0, 10**6), st.floats(0, 1), st.integers(2, 20))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_equals_the_slow_reference(seed, ratio, batch_size):
     sampler = make(ratio, seed, batch_size)
     for step, (pool, items) in enumerate(reference(sampler, seed, 40)):

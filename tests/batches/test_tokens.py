@@ -51,7 +51,7 @@ def expected(corpus, tokenizer):
 
 
 @given(st.lists(st.lists(texts, min_size=2, max_size=4), max_size=6), st.sampled_from(["", "p: "]), st.integers(2, 6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_text_has_the_tokens_of_the_tokenizer_and_every_row_is_distinct(items, prefix, limit):
     corpus, tokenizer = corpus_of(*items), Characters(prefix, limit)
     store = TokenStore.open(corpus, tokenizer)

@@ -92,7 +92,7 @@ def gradients(loss, case, dtype):
     return loss_B.detach(), [leaves[name].grad if leaves[name].grad is not None else zeros[name] for name in names]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(cases())
 def test_every_combination_equals_the_dense_softmax(case):
     double = {name: part.double() if torch.is_tensor(part) and part.is_floating_point() else part

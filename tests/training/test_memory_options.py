@@ -72,15 +72,22 @@ def test_a_compiled_encoder_trains_as_one_that_is_not(tmp_path):
     assert encoder.backbone._compiled_call_impl is None
 
 
+class Sine(torch.nn.Module):
+    """Stands for an encoder: PyTorch has to compile a loop for it, and does so in a second."""
+
+    def forward(self, values):
+        return values.sin() + 1
+
+
 def test_compiling_without_a_compiler(monkeypatch):
     from torch._inductor import config as inductor
 
     monkeypatch.setattr(inductor.cpp, "cxx", ("no-such-compiler",))
     monkeypatch.setattr(inductor, "force_disable_caches", True)
     torch._dynamo.reset()
-    encoder = SimpleNamespace(backbone=torch.nn.GELU())
+    encoder = SimpleNamespace(backbone=Sine())
     trainer = config_of(compile=True).trainer
-    expected = r"^trainer\.compile: PyTorch cannot compile GELU here: "
+    expected = r"^trainer\.compile: PyTorch cannot compile Sine here: "
     with pytest.raises(MixlingualError, match=expected), fit._prepared(encoder, trainer):
         encoder.backbone(torch.ones(2, 3))
     assert encoder.backbone._compiled_call_impl is None

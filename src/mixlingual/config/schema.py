@@ -586,6 +586,8 @@ class AnalysisConfig:
         {},
         "It maps a measure, as map or rank_distance, to the smallest difference that matters, in its unit. "
         "Differences that are surely smaller are called as good.",
+        low=0.0,
+        high=1e9,
     )
     level: float = option(
         0.95, "Intervals cover the truth with this probability; tests are at one minus it.", low=0.5, high=0.999

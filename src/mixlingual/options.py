@@ -35,8 +35,8 @@ def describe(config: object, prefix: str = "") -> Iterator[tuple[str, str]]:
         if part.metadata["choices"] is not None:
             text += f" Allowed: {', '.join(part.metadata['choices'])}."
         low, high = part.metadata["low"], part.metadata["high"]
-        if low is not None or high is not None:
-            text += f" Range: {'' if low is None else low} to {'any' if high is None else high}."
+        if low is not None:
+            text += f" Range: {low} to {high:,}."
         yield path, f"{path}\n{textwrap.indent(textwrap.fill(text, 96), '    ')}"
 
 

@@ -176,5 +176,5 @@ def _violations(value: Any, allowed: Any) -> Iterator[str]:
         yield f"got {value}; it must be a finite number"
     elif low is not None and value < low:
         yield f"got {value}; the smallest allowed is {low}"
-    elif high is not None and value > high:
+    elif low is not None and value > high:
         yield f"got {value}; the largest allowed is {high}"

@@ -20,7 +20,7 @@ from mixlingual.config.schema import (
     StatusConfig,
     TrainConfig,
 )
-from mixlingual.layout import EVALUATION, JOBS, MULTIRUN, REPORT, SEARCH, STARTS, SWEEP
+from mixlingual.layout import DASHBOARD, EVALUATION, JOBS, MULTIRUN, REPORT, SEARCH, STARTS, SWEEP
 
 Mistakes = Iterator[tuple[str, str]]
 """(dotted path of the option, message)"""
@@ -31,7 +31,7 @@ NAME_BYTES = 200
 NAMES = ("sweep_name", "run_name")
 """Options that name a folder."""
 
-SWEEP_FILES = (REPORT, EVALUATION, SWEEP, STARTS, JOBS, MULTIRUN, SEARCH)
+SWEEP_FILES = (REPORT, EVALUATION, SWEEP, STARTS, JOBS, MULTIRUN, SEARCH, DASHBOARD)
 """What a sweep's folder holds beside its runs, without what starts with a dot."""
 
 

@@ -13,6 +13,8 @@ from typing import Any
 
 from mixlingual.config.names import BENCHMARKS
 
+LARGEST = 10**9
+"""The largest allowed number where an option says no other: none has a use for more."""
 MOST_STEPS = 100_000_000
 MOST_SEED = 2**53
 """The largest whole number that JSON, and the pages made of it, keep exactly."""
@@ -36,11 +38,17 @@ def option(
         doc: meaning, unit and the rule for null.
         choices: the allowed strings (for a list: of each entry).
         low: the smallest allowed number (for a list: of each entry), inclusive.
-        high: the largest allowed number (for a list: of each entry), inclusive.
+        high: the largest allowed number (for a list: of each entry), inclusive. None: `LARGEST`.
         computed: False where the option changes how a run is made, shown or kept, and none of its numbers beyond
             rounding; it is then no part of what the run is (see `identity`).
     """
-    metadata = {"doc": doc, "choices": choices, "low": low, "high": high, "computed": computed}
+    metadata = {
+        "doc": doc,
+        "choices": choices,
+        "low": low,
+        "high": LARGEST if high is None else high,
+        "computed": computed,
+    }
     if isinstance(default, (list, dict)):
         return field(default_factory=lambda: type(default)(default), metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -122,11 +130,9 @@ class ModelConfig:
     normalize: bool = option(True, "It scales embeddings to length 1, so that scores are cosines.")
     query_prefix: str = option("", "This text is put before each query.")
     passage_prefix: str = option("", "This text is put before each passage.")
-    max_query_length: int = option(
-        128, "A query is cut to so many tokens, prefix and special tokens included.", low=4, high=1_000_000
-    )
+    max_query_length: int = option(128, "A query is cut to so many tokens, prefix and special tokens included.", low=4)
     max_passage_length: int = option(
-        128, "A passage is cut to so many tokens, prefix and special tokens included.", low=4, high=1_000_000
+        128, "A passage is cut to so many tokens, prefix and special tokens included.", low=4
     )
     temperature: float = option(
         0.02,
@@ -152,10 +158,7 @@ class SourceConfig:
 
     files: list[str] = option([], "The names of its files under `data.root`; shell wildcards are allowed.")
     weight: float | None = option(
-        None,
-        "Its share of the batches, relative to the other sources. Null takes its number of items.",
-        low=0.0,
-        high=1e9,
+        None, "Its share of the batches, relative to the other sources. Null takes its number of items.", low=0.0
     )
 
 
@@ -241,7 +244,6 @@ class BatchingConfig:
         "The draw of a language is multiplied by its factor, and that of a pair by both. Languages that are not "
         "named have 1.",
         low=0.0,
-        high=1e9,
     )
     hard_negatives: int = option(
         0,
@@ -265,7 +267,6 @@ class LossConfig:
         "suspected false negative. Its unit is that of the similarity (cosine if model.normalize). Null suspects "
         "none.",
         low=-1e6,
-        high=1e6,
     )
     matryoshka: list[int] = option(
         [],
@@ -278,7 +279,6 @@ class LossConfig:
         None,
         "How many rows of the score matrix exist at a time. Null takes as many as fit in 64 MiB.",
         low=1,
-        high=10_000_000,
         computed=False,
     )
 
@@ -288,11 +288,9 @@ class OptimConfig:
     """AdamW and its learning-rate schedule."""
 
     learning_rate: float = option(3e-5, "The learning rate reaches this peak after the warm-up.", low=0.0, high=1e38)
-    weight_decay: float = option(
-        0.01, "The weight decay of AdamW, which is not applied to biases and norms.", low=0.0, high=1e6
-    )
+    weight_decay: float = option(0.01, "The weight decay of AdamW, which is not applied to biases and norms.", low=0.0)
     betas: list[float] = option([0.9, 0.999], "The decay rates of AdamW's two moments.", low=0.0, high=1 - 1e-9)
-    eps: float = option(1e-8, "AdamW adds it to the root of the second moment.", low=0.0, high=1e6)
+    eps: float = option(1e-8, "AdamW adds it to the root of the second moment.", low=0.0)
     warmup: float = option(0.1, "The learning rate rises from 0 over this share of the steps.", low=0.0, high=1.0)
     schedule: str = option(
         "linear",
@@ -335,21 +333,18 @@ class TrainerConfig:
         "An optimiser step has so many micro-batches, whose negatives come from the own micro-batch. It must "
         "divide batch_size.",
         low=1,
-        high=10_000_000,
     )
     pass_tokens: int | None = option(
         None,
         "A forward pass takes at most so many tokens, padding included, and a step as many passes as it needs. "
         "Null takes 2048 on a CPU, 32768 on a GPU.",
         low=64,
-        high=10**9,
     )
     activation_gib: float | None = option(
         None,
         "The passes of a step may hold so much memory, in GiB, for their backward pass; passes beyond it are "
         "computed twice (gradient caching). Null takes half of what is free at the first step.",
         low=0.0,
-        high=1e6,
         computed=False,
     )
     gradient_checkpointing: bool = option(
@@ -370,7 +365,6 @@ class TrainerConfig:
         "much as two steps. The run trains as without, but for rounding with optim.embeddings=rows. Null measures "
         "nothing.",
         low=1,
-        high=MOST_STEPS,
     )
     accelerator: str = option(
         "auto",
@@ -389,7 +383,6 @@ class TrainerConfig:
         1,
         "A run takes so many machines, each with as many devices. More than one works only under torchrun or Slurm.",
         low=1,
-        high=10_000,
     )
     precision: str = option(
         "32-true",
@@ -402,29 +395,24 @@ class TrainerConfig:
     workers: int = option(
         0, "How many processes load data; 0 loads in the run's own.", low=0, high=1024, computed=False
     )
-    log_every: int = option(
-        10, "How many steps lie between two points of the logged curves.", low=1, high=MOST_STEPS, computed=False
-    )
+    log_every: int = option(10, "How many steps lie between two points of the logged curves.", low=1, computed=False)
     checkpoint_steps: int | None = option(
         None,
         "How many optimiser steps lie between checkpoints, from which an interrupted run goes on. Null goes by "
         "time alone.",
         low=1,
-        high=MOST_STEPS,
         computed=False,
     )
     checkpoint_minutes: float | None = option(
         10.0,
         "How many minutes lie between checkpoints. Null goes by steps alone; none is written if both are null.",
         low=0.0,
-        high=1e6,
         computed=False,
     )
     keep_checkpoints: int = option(
         2,
         "So many of the newest checkpoints are kept while a run lasts; all go when it is done.",
         low=1,
-        high=10_000,
         computed=False,
     )
     save_model: bool = option(
@@ -463,7 +451,6 @@ class EvaluationConfig:
         "Parallel benchmarks report ndcg@k and r@k at these depths too, beside ndcg@10 and r@1, r@10, r@100. "
         "Judged benchmarks keep their official measures.",
         low=1,
-        high=10**9,
     )
     precision: str = option(
         "fp32", "The encoder computes in this number format; scores are always fp32.", choices=("fp32", "bf16", "fp16")
@@ -472,7 +459,6 @@ class EvaluationConfig:
         None,
         "An encoding batch has at most so many tokens, padding included. Null takes 2048 on a CPU, 32768 on a GPU.",
         low=64,
-        high=10**9,
         computed=False,
     )
     embeddings: str | None = option(
@@ -486,7 +472,6 @@ class EvaluationConfig:
         "A process waits so long while none of the files appears that it needs of the others; then it fails and "
         "names the first.",
         low=0.0,
-        high=1e6,
         computed=False,
     )
     runs: str | None = option(
@@ -500,12 +485,11 @@ class EvaluationConfig:
         " product quantisation (ivf_pq); the recall of an approximate search is measured and reported.",
         choices=("exact", "ivf", "ivf_pq"),
     )
-    probes: int = option(32, "A query of an approximate search looks into so many inverted lists.", low=1, high=10**9)
+    probes: int = option(32, "A query of an approximate search looks into so many inverted lists.", low=1)
     search_memory: int = option(
         1024,
         "An exact search over judged benchmarks takes so many MiB beside queries and results.",
         low=1,
-        high=10**8,
         computed=False,
     )
 
@@ -533,11 +517,9 @@ class PostHocConfig:
         choices=("centering", "lir", "shift"),
     )
     data: PostHocDataConfig = section(PostHocDataConfig)
-    texts: int = option(
-        1000, "At most so many training texts of a language and side are behind its statistics.", low=2, high=10**9
-    )
+    texts: int = option(1000, "At most so many training texts of a language and side are behind its statistics.", low=2)
     components: int = option(1, "lir removes so many components.", low=1, high=65_536)
-    strength: float = option(0.6, "shift takes away this share of the mean difference.", low=0.0, high=1e6)
+    strength: float = option(0.6, "shift takes away this share of the mean difference.", low=0.0)
     source: str = option("en", "shift moves passages towards this language.")
 
 
@@ -586,6 +568,7 @@ class AnalysisConfig:
         {},
         "It maps a measure, as map or rank_distance, to the smallest difference that matters, in its unit. "
         "Differences that are surely smaller are called as good.",
+        low=0.0,
     )
     level: float = option(
         0.95, "Intervals cover the truth with this probability; tests are at one minus it.", low=0.5, high=0.999
@@ -704,40 +687,31 @@ class ClusterConfig:
     comment: str | None = option(
         None, "squeue shows this comment on the jobs. Null says the sweep and its number of runs."
     )
-    nodes: int = option(1, "A run takes so many nodes, which follows from trainer.nodes.", low=1, high=10_000)
+    nodes: int = option(1, "A run takes so many nodes, which follows from trainer.nodes.", low=1)
     tasks_per_node: int = option(
         1, "A run has so many processes on each node, which follows from trainer.devices.", low=1, high=1024
     )
-    cpus_per_task: int | None = option(
-        None, "A process gets so many cores. Null takes the cluster's default.", low=1, high=10_000
-    )
+    cpus_per_task: int | None = option(None, "A process gets so many cores. Null takes the cluster's default.", low=1)
     gpus_per_node: int | None = option(
         None, "A run gets so many GPUs on each node. Null asks for none.", low=0, high=1024
     )
     mem_gb: float | None = option(
-        None, "A run gets so much memory on each node, in GB. Null takes the cluster's default.", low=0.1, high=1e6
+        None, "A run gets so much memory on each node, in GB. Null takes the cluster's default.", low=0.1
     )
     timeout_min: int = option(
-        60,
-        "A run gets so many minutes at a time; then it saves, queues again by itself and goes on.",
-        low=1,
-        high=10**6,
+        60, "A run gets so many minutes at a time; then it saves, queues again by itself and goes on.", low=1
     )
-    signal_delay_s: int = option(
-        120, "A run is told to save so many seconds before the end of its time.", low=1, high=10**7
-    )
-    max_num_timeout: int = option(1000, "A run may run out of its time so many times.", low=0, high=10**9)
+    signal_delay_s: int = option(120, "A run is told to save so many seconds before the end of its time.", low=1)
+    max_num_timeout: int = option(1000, "A run may run out of its time so many times.", low=0)
     requeue: bool = option(True, "It lets Slurm queue a run again that was preempted or whose node died.")
-    array_parallelism: int = option(256, "So many runs of a job array run at a time.", low=1, high=10**6)
+    array_parallelism: int = option(256, "So many runs of a job array run at a time.", low=1)
     setup: list[str] = option([], "These lines of shell run before a run starts, as in [module load cuda].")
     additional_parameters: dict[str, Any] = option({}, "sbatch gets these options too, as in {mail-type: END}.")
     detach: bool = option(
         False, "The command submits the jobs and returns, rather than wait for them; it follows from detach."
     )
     check_files: bool = option(True, "Data, benchmarks and checkpoints are looked for before anything is queued.")
-    poll_s: float = option(
-        15.0, "Slurm is asked every so many seconds while the command waits.", low=0.01, high=86_400.0
-    )
+    poll_s: float = option(15.0, "Slurm is asked every so many seconds while the command waits.", low=0.01)
 
 
 @dataclass
@@ -750,15 +724,10 @@ class StatusConfig:
         "runs", "runs shows a row for each run, grid counts them by size and ratio.", choices=("runs", "grid")
     )
     watch: bool = option(False, "It shows the table anew until it is interrupted.")
-    seconds: float = option(
-        5.0, "The files are looked at every so many seconds while watching.", low=0.1, high=86_400.0
-    )
+    seconds: float = option(5.0, "The files are looked at every so many seconds while watching.", low=0.1)
     json: bool = option(False, "It prints the runs as JSON in place of a table.")
     silent_minutes: float = option(
-        15.0,
-        "A run on another machine without a sign of life for longer is called silent: it may be dead.",
-        low=0.1,
-        high=1e6,
+        15.0, "A run on another machine without a sign of life for longer is called silent: it may be dead.", low=0.1
     )
 
 

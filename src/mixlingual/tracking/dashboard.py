@@ -14,6 +14,7 @@ from mixlingual.analysis.read.points import RATIO_SERIES
 from mixlingual.analysis.tables.grid import SETTINGS, grid_axes, languages_table, results_table, size_by_ratio
 from mixlingual.config.schema import DashboardConfig
 from mixlingual.files import written_whole
+from mixlingual.layout import DASHBOARD
 from mixlingual.records import MixlingualError
 from mixlingual.reporting.figures import Picture, pictures, write_picture
 from mixlingual.reporting.payload import known_benchmarks
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from mixlingual.tracking.workspace import Shown
 
 log = logging.getLogger(__name__)
-
-SAVED = "wandb_dashboard.json"
-"""In the sweep's folder: where on W&B the workspace and the report are, so that the next call updates them."""
 
 Tables = dict[str, list[list[Any]]]
 """Key on W&B -> rows of `workspace.GRID_COLUMNS`."""
@@ -63,7 +61,7 @@ def show(config: DashboardConfig) -> dict[str, str]:
         return {}
     if (mode := environment_mode()) != "online":
         raise MixlingualError(f"WANDB_MODE={mode} keeps the dashboard from W&B; unset it, or use dry_run=FILE")
-    known = sweep.folder / SAVED
+    known = sweep.folder / DASHBOARD
     try:
         log_grid(shown, itertools.chain(*drawn.values()), tables, run_id(sweep.folder))
         urls, names = save(shown, json.loads(known.read_text(encoding="utf-8")) if known.exists() else {})

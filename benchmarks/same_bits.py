@@ -71,8 +71,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """What each side does, in turn: a module of mixlingual and its words."""
 
-SHOWN = 40
-"""Most differences that are printed."""
+SHOWN = 8
+"""Most differences that are printed of the files of one pattern."""
 
 
 def main() -> None:
@@ -89,10 +89,10 @@ def main() -> None:
             list(pool.map(work, trees, folders))
         found = differences(*folders)
     names = f"{revs[0]} and {revs[1] or 'the working tree'}"
-    for line in found[:SHOWN]:
-        print(line)
-    if found:
-        sys.exit(f"{names} differ in {len(found)} places{', of which the first are above' * (len(found) > SHOWN)}")
+    for pattern, lines in found.items():
+        print(f"{pattern}: {len(lines) or 'no'} differences", *lines[:SHOWN], sep="\n  ")
+    if any(found.values()):
+        sys.exit(f"{names} differ")
     print(f"{names} compute the same bits")
 
 
@@ -142,21 +142,24 @@ def _call(command: list[str], folder: Path, variables: dict[str, str] | None = N
     return done.stdout
 
 
-def differences(folder_a: Path, folder_b: Path) -> list[str]:
-    """Every part of the files `COMPARED` that has other bits in one folder than in the other, as a line.
+def differences(folder_a: Path, folder_b: Path) -> dict[str, list[str]]:
+    """Pattern of `COMPARED` -> a line for every part of its files that has other bits in one folder than in the other.
 
     Raises:
         FileNotFoundError: neither folder has a file that a pattern names, so that nothing would be compared.
     """
+    return {pattern: _differences_of(pattern, folder_a, folder_b) for pattern in COMPARED}
+
+
+def _differences_of(pattern: str, folder_a: Path, folder_b: Path) -> list[str]:
+    names = sorted({str(path.relative_to(root)) for root in (folder_a, folder_b) for path in root.glob(pattern)})
+    if not names:
+        raise FileNotFoundError(f"no side has {pattern}")
     lines = []
-    for pattern in COMPARED:
-        names = sorted({str(path.relative_to(root)) for root in (folder_a, folder_b) for path in root.glob(pattern)})
-        if not names:
-            raise FileNotFoundError(f"no side has {pattern}")
-        for name in names:
-            in_a, in_b = (parts(root / name) if (root / name).exists() else {} for root in (folder_a, folder_b))
-            found = {part: _difference(in_a.get(part), in_b.get(part)) for part in dict.fromkeys((*in_a, *in_b))}
-            lines += [f"{name} {part}: {what}" for part, what in found.items() if what is not None]
+    for name in names:
+        in_a, in_b = (parts(root / name) if (root / name).exists() else {} for root in (folder_a, folder_b))
+        found = {part: _difference(in_a.get(part), in_b.get(part)) for part in dict.fromkeys((*in_a, *in_b))}
+        lines += [f"{name} {part}: {what}" for part, what in found.items() if what is not None]
     return lines
 
 

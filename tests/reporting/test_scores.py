@@ -10,14 +10,13 @@ from scored_sweep import queries, write_scored_sweep
 from sweep_fixture import write_sweep
 
 from mixlingual.analysis.read.collect import read_sweep
-from mixlingual.analysis.statistics.estimates import read_scores
 from mixlingual.records import RunResult
 from mixlingual.reporting.scores import question_table, runs_table
 
 
 def test_the_mean_over_questions_is_the_macro_mean_of_the_run(tmp_path: Path) -> None:
     sweep = read_sweep(write_scored_sweep(tmp_path, seeds=1, ratios=(0.0, 0.5)))
-    kept = question_table(read_scores(sweep).parts)
+    kept = question_table(sweep)
     assert set(kept["run"]) == {run.name for run in sweep.runs}
     means = kept.groupby(["run", "setting", "measure"])["score"].mean()
     for run in sweep.runs:
@@ -30,7 +29,7 @@ def test_the_mean_over_questions_is_the_macro_mean_of_the_run(tmp_path: Path) ->
 
 def test_a_question_has_the_mean_over_its_languages(tmp_path: Path) -> None:
     folder = write_scored_sweep(tmp_path, seeds=1, ratios=(0.5,))
-    kept = question_table(read_scores(read_sweep(folder)).parts)
+    kept = question_table(read_sweep(folder))
     rows = queries("small", 0.5, 0)
     run = next(run for run in kept["run"].unique() if "small" in run)
     expected = rows[(rows["setting"] == "cross") & (rows["query"] == "q7")]["ap"].mean()
@@ -39,7 +38,7 @@ def test_a_question_has_the_mean_over_its_languages(tmp_path: Path) -> None:
 
 
 def test_a_sweep_without_scores_by_question_has_an_empty_table(tmp_path: Path) -> None:
-    table = question_table(read_scores(read_sweep(write_sweep(tmp_path))).parts)
+    table = question_table(read_sweep(write_sweep(tmp_path)))
     assert table.empty
     assert list(table)[-1] == "score"
 

@@ -10,7 +10,7 @@ from sweep_fixture import write_json
 
 from mixlingual.analysis.read.collect import read_sweep
 from mixlingual.analysis.read.parts import PLAN, QUESTIONS, RUNS, restore
-from mixlingual.analysis.statistics.estimates import analyse, read_scores
+from mixlingual.analysis.statistics.estimates import analyse
 from mixlingual.analysis.tables.grid import languages_table, results_table
 from mixlingual.config.schema import AnalysisConfig
 from mixlingual.records import MixlingualError
@@ -27,7 +27,7 @@ def write_part(sweep, folder, runs=None):
     kept = [run for run in sweep.runs if runs is None or run.name in runs]
     own = replace(sweep, runs=tuple(kept))
     runs_table(own).to_parquet(folder / RUNS)
-    question_table(read_scores(own).parts).to_parquet(folder / QUESTIONS)
+    question_table(own).to_parquet(folder / QUESTIONS)
     write_json(folder / PLAN, json.loads((sweep.folder / "sweep.json").read_text()))
     return folder
 

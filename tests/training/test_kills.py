@@ -76,4 +76,4 @@ def test_100_runs_killed_at_random_moments_end_with_the_same_bits(tmp_path):
             assert code == -signal.SIGKILL, (folder / "stderr").read_text()
             kills += 1
         assert content(folder) == whole[accumulate], f"trial {trial}"
-    assert kills > 50
+    assert kills > 20

@@ -73,14 +73,15 @@ def test_a_form_that_the_cells_do_not_follow_is_said():
 
 
 def test_the_reach_is_the_change_that_four_of_five_experiments_find():
-    reach = fitted(0, between_runs=0.01).reach
+    """A single experiment's reach is as uncertain as its spread between runs: the middle one of several is held to it."""
+    reach = np.median([fitted(seed, between_runs=0.01).reach for seed in range(20)])
 
     def truth(model, ratio):
         change = reach * (np.log10(WEIGHTS[model]) - 7) / 4  # the logit's slope at one half is 4
         return 0.5 + change * (ratio - 0.5)
 
     found = [fitted(seed, truth, between_runs=0.01).change.low > 0 for seed in range(50)]
-    assert 0.6 < np.mean(found) < 0.97
+    assert 0.65 < np.mean(found) < 0.93
 
 
 def test_ranks_are_on_a_logarithmic_scale():

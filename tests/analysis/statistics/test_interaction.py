@@ -73,7 +73,7 @@ def test_a_form_that_the_cells_do_not_follow_is_said():
 
 
 def test_the_reach_is_the_change_that_four_of_five_experiments_find():
-    """A single experiment's reach is as uncertain as its spread between runs: the middle one of several is held to it."""
+    """One experiment's reach is as uncertain as its spread between runs, so the middle one of several is tried."""
     reach = np.median([fitted(seed, between_runs=0.01).reach for seed in range(20)])
 
     def truth(model, ratio):

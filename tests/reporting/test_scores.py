@@ -17,7 +17,7 @@ from mixlingual.reporting.scores import question_table, runs_table
 
 def test_the_mean_over_questions_is_the_macro_mean_of_the_run(tmp_path: Path) -> None:
     sweep = read_sweep(write_scored_sweep(tmp_path, seeds=1, ratios=(0.0, 0.5)))
-    kept = question_table(read_scores(sweep).parts)
+    kept = question_table(sweep, read_scores(sweep))
     assert set(kept["run"]) == {run.name for run in sweep.runs}
     means = kept.groupby(["run", "setting", "measure"])["score"].mean()
     for run in sweep.runs:
@@ -30,7 +30,7 @@ def test_the_mean_over_questions_is_the_macro_mean_of_the_run(tmp_path: Path) ->
 
 def test_a_question_has_the_mean_over_its_languages(tmp_path: Path) -> None:
     folder = write_scored_sweep(tmp_path, seeds=1, ratios=(0.5,))
-    kept = question_table(read_scores(read_sweep(folder)).parts)
+    kept = question_table(read_sweep(folder))
     rows = queries("small", 0.5, 0)
     run = next(run for run in kept["run"].unique() if "small" in run)
     expected = rows[(rows["setting"] == "cross") & (rows["query"] == "q7")]["ap"].mean()

@@ -32,8 +32,14 @@ def texts(panel):
     return [text.get_text() for text in panel.texts]
 
 
-def cells(panel):
-    return [patch for patch in panel.patches if isinstance(patch, Rectangle)]
+def cells(panel, *, hatched=False):
+    """The corners (x, y) of cells: of those with a value, or of the hatched ones."""
+    return [
+        tuple(path.vertices.min(axis=0))
+        for collection in panel.collections
+        if bool(collection.get_hatch()) == hatched
+        for path in collection.get_paths()
+    ]
 
 
 def test_a_benchmark_has_four_pictures(drawn):
@@ -53,10 +59,10 @@ def test_the_grid_writes_means_and_frames_the_best(drawn):
     assert texts(multi)[2] == "0.310"
     assert [label.get_text() for label in mono.get_xticklabels()] == ["0", "0.25", "0.5", "1"]
     assert [label.get_text() for label in mono.get_yticklabels()] == ["small (21M)", "base (85M)", "large (302M)"]
-    frames = [cell for cell in cells(mono) if not cell.get_fill()]
+    frames = [patch for patch in mono.patches if isinstance(patch, Rectangle)]
     assert [(int(frame.get_x()), int(frame.get_y())) for frame in frames] == [(2, 0), (2, 1), (2, 2)]
-    hatched = [cell.get_xy() for cell in cells(mono) if cell.get_hatch()]
-    assert hatched == [(3, 2)], "large has no finished run at ratio 1"
+    assert len(cells(mono)) == 11
+    assert cells(mono, hatched=True) == [(3, 2)], "large has no finished run at ratio 1"
 
 
 def test_lines_are_means_and_markers_are_seeds(drawn):
@@ -88,7 +94,10 @@ def test_language_maps_show_three_ratios_of_each_size(drawn):
         "small, α = 0", "small, α = 0.5", "small, α = 1", "base, α = 0", "base, α = 0.5", "base, α = 1",
         "large, α = 0", "large, α = 0.25", "large, α = 0.5",
     ]  # fmt: skip
-    assert [label.get_text() for label in panels[1].get_yticklabels()] == ["de", "en", "ar"]
+    left, below = [0, 3, 6], [6, 7, 8]
+    for place, panel in enumerate(panels):
+        shown = [[label.get_text() for label in axis.get_ticklabels()] for axis in (panel.yaxis, panel.xaxis)]
+        assert shown == [["de", "en", "ar"] if place in outer else [] for outer in (left, below)]
     # small at 0.5, mean of two seeds; rows de, en, ar
     assert texts(panels[1]) == ["50", "40", "40", "39", "49", "39", "41", "41", "51"]
 
@@ -109,7 +118,7 @@ def test_other_kinds_of_batches_are_marked_apart(tmp_path):
     drawn = pictures_of(tmp_path / "s")
     legend = [text.get_text() for text in drawn["map_lines"].figure.legends[0].get_texts()]
     assert legend == ["small (21M)", "hybrid", "x_x"]
-    lefts = [cell.get_x() for cell in cells(drawn["map_grid"].figure.axes[0])][:3]
+    lefts = [x for x, _ in cells(drawn["map_grid"].figure.axes[0])]
     assert lefts == [0, 1, 2.2], "a gap before the other series"
 
 

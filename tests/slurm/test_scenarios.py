@@ -184,7 +184,7 @@ def test_a_held_run_is_named_and_goes_on_once_it_is_released(sweep, cluster, und
     job = one.job(RUN)
     cluster.call("scontrol", "requeuehold", job)
     assert driver.wait() == 1
-    assert f"{RUN}: job {job} is held (" in one.log
+    assert f"{RUN}: held: job {job} is held (" in one.log
     cluster.call("scontrol", "release", job)
     one.set_pace(0.0)
     assert one.run(*ONE) == 0, one.log[-3000:]

@@ -21,7 +21,7 @@ def test_a_grid_outlives_preemption_a_kill_a_failing_cell_and_the_death_of_its_d
     jobs[failing] = grid.jobs()[failing]
     assert grid.jobs() == jobs, "the second driver submits anew what had failed, and nothing else"
     assert "3 of 4 runs done" in grid.log
-    assert f"{failing}: UnpicklableError: r1_s1 fails at step 7 on purpose" in grid.log
+    assert f"{failing}: failed: UnpicklableError: r1_s1 fails at step 7 on purpose" in grid.log
     assert "in on_train_batch_end" in grid.read(failing, "status.json")["traceback"]
     assert "Traceback" in (grid.of(failing) / "run.log").read_text()
     assert cluster.job(jobs[failing])["JobState"] == "FAILED"

@@ -15,6 +15,8 @@ from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from mixlingual.analysis.tables.grid import SETTINGS, Axes, Grid, Point, size_by_ratio
@@ -35,6 +37,8 @@ _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "mixlingual",
     "text.parse_math": False,
 }
+_DPI = 200
+"""Of a PNG, in dots per inch."""
 
 
 @dataclass(frozen=True)
@@ -73,14 +77,17 @@ def language_png(benchmark: str, map_QC: pd.DataFrame) -> bytes:
 
 def write_picture(picture: Picture, folder: Path) -> list[Path]:
     """Writes the picture as SVG and PNG; the same picture gives the same bytes."""
+    figure, vector, raster = picture.figure, folder / f"{picture.name}.svg", folder / f"{picture.name}.png"
     with _style():
-        picture.figure.draw_without_rendering()
-    picture.figure.set_layout_engine("none")  # laid out; saving would lay it out again for each format
-    files = [folder / f"{picture.name}.{kind}" for kind in ("svg", "png")]
-    for file in files:
-        with written_whole(file) as path, _style():
-            picture.figure.savefig(path, dpi=200, metadata={"Date": None} if file.suffix == ".svg" else None)
-    return files
+        if layout := figure.get_layout_engine():
+            layout.execute(figure)  # once; `Figure.savefig` lays out and draws twice for each format
+        figure.set_layout_engine("none")
+        with written_whole(vector) as path:
+            FigureCanvasSVG(figure).print_svg(path, metadata={"Date": None})
+        figure.set_dpi(_DPI)
+        with written_whole(raster) as path:
+            FigureCanvasAgg(figure).print_png(path)
+    return [vector, raster]
 
 
 def _style() -> AbstractContextManager[None]:

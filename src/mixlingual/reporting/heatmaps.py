@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes as Panel
 from matplotlib.cm import ScalarMappable
+from matplotlib.collections import PolyCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -86,6 +87,8 @@ def language_maps(languages: pd.DataFrame, benchmark: str, axes: Axes) -> Figure
             model, point, score_QC = scores[place]
             panel.set_title(f"{model}, α = {point.label}")
             _language_panel(panel, score_QC, codes, scale)
+            row, column = place
+            panel.tick_params(labelbottom=(row + 1, column) not in scores, labelleft=column == 0)
     figure.colorbar(ScalarMappable(scale, _COLOURS), ax=panels, label="mAP × 100", shrink=0.6, aspect=30)
     figure.supxlabel("language of the candidates", fontsize=8)
     figure.supylabel("language of the question", fontsize=8)
@@ -140,21 +143,30 @@ def _draw_cells(
     panel: Panel, value_RC: np.ndarray, top_R: np.ndarray, left_C: np.ndarray, scale: Normalize, form: str, size: float
 ) -> None:
     """Draws coloured cells with their values in `form`; cells without a value are hatched."""
-    for (row, column), value in np.ndenumerate(value_RC):
-        x, y = float(left_C[column]), float(top_R[row])
-        if np.isnan(value):
-            hatched = Rectangle((x, y), 1, 1, facecolor="#f4f4f4", edgecolor="#b8b8b8", hatch="/////", linewidth=0)
-            panel.add_patch(hatched)
-            continue
-        shade = float(scale(value))
-        panel.add_patch(Rectangle((x, y), 1, 1, facecolor=_COLOURS(shade), edgecolor="white", linewidth=0.6))
-        if form:
-            ink = "black" if shade > 0.42 else "white"  # equal contrast on viridis
-            text = panel.text(x + 0.5, y + 0.5, form.format(value), ha="center", va="center", color=ink, fontsize=size)
-            text.set_in_layout(False)  # it lies inside of its panel, and measuring thousands takes seconds
+    known_RC = ~np.isnan(value_RC)
+    shade_N = np.asarray(scale(value_RC[known_RC]), dtype=float)
+    blank, known = (_squares(top_R, left_C, shown_RC) for shown_RC in (~known_RC, known_RC))
+    panel.add_collection(
+        PolyCollection(blank, facecolors="#f4f4f4", edgecolors="#b8b8b8", hatch="/////", linewidths=0), autolim=False
+    )
+    panel.add_collection(
+        PolyCollection(known, facecolors=_COLOURS(shade_N), edgecolors="white", linewidths=0.6), autolim=False
+    )
+    for square, value, shade in zip(known, value_RC[known_RC], shade_N, strict=True) if form else ():
+        x, y = square.mean(axis=0)
+        ink = "black" if shade > 0.42 else "white"  # equal contrast on viridis
+        text = panel.text(x, y, form.format(value), ha="center", va="center", color=ink, fontsize=size)
+        text.set_in_layout(False)  # it lies inside of its panel, and measuring thousands takes seconds
     panel.set(xlim=(0, left_C[-1] + 1), ylim=(top_R[-1] + 1, 0))
     panel.tick_params(length=0)
     panel.spines[:].set_visible(False)
+
+
+def _squares(top_R: np.ndarray, left_C: np.ndarray, shown_RC: np.ndarray) -> np.ndarray:
+    """Corners (x, y), [N, 4, 2], of the cells of width 1 that are shown, row by row."""
+    row_N, column_N = np.nonzero(shown_RC)
+    corner_N = np.stack([left_C[column_N], top_R[row_N]], axis=-1)
+    return np.asarray(corner_N[:, None] + np.array([(0, 0), (1, 0), (1, 1), (0, 1)]), dtype=float)
 
 
 def _scale(values: Iterable[np.ndarray]) -> Normalize:

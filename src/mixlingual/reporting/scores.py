@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -15,7 +14,7 @@ from mixlingual.analysis.statistics.estimates import Scores, read_scores
 
 def runs_table(sweep: Sweep) -> pd.DataFrame:
     """One row per finished run: its name, and its `RunResult` as JSON."""
-    rows = [(run.name, json.dumps(asdict(run.result), separators=(",", ":"))) for run in sweep.runs if run.result]
+    rows = [(run.name, json.dumps(vars(run.result), separators=(",", ":"))) for run in sweep.runs if run.result]
     return pd.DataFrame(rows, columns=["run", "result"])
 
 

@@ -55,25 +55,23 @@ def grid_table(grid: Grid, axes: Axes, *, spread: bool = False) -> Table:
     facts = grid.facts
     taken = {0: "no finished runs", 1: "one seed"}.get(most, f"mean of n = {most} seeds")
     title = f"{grid.benchmark}, {SETTING_TITLES[grid.setting]}: {facts.label} ({facts.direction}; {taken})"
-    best = grid.best(facts.decimals)
+    numbers = zip(*(frame.to_numpy().tolist() for frame in (grid.mean, grid.low, grid.high, grid.seeds)), strict=True)
+    best = grid.best(facts.decimals).to_numpy().tolist()
     rows = [
         [
             Cell(size_label(model, axes)),
-            *(Cell(_text(grid, model, p, most, spread), best.loc[model, p]) for p in axes.points),
+            *(Cell(_text(*cell, facts.decimals, most, spread), marked) for *cell, marked in zip(*row, bests, strict=True)),
         ]
-        for model in axes.sizes
+        for model, row, bests in zip(axes.sizes, numbers, best, strict=True)
     ]
     return Table(title, ["size / ratio", *(point.label for point in axes.points)], rows)
 
 
-def _text(grid: Grid, model: str, point: tuple[str, float], most: int, spread: bool) -> str:
-    seeds = int(grid.seeds.loc[model, point])
+def _text(mean: float, low: float, high: float, seeds: int, decimals: int, most: int, spread: bool) -> str:
     if not seeds:
         return BLANK
-    mean, low, high = (
-        f"{frame.loc[model, point]:.{grid.facts.decimals}f}" for frame in (grid.mean, grid.low, grid.high)
-    )
-    parts = [mean, f"[{low}, {high}]" if spread and seeds > 1 else "", f"(n={seeds})" if seeds < most else ""]
+    extremes = f"[{low:.{decimals}f}, {high:.{decimals}f}]" if spread and seeds > 1 else ""
+    parts = [f"{mean:.{decimals}f}", extremes, f"(n={seeds})" if seeds < most else ""]
     return " ".join(part for part in parts if part)
 
 
@@ -84,9 +82,9 @@ def headline_tables(results: pd.DataFrame, axes: Axes, benchmark: str) -> list[T
 
 def all_tables(results: pd.DataFrame, axes: Axes, benchmark: str) -> list[Table]:
     """Makes a table of every metric of a benchmark that some run has, with the spread over seeds."""
-    present = set(zip(*(results[results.benchmark == benchmark][key] for key in ("setting", "metric")), strict=True))
+    present = dict(list(results[results.benchmark == benchmark].groupby(["setting", "metric"])))
     wanted = [(setting, metric) for setting in (*SETTINGS, BIAS) for metric in METRICS if (setting, metric) in present]
-    return [grid_table(size_by_ratio(results, axes, benchmark, *pair), axes, spread=True) for pair in wanted]
+    return [grid_table(size_by_ratio(present[pair], axes, benchmark, *pair), axes, spread=True) for pair in wanted]
 
 
 def status_line(sweep: Sweep) -> str:

@@ -2,6 +2,8 @@
 
 Runs are incomplete and files may be foreign: a metric that is absent or no finite number is
 left out of the tidy tables and blank in a grid.
+
+Shape suffixes: S sizes; P points.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from mixlingual.analysis.read.collect import Run, Sweep
@@ -79,12 +82,16 @@ class Grid:
 
         Means that look equal at `decimals` are all best; none is where neither direction is better.
         """
-        shown = self.mean.round(decimals)
-        if self.facts.larger_is_better is None:
-            return pd.DataFrame(data=False, index=shown.index, columns=shown.columns)
-        extreme = shown.T.groupby(level="series").transform("max" if self.facts.larger_is_better else "min").T
-        choices = self.mean.notna().T.groupby(level="series").transform("sum").T
-        return (shown == extreme) & (choices > 1)
+        shown_SP, series_P = self.mean.round(decimals).to_numpy(), self.mean.columns.get_level_values("series")
+        best_SP = np.zeros(shown_SP.shape, dtype=bool)
+        if self.facts.larger_is_better is not None:
+            extreme = np.fmax if self.facts.larger_is_better else np.fmin
+            for name in series_P.unique():
+                own_P = series_P == name
+                values = shown_SP[:, own_P]
+                choices = (~np.isnan(values)).sum(axis=1, keepdims=True)
+                best_SP[:, own_P] = (values == extreme.reduce(values, axis=1, keepdims=True)) & (choices > 1)
+        return pd.DataFrame(best_SP, self.mean.index, self.mean.columns)
 
 
 def results_table(sweep: Sweep) -> pd.DataFrame:
@@ -149,10 +156,12 @@ def size_by_ratio(results: pd.DataFrame, axes: Axes, benchmark: str, setting: st
     cell = ["model", "series", "ratio"]
     values = results[wanted].groupby([*cell, "seed"], as_index=False)["value"].mean()
     columns = pd.MultiIndex.from_tuples(axes.points, names=["series", "ratio"])
-    by_cell = values.groupby(cell)["value"]
+    places = pd.MultiIndex.from_tuples([(model, *point) for model in axes.sizes for point in axes.points], names=cell)
+    by_cell = values.groupby(cell)["value"].agg(["mean", "min", "max", "count"]).reindex(places).astype(float)
+    shape = len(axes.sizes), len(axes.points)
     mean, low, high, seeds = (
-        frame.unstack(["series", "ratio"]).reindex(index=list(axes.sizes), columns=columns)
-        for frame in (by_cell.mean(), by_cell.min(), by_cell.max(), by_cell.count())
+        pd.DataFrame(by_cell[name].to_numpy().reshape(shape), pd.Index(axes.sizes, name="model"), columns)
+        for name in by_cell
     )
     return Grid(benchmark, setting, metric, mean, low, high, seeds.fillna(0).astype(int), values)
 

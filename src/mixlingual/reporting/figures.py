@@ -7,7 +7,7 @@ colour vision deficiency tell apart.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from mixlingual.analysis.statistics.gaps import Attempts
 from mixlingual.analysis.tables.grid import SETTINGS, Axes, Grid, Point, size_by_ratio
 from mixlingual.files import written_whole
 from mixlingual.measures.registry import SETTING_TITLES
@@ -54,17 +55,35 @@ class Picture:
     figure: Figure
 
 
-def pictures(results: pd.DataFrame, languages: pd.DataFrame, axes: Axes, benchmark: str) -> list[Picture]:
-    """Draws the four pictures of a benchmark, from the tidy tables of its sweep."""
-    maps = [size_by_ratio(results, axes, benchmark, setting, "map") for setting in SETTINGS]
-    bias = [size_by_ratio(results, axes, benchmark, "multi", f"rank_distance{kind}") for kind in ("", "_median")]
+def pictures(
+    results: pd.DataFrame, languages: pd.DataFrame, axes: Axes, benchmark: str, attempt: Attempts | None = None
+) -> list[Picture]:
+    """Draws the four pictures of a benchmark, from the tidy tables of its sweep.
+
+    Args:
+        results: `results_table` of the sweep.
+        languages: `languages_table` of the sweep.
+        axes: rows and columns of its grids.
+        benchmark: its name.
+        attempt: keeps a gap in place of a picture that cannot be drawn.
+    """
+    results = results[results.benchmark == benchmark]
+
+    def grids(setting_metrics: Iterable[tuple[str, str]]) -> list[Grid]:
+        return [size_by_ratio(results, axes, benchmark, *pair) for pair in setting_metrics]
+
+    maps = [(setting, "map") for setting in SETTINGS]
+    bias = [("multi", f"rank_distance{kind}") for kind in ("", "_median")]
+    draw: dict[str, Callable[[], Picture]] = {
+        "by size and ratio": lambda: _grid_picture(grids(maps), axes),
+        "of mAP against the ratio": lambda: _map_picture(grids(maps), axes),
+        "of language bias": lambda: _bias_picture(grids(bias), axes),
+        "by language": lambda: _language_picture(benchmark, languages, axes),
+    }
+    attempt = attempt or Attempts()
     with _style():
-        return [
-            _grid_picture(maps, axes),
-            _map_picture(maps, axes),
-            _bias_picture(bias, axes),
-            _language_picture(benchmark, languages, axes),
-        ]
+        drawn = [attempt(f"Picture {name} on {benchmark}", compute) for name, compute in draw.items()]
+    return [picture for picture in drawn if picture]
 
 
 def language_png(benchmark: str, map_QC: pd.DataFrame) -> bytes:

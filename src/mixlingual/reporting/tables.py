@@ -60,7 +60,10 @@ def grid_table(grid: Grid, axes: Axes, *, spread: bool = False) -> Table:
     rows = [
         [
             Cell(size_label(model, axes)),
-            *(Cell(_text(*cell, facts.decimals, most, spread), marked) for *cell, marked in zip(*row, bests, strict=True)),
+            *(
+                Cell(_text(*cell, facts.decimals, most, spread), marked)
+                for *cell, marked in zip(*row, bests, strict=True)
+            ),
         ]
         for model, row, bests in zip(axes.sizes, numbers, best, strict=True)
     ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -28,11 +29,13 @@ from mixlingual.reporting.payload import known_benchmarks, payload
 from mixlingual.reporting.published import beside_published, published_tables
 from mixlingual.reporting.scores import question_table, runs_table
 from mixlingual.reporting.tables import (
+    Table,
     all_tables,
     batches_display,
     escaped,
     grid_markdown,
     headline_tables,
+    status_line,
     summary_markdown,
     write_tables,
 )
@@ -55,64 +58,128 @@ class ReportPaths:
 def write_report(sweep: Sweep, output: Path) -> ReportPaths:
     """Writes the report of a sweep, finished or not, into `output`.
 
-    Among its files are those that `analysis.parts` reads again: the plan, the results and the scores by question.
+    Among its files are those that `analysis.parts` reads again: the plan, the results and the scores by question. A
+    picture or table that cannot be made is a gap, named on the page, and takes nothing else with it.
     """
     axes, everything, languages = grid_axes(sweep), results_table(sweep), languages_table(sweep)
-    batches = batches_table(sweep)
     names = known_benchmarks(everything)
-    unknown = [name for name in benchmarks(everything) if name not in names]
-    results = everything[everything.benchmark.isin(names)]
-    attempt = Attempts()
+    results, attempt = everything[everything.benchmark.isin(names)], Attempts()
     scores = attempt("Scores by question", lambda: read_scores(sweep)) or Scores((), {})
     estimates = analyse(sweep, sweep.analysis, scores, attempt)
-    tables: dict[str, pd.DataFrame | str] = {
-        "summary.md": summary_markdown(sweep, results, axes) + _listed(primary_findings(estimates)),
-        "results.csv": everything,
-        "languages.parquet": languages,
-        RUNS: runs_table(sweep),
-        QUESTIONS: question_table(sweep, scores),
-        "batches.csv": batches,
-        "exposure.csv": exposure_table(sweep),
-        **{f"statistics_{name}.csv": table for name, table in estimate_tables(estimates).items()},
-    }
-    for name in names:
-        shown = all_tables(results, axes, name)
-        tables[f"grid_{file_name(name)}.md"] = grid_markdown(shown, name)
-        tables[f"grid_{file_name(name)}.tex"] = latex_tables(shown, name)
-    beside = {name: beside_published(sweep, results, name) for name in names}
-    tables |= {f"published_{file_name(name)}.csv": table for name, table in beside.items() if len(table)}
-    drawn = {name: pictures(results, languages, axes, name) for name in names}
-    figures = [
-        file for part in drawn.values() for picture in part for file in write_picture(picture, output / "figures")
-    ]
-    sections = [
-        Section(
-            name,
-            _answer(estimates, results, axes, name),
-            benchmark_notes(sweep, name),
-            [*headline_tables(results, axes, name), *published_tables(beside[name], name)],
-            drawn[name],
-            [f"grid_{file_name(name)}.{kind}" for kind in ("md", "tex")],
-        )
-        for name in names
-    ]
-    plan = sweep.folder / SWEEP
-    if plan.exists() and not sweep.plan_problem:
-        tables[PLAN] = plan.read_text(encoding="utf-8")
-    _remove_earlier(output, tables)
+    report = _Report(sweep, axes, everything, results, languages, scores, estimates, attempt)
+    shown = [report.section(name, output / "figures") for name in names]
+    batches = attempt("What the batches held", lambda: batches_display(batches_table(sweep)))
+    numbers = attempt("Charts", lambda: payload(sweep, results, languages, axes))
+    tables = report.write_tables(names, output)
+    _remove_earlier(output, [path.name for path in tables])
     paths = ReportPaths(
         output / "index.html",
         output / "summary.md",
-        tuple(write_tables(tables, output)),
-        tuple(figures),
+        tuple(tables),
+        tuple(file for _, files in shown for file in files),
     )
-    numbers = payload(sweep, results, languages, axes)
     with written_whole(paths.page) as path:
         path.write_text(
-            render_page(sweep, sections, unknown, findings(estimates), batches_display(batches), numbers, paths.page),
+            render_page(
+                sweep,
+                [section for section, _ in shown],
+                [name for name in benchmarks(everything) if name not in names],
+                findings(estimates),
+                batches or Table("What the batches held", [], []),
+                numbers or payload(replace(sweep, runs=()), results[:0], languages[:0], axes),
+                paths.page,
+            ),
             encoding="utf-8",
         )
     return paths
+
+
+@dataclass(frozen=True)
+class _Report:
+    """What a report is made from."""
+
+    sweep: Sweep
+    axes: Axes
+    everything: pd.DataFrame
+    """All results, also of benchmarks without a measure that is known."""
+    results: pd.DataFrame
+    """Of the benchmarks that are shown."""
+    languages: pd.DataFrame
+    scores: Scores
+    estimates: Estimates
+    attempt: Attempts
+    """Its gaps are those of the estimates, so that the findings name them."""
+
+    def section(self, name: str, folder: Path) -> tuple[Section, list[Path]]:
+        """What the page shows of a benchmark, and the files of its pictures."""
+        results, axes, attempt = self.results, self.axes, self.attempt
+        written = {
+            picture: files
+            for picture in pictures(results, self.languages, axes, name, attempt)
+            if (files := attempt(f"Files of the picture {picture.name}", partial(write_picture, picture, folder)))
+        }
+        published = attempt(
+            f"Published figures of {name}", lambda: published_tables(beside_published(self.sweep, results, name), name)
+        )
+        section = Section(
+            name,
+            attempt(f"Answer on {name}", lambda: _answer(self.estimates, results, axes, name)) or Answer("", ""),
+            attempt(f"Notes on {name}", lambda: benchmark_notes(self.sweep, name)) or [],
+            [
+                *(attempt(f"Tables of {name}", lambda: headline_tables(results, axes, name)) or []),
+                *(published or []),
+            ],
+            list(written),
+            [f"grid_{file_name(name)}.{kind}" for kind in ("md", "tex")],
+        )
+        return section, [file for files in written.values() for file in files]
+
+    def write_tables(self, names: Sequence[str], output: Path) -> list[Path]:
+        """Writes every table, those of the statistics last: they name the gaps of the others."""
+        sweep = self.sweep
+        makers: dict[str, Callable[[], pd.DataFrame | str]] = {
+            "results.csv": lambda: self.everything,
+            "languages.parquet": lambda: self.languages,
+            RUNS: lambda: runs_table(sweep),
+            QUESTIONS: lambda: question_table(sweep, self.scores),
+            "batches.csv": lambda: batches_table(sweep),
+            "exposure.csv": lambda: exposure_table(sweep),
+        }
+        for name in names:
+            makers |= self._of_benchmark(name)
+        if (plan := sweep.folder / SWEEP).exists() and not sweep.plan_problem:
+            makers[PLAN] = lambda: plan.read_text(encoding="utf-8")
+        makers["summary.md"] = lambda: self._summary()
+        written = [path for name, make in makers.items() for path in self._written(name, make, output)]
+        if "summary.md" not in {path.name for path in written}:
+            written += write_tables({"summary.md": f"# Sweep {escaped(sweep.name)}\n\n{status_line(sweep)}\n"}, output)
+        statistics = self.attempt("Tables of the statistics", lambda: estimate_tables(self.estimates)) or {}
+        return written + write_tables({f"statistics_{name}.csv": table for name, table in statistics.items()}, output)
+
+    def _summary(self) -> str:
+        shown = summary_markdown(self.sweep, self.results, self.axes)
+        return shown + _listed(primary_findings(self.estimates))
+
+    def _of_benchmark(self, name: str) -> dict[str, Callable[[], pd.DataFrame | str]]:
+        grids = self.attempt(f"Grids of {name}", lambda: all_tables(self.results, self.axes, name))
+        return {
+            f"published_{file_name(name)}.csv": lambda: beside_published(self.sweep, self.results, name),
+            **(
+                {
+                    f"grid_{file_name(name)}.md": lambda: grid_markdown(grids, name),
+                    f"grid_{file_name(name)}.tex": lambda: latex_tables(grids, name),
+                }
+                if grids
+                else {}
+            ),
+        }
+
+    def _written(self, name: str, make: Callable[[], pd.DataFrame | str], output: Path) -> list[Path]:
+        def write() -> list[Path]:
+            table = make()
+            return write_tables({name: table}, output) if len(table) or not name.startswith("published") else []
+
+        return self.attempt(f"The file {name}", write) or []
 
 
 def _remove_earlier(output: Path, tables: Collection[str]) -> None:

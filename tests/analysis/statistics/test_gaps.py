@@ -60,6 +60,30 @@ def test_no_analysis_ends_the_others(sweep, monkeypatch):
         assert [part.gains for part in found.measured] == [part.gains for part in whole.measured]
 
 
+PARTS = (
+    "write.write_picture", "write.benchmark_notes", "write.headline_tables", "write.all_tables", "write.grid_markdown",
+    "write.beside_published", "write.batches_table", "write.exposure_table", "write.runs_table", "write.question_table",
+    "write.estimate_tables", "payload._benchmark", "write.summary_markdown", "write.headline", "figures.ratio_lines",
+    "figures.language_maps",
+)  # fmt: skip
+
+
+def test_no_picture_or_table_ends_the_report(tmp_path, monkeypatch):
+    """Two pictures fail, and then all that can: the page is written, names them and shows the others."""
+    sweep = read_sweep(write_scored_sweep(tmp_path, seeds=2, ratios=(0.0, 0.5)))
+    for part in PARTS[-2:]:
+        monkeypatch.setattr(f"mixlingual.reporting.{part}", lambda *_: raising(ZeroDivisionError("picture"))())
+    paths = write_report(sweep, tmp_path / "pictures")
+    assert [path.name for path in paths.figures] == ["mlqa_r_map_grid.svg", "mlqa_r_map_grid.png"]
+    assert "Picture by language on mlqa_r" in paths.page.read_text()
+    assert "Picture by language on mlqa_r" in (tmp_path / "pictures/statistics_gaps.csv").read_text()
+    for part in PARTS[:-2]:
+        monkeypatch.setattr(f"mixlingual.reporting.{part}", lambda *_: raising(ZeroDivisionError("none"))())
+    paths = write_report(sweep, tmp_path / "nothing")
+    assert {path.name for path in paths.tables} >= {"results.csv", "languages.parquet", "summary.md"}
+    assert "The file exposure.csv" in paths.page.read_text()
+
+
 def changed(folder, run, change):
     path = folder / run / "result.json"
     content = json.loads(path.read_text())

@@ -102,10 +102,10 @@ def write_picture(picture: Picture, folder: Path) -> list[Path]:
             layout.execute(figure)  # once; `Figure.savefig` lays out and draws twice for each format
         figure.set_layout_engine("none")
         with written_whole(vector) as path:
-            FigureCanvasSVG(figure).print_svg(path, metadata={"Date": None})
+            FigureCanvasSVG(figure).print_svg(path, metadata={"Date": None})  # type: ignore[no-untyped-call]
         figure.set_dpi(_DPI)
         with written_whole(raster) as path:
-            FigureCanvasAgg(figure).print_png(path)
+            FigureCanvasAgg(figure).print_png(path)  # type: ignore[no-untyped-call]
     return [vector, raster]
 
 

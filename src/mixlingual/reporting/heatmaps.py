@@ -147,10 +147,11 @@ def _draw_cells(
     shade_N = np.asarray(scale(value_RC[known_RC]), dtype=float)
     blank, known = (_squares(top_R, left_C, shown_RC) for shown_RC in (~known_RC, known_RC))
     panel.add_collection(
-        PolyCollection(blank, facecolors="#f4f4f4", edgecolors="#b8b8b8", hatch="/////", linewidths=0), autolim=False
+        PolyCollection(list(blank), facecolors="#f4f4f4", edgecolors="#b8b8b8", hatch="/////", linewidths=0),
+        autolim=False,
     )
     panel.add_collection(
-        PolyCollection(known, facecolors=_COLOURS(shade_N), edgecolors="white", linewidths=0.6), autolim=False
+        PolyCollection(list(known), facecolors=_COLOURS(shade_N), edgecolors="white", linewidths=0.6), autolim=False
     )
     for square, value, shade in zip(known, value_RC[known_RC], shade_N, strict=True) if form else ():
         x, y = square.mean(axis=0)

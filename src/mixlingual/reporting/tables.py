@@ -61,8 +61,8 @@ def grid_table(grid: Grid, axes: Axes, *, spread: bool = False) -> Table:
         [
             Cell(size_label(model, axes)),
             *(
-                Cell(_text(*cell, facts.decimals, most, spread), marked)
-                for *cell, marked in zip(*row, bests, strict=True)
+                Cell(_text(mean, low, high, seeds, facts.decimals, most, spread), marked)
+                for mean, low, high, seeds, marked in zip(*row, bests, strict=True)
             ),
         ]
         for model, row, bests in zip(axes.sizes, numbers, best, strict=True)

@@ -1,5 +1,6 @@
 """Fixtures that every test may use."""
 
+import logging
 import os
 import signal
 from pathlib import Path
@@ -21,6 +22,25 @@ hypothesis.settings.load_profile("any machine")
 def _own_cache(tmp_path_factory, monkeypatch):
     """Tests never read or fill the user's cache."""
     monkeypatch.setenv("MIXLINGUAL_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(autouse=True)
+def _own_logging():
+    """What a test sets up of logging, as Hydra does in an entry point, ends with the test."""
+    before = {logger: (logger.level, logger.propagate, logger.disabled, logger.handlers[:]) for logger in _loggers()}
+    off = logging.root.manager.disable
+    yield
+    logging.disable(off)
+    for logger in _loggers():
+        found = (logger.level, logger.propagate, False, logger.handlers)
+        level, propagate, disabled, handlers = before.get(logger, found)
+        logger.setLevel(level)
+        logger.propagate, logger.disabled, logger.handlers[:] = propagate, disabled, handlers
+
+
+def _loggers():
+    known = logging.root.manager.loggerDict.values()
+    return [logging.root, *(logger for logger in known if isinstance(logger, logging.Logger))]
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,8 @@ def _own_cache(tmp_path_factory, monkeypatch):
 @pytest.fixture(autouse=True)
 def _own_logging():
     """What a test sets up of logging, as Hydra does in an entry point, ends with the test."""
+    for logger in _loggers():
+        logger.disabled = False  # by a fixture of a whole module
     before = {logger: (logger.level, logger.propagate, logger.disabled, logger.handlers[:]) for logger in _loggers()}
     off = logging.root.manager.disable
     yield

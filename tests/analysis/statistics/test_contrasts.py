@@ -138,3 +138,11 @@ def test_scores_that_are_all_alike_differ_by_nothing():
     means = cell_means(0, **QUIET)
     found = MIXING.estimate(means, 0.95)
     assert (found.value, found.error, found.p) == pytest.approx((0, 0, 1), abs=1e-7)
+
+
+def test_as_good_is_said_by_the_interval_that_holds_with_all_others():
+    """Its own interval lies inside what matters; with seven others it does not."""
+    alone = _estimate(0.5)
+    family = adjusted([alone, *[_estimate(0.1)] * 7])[0]
+    assert max(abs(alone.low), abs(alone.high)) < 2.6 < max(abs(family.low_all), abs(family.high_all))
+    assert [alone.verdict(2.6), family.verdict(2.6)] == ["as good", "undecided"]

@@ -1,4 +1,4 @@
-"""Entry point: a workspace and a report on W&B that show one sweep.
+"""Entry point: makes a workspace and a report on W&B that show one sweep.
 
 python -m mixlingual.dashboard sweep_name=NAME [dry_run=FILE]
 """

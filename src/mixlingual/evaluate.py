@@ -1,4 +1,4 @@
-"""Entry point: evaluate one encoder zero-shot, without training, or every finished run of a sweep.
+"""Entry point: evaluates one encoder zero-shot, without training, or every finished run of a sweep.
 
 python -m mixlingual.evaluate model=me5_small evaluation.benchmarks=[mlqa_r] output=FILE.json
 python -m mixlingual.evaluate -m sweep_name=NAME evaluation.benchmarks=[miracl]

@@ -1,4 +1,4 @@
-"""Where files go and how they are written: whole or not at all."""
+"""Says where files go, and writes them whole or not at all."""
 
 from __future__ import annotations
 

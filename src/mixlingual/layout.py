@@ -1,4 +1,4 @@
-"""The names of all files in the folder of a run and of a sweep.
+"""Names all files in the folder of a run and of a sweep.
 
 A sweep lies in multirun/SWEEP, a run of it in multirun/SWEEP/RUN. `cluster.after_srun` reads this file where no package
 can be imported, so it must need nothing but the standard library.

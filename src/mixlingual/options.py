@@ -1,4 +1,4 @@
-"""Entry point: every option with its default, its allowed values and what it means.
+"""Entry point: prints every option with its default, its allowed values and what it means.
 
 python -m mixlingual.options [train | evaluate | report | sample_size | status | dashboard | cluster] [part of a name]
 """

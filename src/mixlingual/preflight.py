@@ -1,4 +1,4 @@
-"""Entry point: check every run of a sweep, and what it costs, before anything starts.
+"""Entry point: checks every run of a sweep, and what it costs, before anything starts.
 
 python -m mixlingual.preflight sweep=size_x_ratio
 """

@@ -1,4 +1,4 @@
-"""The plain, frozen records that pass between the parts of Mixlingual. No torch here."""
+"""Defines the plain, frozen records that pass between the rooms of Mixlingual; no torch is imported here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Entry point: tables, pictures and a page of one sweep, finished or not.
+"""Entry point: writes tables, pictures and a page of one sweep, finished or not.
 
 python -m mixlingual.report sweep_name=NAME [root=FOLDER] [output=FOLDER]
 python -m mixlingual.report parts=[REPORT,REPORT] sweep_name=NAME output=FOLDER

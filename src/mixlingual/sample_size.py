@@ -1,4 +1,4 @@
-"""Entry point: how many seeds detect a given interaction of size and ratio, from a pilot sweep.
+"""Entry point: says how many seeds detect a given interaction of size and ratio, from a pilot sweep.
 
 python -m mixlingual.sample_size sweep_name=PILOT effects=[0.006]
 """

@@ -1,4 +1,4 @@
-"""Entry point: how the runs of a sweep stand, from their files.
+"""Entry point: shows how the runs of a sweep stand, from their files.
 
 python -m mixlingual.status sweep_name=NAME [watch=true] [json=true] [view=grid]
 """

@@ -1,4 +1,4 @@
-"""Entry point: train and evaluate one run, or every run of a sweep.
+"""Entry point: trains and evaluates one run, or every run of a sweep.
 
 python -m mixlingual.train model=me5_small data=parallel data.root=FOLDER
 python -m mixlingual.train sweep=size_x_ratio

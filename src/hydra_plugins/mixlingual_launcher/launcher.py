@@ -1,4 +1,4 @@
-"""hydra/launcher=submitit_slurm and submitit_local: the runs of a grid as jobs, whatever happens to the driver.
+"""Names the launchers submitit_slurm and submitit_local for Hydra: a grid as jobs that outlive the driver.
 
 Hydra imports this module at every start, so `cluster`, and submitit with it, is imported where it is used.
 """

@@ -1,4 +1,4 @@
-"""hydra/launcher=parallel: joblib's launcher, whose workers leave when the driver is gone."""
+"""Names the launcher `parallel` for Hydra: joblib's, whose workers leave when the driver is gone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run by the sbatch script when srun has ended: queues a crashed run again, as long as it makes progress.
+"""Queues a crashed run again as long as it makes progress; the sbatch script calls this when srun has ended.
 
 python -I after_srun.py FOLDER_OF_THE_SUBMISSION EXIT_STATUS_OF_SRUN
 

@@ -1,4 +1,4 @@
-"""The driver of a grid: submits what is missing, watches every run, and may die at any moment.
+"""Drives a grid: submits what is missing and watches every run, and may itself die at any moment.
 
 What it knows is on disk or in the queue. Started again it finds the jobs that are still there by the folder of their
 submission, and takes up watching where it left off.

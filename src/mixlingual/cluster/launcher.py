@@ -1,4 +1,4 @@
-"""What the launchers of a grid do: submit what is missing, wait for all of it, and run a cell in its job.
+"""Launches a grid as jobs: submits what is missing, waits for all of it, and runs a cell inside its job.
 
 Hydra's own classes, in `hydra_plugins.mixlingual_launcher`, only call these functions.
 """

@@ -1,4 +1,4 @@
-"""jobs.json of a sweep: the job of each of its runs, for people and for programs that show how a sweep stands.
+"""Keeps jobs.json of a sweep, the job of each of its runs, for people and for programs that show how a sweep stands.
 
 Several drivers may keep it at once, each for other runs of the sweep: a change is made to what is there by then.
 """

@@ -1,4 +1,4 @@
-"""Processes of this machine as the queue of a grid: the rehearsal of Slurm."""
+"""Runs processes of this machine as the queue of a grid: the rehearsal of Slurm."""
 
 from __future__ import annotations
 

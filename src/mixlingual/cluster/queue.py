@@ -1,4 +1,4 @@
-"""What the driver of a grid asks of a queue, be it Slurm's or this machine's processes."""
+"""Defines what the driver of a grid asks of a queue, be it Slurm's or this machine's processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Slurm as the queue of a grid: sbatch, squeue and scancel; no accounting is needed."""
+"""Uses Slurm as the queue of a grid: sbatch, squeue and scancel; no accounting is needed."""
 
 from __future__ import annotations
 

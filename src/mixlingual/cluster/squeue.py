@@ -1,4 +1,4 @@
-"""What Slurm says of the user's jobs: the one reader of squeue's answer."""
+"""Reads what squeue says of the user's jobs; nothing else parses its answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a composed Hydra config to typed, checked objects; after it no DictConfig exists in the program."""
+"""Turns a composed Hydra config into typed, checked objects; after it no DictConfig exists in the program."""
 
 from __future__ import annotations
 

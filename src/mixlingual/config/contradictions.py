@@ -1,4 +1,4 @@
-"""Mistakes that concern several options, or more than a range says, by section."""
+"""Lists mistakes that concern several options, or more than a range says, by section."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run computes, as a short name: two runs of one name give the same numbers.
+"""Names what a run computes: two runs of one name give the same numbers.
 
 A run is told by its difference from the defaults that are written down in first_defaults.json, not from those that the
 code has today: a new option at its default changes no name, and a changed default does. docs/decisions/0010 says why.

@@ -1,4 +1,4 @@
-"""The names of benchmarks: those of the modules of `mixlingual.data.benchmarks`, which are not imported for it."""
+"""Lists the names of benchmarks, those of the modules of `mixlingual.data.benchmarks`, without importing them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every option of Mixlingual: its meaning, unit, range and what null stands for.
+"""Declares every option of Mixlingual: its meaning, unit, range and what null stands for.
 
 The dataclasses below are the schema that Hydra composes against and the reference documentation of
 the options. YAML under ``conf/`` only assigns values.

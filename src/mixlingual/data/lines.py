@@ -1,4 +1,4 @@
-"""One reader for the lines of topics, judgements, runs, ids and JSON lines, in files as people have them.
+"""Reads the lines of topics, judgements, runs, ids and JSON lines, in files as people have them.
 
 A byte order mark at the start and blank lines at the end count for nothing. Lines end at line feeds alone, since texts
 may hold other characters that some programs take for line ends.

@@ -1,4 +1,4 @@
-"""The one door to the data: training items and benchmarks by their names."""
+"""Loads training items and benchmarks by their names; the other rooms reach data only through it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This tells which script a language is written in, by a table that `tools/cldr` made from Unicode CLDR."""
+"""Tells which script a language is written in, by a table that `tools/cldr` made from Unicode CLDR."""
 
 from __future__ import annotations
 

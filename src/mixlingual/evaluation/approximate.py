@@ -1,4 +1,4 @@
-"""Approximate search by faiss, always with its measured recall against exact search.
+"""Searches approximately by faiss, and always measures the recall of that against exact search.
 
 Shape suffixes: Q queries, N passages, K best passages, D width.
 """

@@ -1,4 +1,4 @@
-"""Whether an id comes twice in a corpus of any size, exactly and in bounded memory.
+"""Finds whether an id comes twice in a corpus of any size, exactly and in bounded memory.
 
 Ids are compared by hashes of 64 bits, a range of them at a time; only ids of equal hashes are looked at themselves.
 Shape suffixes: N ids.

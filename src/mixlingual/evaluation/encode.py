@@ -1,4 +1,4 @@
-"""Texts to embeddings, each distinct text once, in length-sorted batches under a token budget.
+"""Turns texts into embeddings, each distinct text once, in length-sorted batches under a token budget.
 
 Shape suffixes: N texts, U distinct texts, B texts of a batch, T tokens, D width of the embedding.
 """

@@ -1,4 +1,4 @@
-"""Scores of pairs that depend on the pair alone, and the range in which fp32 holds them.
+"""Computes scores of pairs that depend on the pair alone, and checks that fp32 holds them.
 
 A matrix product rounds a pair's score by the place that it has in its block. Such products say here only which pairs
 may count; what counts is summed anew. Shape suffixes: P pairs, Q queries, N passages, D width of the embedding.

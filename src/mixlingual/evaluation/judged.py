@@ -1,4 +1,4 @@
-"""Benchmarks with judged passages: one encoding and one search of each corpus, by any number of processes.
+"""Scores benchmarks with judged passages: one encoding and one search of each corpus, by any number of processes.
 
 Shape suffixes: Q queries, K passages of a list, N passages, D width of the embedding.
 """

@@ -1,4 +1,4 @@
-"""Whether a passage holds an answer: words of texts, whatever the script."""
+"""Tells whether a passage holds an answer: words of texts, whatever the script."""
 
 from __future__ import annotations
 

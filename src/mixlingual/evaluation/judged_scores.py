@@ -1,4 +1,4 @@
-"""From lists of passages to the figures of a judged benchmark, as trec_eval computes them with -c and -M 100.
+"""Computes the figures of a judged benchmark from lists of passages, as trec_eval does with -c and -M 100.
 
 Lists are cut at 100 passages before any measure. Every query counts, also one that finds nothing or that only the
 qrels name: it scores 0. Shape suffixes: Q queries, K passages of a list.

@@ -1,4 +1,4 @@
-"""A trained encoder for MTEB (Muennighoff et al. 2023), under an identity of its own.
+"""Shows a trained encoder to MTEB (Muennighoff et al. 2023), under an identity of its own.
 
     encoder, tokenizer = load_encoder(ModelConfig(checkpoint="multirun/SWEEP/RUN/model"), None, seed=0)
     mteb.evaluate(MtebEncoder(encoder, tokenizer, "mixlingual/RUN"), mteb.get_tasks(["MLQARetrieval"]))

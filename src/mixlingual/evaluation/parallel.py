@@ -1,4 +1,4 @@
-"""Scores of parallel benchmarks, by the protocol of LAReQA: see `protocol`."""
+"""Scores parallel benchmarks, by the protocol of LAReQA; see `protocol`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many tokens a language takes to say what English says: what a multilingual vocabulary costs it."""
+"""Counts how many tokens a language takes to say what English says: what a multilingual vocabulary costs it."""
 
 from __future__ import annotations
 

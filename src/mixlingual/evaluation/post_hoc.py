@@ -1,4 +1,4 @@
-"""Corrections of any encoder's embeddings without training: what a constant offset between languages explains.
+"""Corrects any encoder's embeddings without training, to show what a constant offset between languages explains.
 
 Languages' statistics come from training texts, never from a benchmark. Corrected embeddings of an encoder that
 normalises are scaled to length 1 again. Shape suffixes: N texts, D width of the embedding, R components.

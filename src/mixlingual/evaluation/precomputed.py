@@ -1,4 +1,4 @@
-"""Embeddings that another program made: `.npy` files with their ids, for the same table as any encoder's.
+"""Reads embeddings that another program made: `.npy` files with their ids, for the same table as any encoder's.
 
 A benchmark B needs B.queries.npy [Q, D] in a folder and B.queries.txt with one id a line, in any order; the id of a
 query is LANGUAGE/QUESTION. A parallel benchmark also needs B.candidates.npy [N, D] and B.candidates.txt, in any order;

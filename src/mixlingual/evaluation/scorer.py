@@ -1,4 +1,4 @@
-"""What it takes to score a kind of benchmark: one interface for parallel and judged ones."""
+"""Defines what it takes to score a kind of benchmark: one interface for parallel and judged ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exact search over encoded shards of any number, merged block by block, in a given memory.
+"""Searches encoded shards of any number exactly, merged block by block, in a given memory.
 
 Shape suffixes: Q queries, B queries of a pass, N passages, C passages of a block, K best passages, D width.
 """

@@ -1,4 +1,4 @@
-"""How a sentence-transformers model pools, prefixes and normalises, read from its files without running them.
+"""Reads how a sentence-transformers model pools, prefixes and normalises from its files, without running them.
 
 Every key of its files is honoured, listed here because it changes no embedding, or refused by name.
 """

@@ -1,4 +1,4 @@
-"""A corpus encoded to a folder of memory-mapped fp16 shards, so that neither its size nor a kill matters.
+"""Encodes a corpus to a folder of memory-mapped fp16 shards, so that neither its size nor a kill matters.
 
 A shard is three files, written whole: `00000.ids.npy` [n] ids as bytes, `00000.json` with how many passages were cut,
 and last `00000.npy` [n, D] in fp16. `encoding.json` says whose embeddings they are, `complete.json` how many shards

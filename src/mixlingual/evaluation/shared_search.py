@@ -1,4 +1,4 @@
-"""One search by several processes, each over its own shards, that meet in files alone.
+"""Searches one corpus by several processes, each over its own shards, that meet in files alone.
 
 The first process writes what to search for as `orders.npz`; each answers with the best of its shards, and the first
 merges. All read the same query embeddings and multiply the same blocks, so that any number of processes finds the same.

@@ -1,4 +1,4 @@
-"""Zero-shot evaluation of one encoder on the configured benchmarks."""
+"""Evaluates one encoder zero-shot on the configured benchmarks."""
 
 from __future__ import annotations
 

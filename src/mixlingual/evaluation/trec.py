@@ -1,4 +1,4 @@
-"""TREC run and qrels files: what other evaluators read, and what other systems leave."""
+"""Reads and writes TREC run and qrels files: what other evaluators read, and what other systems leave."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One grid point, start to end: data -> batches -> model -> training -> evaluation -> result."""
+"""Runs one grid point from start to end: data -> batches -> model -> training -> evaluation -> result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cells of a grid: every run or evaluation that a command line stands for, composed and checked."""
+"""Composes and checks the cells of a grid: every run or evaluation that a command line stands for."""
 
 from __future__ import annotations
 

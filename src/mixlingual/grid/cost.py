@@ -1,4 +1,4 @@
-"""What a grid costs, in operations, time and disk, found by checking each of its runs."""
+"""Computes what a grid costs, in operations, time and disk, by checking each of its runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a sweep declares before it starts: the sizes of its contrast, by name."""
+"""Resolves what a sweep declares before it starts: the sizes of its contrast, by name."""
 
 from __future__ import annotations
 

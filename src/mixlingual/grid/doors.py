@@ -1,4 +1,4 @@
-"""The one way through an entry point: compose, check, call one function, and say what went wrong."""
+"""Takes every entry point the same way: compose, check, call one function, and say what went wrong."""
 
 from __future__ import annotations
 

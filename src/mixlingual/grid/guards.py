@@ -1,4 +1,4 @@
-"""What Hydra calls around every start: a run or grid is checked as a whole before anything is written."""
+"""Checks a run or grid as a whole before anything is written; Hydra calls it around every start."""
 
 from __future__ import annotations
 

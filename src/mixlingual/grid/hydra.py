@@ -1,4 +1,4 @@
-"""What Hydra must know before it composes: the schemas, the resolvers, the launchers and where conf/ lies."""
+"""Tells Hydra what it must know before it composes: the schemas, the resolvers, the launchers and where conf/ lies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files that a run needs: whether they are there, and whether they are still those that it was made from."""
+"""Checks the files that a run needs: whether they are there, and whether they are still those that it was made from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a checkpoint must hold: all weights, finite, and a tokenizer that fits them."""
+"""Checks what a checkpoint must hold: all weights, finite, and a tokenizer that fits them."""
 
 from __future__ import annotations
 

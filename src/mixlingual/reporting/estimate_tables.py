@@ -1,4 +1,4 @@
-"""The answer of a sweep as tables: what the sentences of `findings` were read from."""
+"""Makes tables of the answer of a sweep: what the sentences of `findings` were read from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The answer of a sweep in sentences: each with its effect, its interval, and what it is about."""
+"""Says the answer of a sweep in sentences: each with its effect, its interval, and what it is about."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures of the hybrid-batch paper (Elmahdy, Lin & Ahmad 2024, arXiv 2408.10536) beside those of a sweep.
+"""Sets the figures of the hybrid-batch paper (Elmahdy, Lin & Ahmad 2024, arXiv 2408.10536) beside those of a sweep.
 
 They are from single runs, of its tables 1 to 8, and only where they stand for the same thing: the encoder, the whole
 benchmark with sentences as candidates, and one of its three kinds of batches. The training data are not the same.

@@ -1,4 +1,4 @@
-"""How many seeds find a given interaction of size and ratio, in words, from the scatter in a pilot sweep."""
+"""Says how many seeds find a given interaction of size and ratio, from the scatter in a pilot sweep."""
 
 from __future__ import annotations
 

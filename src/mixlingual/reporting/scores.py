@@ -1,4 +1,4 @@
-"""What to publish beside the tables of a sweep: all results and all scores by question, as `parts` reads them again."""
+"""Makes what is published beside the tables: all results and all scores by question, as `parts` reads them again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers and words that the sentences of a report share."""
+"""Writes numbers and words that the sentences of a report share."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Sentences on how scores respond to the ratio: gains, best ratios, the model of all cells, and where scatter "
-"comes from.
-"""
+"""Writes sentences on how scores respond to the ratio: gains, best ratios, the model of all cells, and the scatter."""
 
 from __future__ import annotations
 

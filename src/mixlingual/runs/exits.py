@@ -1,4 +1,4 @@
-"""How the process of a run ends: the exit codes, and which of them call for another attempt.
+"""Names how the process of a run ends: the exit codes, and which of them call for another attempt.
 
 `cluster.after_srun` reads this file where no package can be imported, so it must need nothing but the standard library.
 """

@@ -1,4 +1,4 @@
-"""jobs.json of a sweep, which the drivers of grids keep, and what a job of Slurm says about its run."""
+"""Reads jobs.json of a sweep, which the drivers of grids keep, and says what a job of Slurm tells of its run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One attempt at a run: who may write into the run's folder, and what became of each attempt.
+"""Keeps one attempt at a run: who may write into the run's folder, and what became of each attempt.
 
 A run that was preempted, killed or moved to another machine is attempted again, in the same folder, and the process
 of an earlier attempt may outlive its node's death. So the newest attempt puts a token of its own into lease.json, and

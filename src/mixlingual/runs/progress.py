@@ -1,4 +1,4 @@
-"""progress.json in a run's folder: how far the run is, for `mixlingual.status`."""
+"""Writes progress.json in a run's folder: how far the run is, for `mixlingual.status`."""
 
 from __future__ import annotations
 

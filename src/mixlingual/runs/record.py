@@ -1,4 +1,4 @@
-"""The files of one run: what it is (result.json, queries.parquet, config.yaml), and the attempts at it."""
+"""Keeps the files of one run: what it is (result.json, queries.parquet, config.yaml), and the attempts at it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a run asks Slurm to queue its job again, and what it says where Slurm does not."""
+"""Asks Slurm to queue a run's job again, and says so where Slurm does not."""
 
 from __future__ import annotations
 

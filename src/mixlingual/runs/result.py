@@ -1,4 +1,4 @@
-"""A finished run's result.json and queries.parquet, read back with types and ranges checked."""
+"""Reads a finished run's result.json and queries.parquet, with types and ranges checked."""
 
 from __future__ import annotations
 

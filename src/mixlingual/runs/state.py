@@ -1,4 +1,4 @@
-"""How a run stands, and why: the one judge, which status, the end of a grid, the report and the preflight ask.
+"""Judges how a run stands, and why, for all who ask: status, the end of a grid, the report and the preflight.
 
 It reads the files in the run's folder and what the sweep's jobs.json and Slurm say. A file that is absent, torn or
 foreign counts as not there, except a torn result: the picture is made while others write.

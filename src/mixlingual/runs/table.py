@@ -1,4 +1,4 @@
-"""The runs of a sweep as a table: one row a run, or sizes by ratios."""
+"""Shows the runs of a sweep as a table: one row a run, or sizes by ratios."""
 
 from __future__ import annotations
 

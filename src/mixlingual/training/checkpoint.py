@@ -1,4 +1,4 @@
-"""Checkpoints that survive a kill at any moment, and the step that an interrupted run goes on from.
+"""Writes checkpoints that survive a kill at any moment, and finds the step that an interrupted run goes on from.
 
 A checkpoint appears under its final name only when it is whole and on disk, and the name ends in a
 hash of the content: a torn or altered file is recognised without a second file beside it.

@@ -1,4 +1,4 @@
-"""What signals ask of a run, and the places where that is answered: the end of a step, and between parts of a run.
+"""Notes what signals ask of a run, and answers at the end of a step and between the parts of a run.
 
 A handler only takes note, at every moment of a run. At the end of a step all processes agree on what to do, save a
 checkpoint together and go on or leave; so a run that is started again ends with the same bits. Before and after

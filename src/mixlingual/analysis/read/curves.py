@@ -1,4 +1,4 @@
-"""The training curves of runs, thinned for drawing."""
+"""Reads the training curves of runs, thinned for drawing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When and through what the runs of a sweep were submitted, where the launcher left a record of it."""
+"""Reads when and through what the runs of a sweep were submitted, where the launcher left a record of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reports as parts of one sweep: runs of several machines, or of years, whose folders are not at one place.
+"""Joins published reports into one sweep: runs of several machines, or of years, whose folders are not in one place.
 
 A report keeps the whole result of every finished run (`RUNS`) and its scores by question (`QUESTIONS`). Both are
 written back as the folders of runs that they came from, so that a sweep of parts is read and analysed like any other.

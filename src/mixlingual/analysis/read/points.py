@@ -1,4 +1,4 @@
-"""Where a run lies in the grid of its sweep: size, series, ratio and seed.
+"""Says where a run lies in the grid of its sweep: size, series, ratio and seed.
 
 Runs are averaged over seeds only when nothing but the seed tells them apart. `tell_apart` keeps
 this true for sweeps that vary more than size and ratio: it names a series for each variant.

@@ -1,4 +1,4 @@
-"""Scores of the runs of a sweep by question: what every interval and test varies.
+"""Arranges the scores of a sweep's runs by question, which every interval and test resamples.
 
 The questions of a parallel benchmark are the same in each language, so its rows are not independent: 13,090 rows of
 XQuAD-R are 1,190 questions. What varies as one is the question, or its paragraph, with all its rows.

@@ -1,4 +1,4 @@
-"""The runs that the primary contrast is computed from: sizes by ratios, with everything else as in the reference."""
+"""Selects the runs of the primary contrast: sizes by ratios, with everything else as in the reference."""
 
 from __future__ import annotations
 

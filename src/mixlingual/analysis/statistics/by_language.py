@@ -1,4 +1,4 @@
-"""The effect of mixing language by language, each drawn towards what the languages have in common.
+"""Estimates the effect of mixing on each language, drawn towards what the languages have in common.
 
 Eleven separate tests of eleven languages would find some by chance; estimates that are pooled partially do not need to
 be corrected for it (Gelman, Hill & Yajima 2012, doi 10.1080/19345747.2011.618213). Method: random-effects

@@ -1,4 +1,4 @@
-"""Means of the cells of a sweep, sizes by ratios, and how sure they are.
+"""Computes the mean of each cell of a sweep, sizes by ratios, and how sure it is.
 
 Two things vary from one experiment to the next, independently: questions, which all cells share, and training runs.
 

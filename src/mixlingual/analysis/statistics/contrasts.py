@@ -1,4 +1,4 @@
-"""Contrasts between cells: value, interval, test and verdict.
+"""Compares cells: each contrast has a value, an interval, a test and a verdict.
 
 A contrast is a sum of cell means with weights that add up to 0, or nearly one. Its variance is that over questions and
 over runs (`cells`), its interval and test those of Student's t with the degrees of freedom behind that variance. Where

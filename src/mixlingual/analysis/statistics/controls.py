@@ -1,4 +1,4 @@
-"""Runs beside the ratio axis: controls, each paired with the run of its size, ratio and seed there, and baselines.
+"""Compares runs beside the ratio axis: controls with the run of their size, ratio and seed there, and baselines.
 
 A control differs from the ratio axis in an option, as in how batches are drawn. A pair shares its seed, hence weights
 at the start and most of its batches, so what varies is the difference of a pair: over seeds, which sizes share, and

@@ -1,4 +1,4 @@
-"""How much of what mixing gains a correction after training gives as well.
+"""Computes how much of what mixing gains a correction after training gives as well.
 
 A pure encoder whose embeddings are corrected, as by centering each language, has lost a constant offset between
 languages and learned nothing. What it gains over itself, as a share of what the mixed ratio gains over it, is what such

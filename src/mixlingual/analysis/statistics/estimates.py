@@ -1,4 +1,4 @@
-"""The answer of a sweep: every estimate that the report states, from the scores of its runs by question."""
+"""Computes the answer of a sweep: every estimate that the report states, from the scores of its runs by question."""
 
 from __future__ import annotations
 

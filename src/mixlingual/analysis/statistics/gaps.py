@@ -1,4 +1,4 @@
-"""Analyses that the runs do not allow: each has a name and a reason, and takes no other with it."""
+"""Names the analyses that the runs do not allow, with reasons: one that fails takes no other with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does the response to the ratio change with size? A model of all cells at once.
+"""Tests whether the response to the ratio changes with size, by one model of all cells.
 
 On the logit scale for scores from 0 to 1, on the log scale for ranks, the mean of size m at ratio r is
 

@@ -1,4 +1,4 @@
-"""The gain from mixing by query language: own estimates, what is known of the languages, and both pooled."""
+"""Pools the gain from mixing over query languages: own estimates, what is known of the languages, and both."""
 
 from __future__ import annotations
 

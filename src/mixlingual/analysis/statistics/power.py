@@ -1,4 +1,4 @@
-"""How many seeds detect an effect: power of the interaction contrast, from the spreads of a pilot."""
+"""Computes how many seeds detect an effect: the power of the interaction contrast, from the spreads of a pilot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The response of each size to the ratio, where it is best, and what a fixed ratio costs.
+"""Describes the response of each size to the ratio: where it is best, and what a fixed ratio costs.
 
 The best ratio is ill-defined on a flat curve, so it never stands alone: beside it are the measured ratios that may be
 the best, and the regret of a fixed one. All three hold whatever the truth, flat or not:

@@ -1,4 +1,4 @@
-"""The same contrast on other scales: where a verdict depends on the scale, it says little.
+"""Repeats a contrast on other scales: a verdict that depends on the scale says little.
 
 A gain from .90 to .95 is as large as one from .30 to .35 in points, ten times as large as a share of what is missing,
 and between the two in logits. No scale is the right one. Errors follow to first order (the delta method).

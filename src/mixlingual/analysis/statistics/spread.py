@@ -1,4 +1,4 @@
-"""How far the scores of training runs scatter that differ in the seed alone, and how far those of one seed go together.
+"""Estimates how far runs that differ in the seed alone scatter, and how closely runs of one seed go together.
 
 Runs of one seed share weights at the start, batches and, where a batch draws its kind, kinds, at every size and ratio.
 So the deviation of a run of size m at ratio r with seed s from the mean of its cell is taken as

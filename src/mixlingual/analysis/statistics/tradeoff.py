@@ -1,4 +1,4 @@
-"""What one setting costs the other: the front of a size between monolingual and cross-lingual retrieval."""
+"""Shows what one setting costs the other: the front of a size between monolingual and cross-lingual retrieval."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the scatter of a cell's scores comes from: seeds, questions, languages, and the rest.
+"""Divides the scatter of a cell's scores by source: seeds, questions, languages, and the rest.
 
 Shape suffixes: S seeds of a cell, C clusters, G groups.
 """

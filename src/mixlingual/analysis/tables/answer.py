@@ -1,4 +1,4 @@
-"""What a sweep seems to say about its question, read off means, where there are no statistics yet.
+"""Says what the means of a sweep suggest about its question, where there are no statistics yet.
 
 `reporting.findings.headline` is the tested answer, and the report shows it wherever the sweep allows one.
 """

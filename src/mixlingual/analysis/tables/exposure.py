@@ -1,4 +1,4 @@
-"""What the batches of each run held: the realised ratio, and how often each language pair and pool was drawn."""
+"""Tabulates what the batches of each run held: the realised ratio, and the draws of each language pair and pool."""
 
 from __future__ import annotations
 

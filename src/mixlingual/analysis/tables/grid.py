@@ -1,4 +1,4 @@
-"""Metrics of a sweep as tidy tables, and their size x ratio grids as means over seeds.
+"""Makes tidy tables of a sweep's metrics, and size x ratio grids of them as means over seeds.
 
 Runs are incomplete and files may be foreign: a metric that is absent or no finite number is
 left out of the tidy tables and blank in a grid.

@@ -1,1 +1,1 @@
-"""The benchmarks, one module each: its name is that of the benchmark, its `load` reads it."""
+"""Holds the benchmarks, one module each: the module has the benchmark's name, and its `load` reads it."""

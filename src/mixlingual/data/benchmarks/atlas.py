@@ -1,4 +1,4 @@
-"""The held-out facts of the atlas: see `sources.atlas`."""
+"""Reads the held-out facts of the atlas as a benchmark; see `sources.atlas`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Belebele (Bandarkar et al. 2024), facebook/belebele: questions in each language, and with English both ways."""
+"""Reads Belebele (Bandarkar et al. 2024), facebook/belebele: questions in each language, and with English both ways."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MIRACL (Zhang et al. 2023): dev topics and judgements of miracl/miracl, passages of miracl/miracl-corpus."""
+"""Reads MIRACL (Zhang et al. 2023): dev topics and judgements of miracl/miracl, passages of miracl/miracl-corpus."""
 
 from __future__ import annotations
 

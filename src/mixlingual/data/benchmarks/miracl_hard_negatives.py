@@ -1,4 +1,4 @@
-"""mteb/MIRACLRetrievalHardNegatives: Parquet files in CODE-corpus/, CODE-queries/ and CODE-qrels/."""
+"""Reads mteb/MIRACLRetrievalHardNegatives: Parquet files in CODE-corpus/, CODE-queries/ and CODE-qrels/."""
 
 from __future__ import annotations
 

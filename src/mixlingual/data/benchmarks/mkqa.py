@@ -1,4 +1,4 @@
-"""MKQA in BGE-M3's form: CODE.jsonl of {id, question, answers} in mkqa/, the English passages of BeIR/nq.
+"""Reads MKQA in BGE-M3's form: CODE.jsonl of {id, question, answers} in mkqa/, the English passages of BeIR/nq.
 
 The questions come in a zip file of Shitao/bge-m3-data, hence from a folder only.
 """

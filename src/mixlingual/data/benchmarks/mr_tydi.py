@@ -1,4 +1,4 @@
-"""Mr. TyDi (Zhang et al. 2021): test topics of castorini/mr-tydi, passages of castorini/mr-tydi-corpus."""
+"""Reads Mr. TyDi (Zhang et al. 2021): test topics of castorini/mr-tydi, passages of castorini/mr-tydi-corpus."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""XQuAD-R (Roy et al. 2020, arXiv:2004.05484): see `sources.lareqa`."""
+"""Reads XQuAD-R (Roy et al. 2020, arXiv:2004.05484); see `sources.lareqa`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""data=atlas: multi-way parallel questions and passages in eleven languages, made from Unicode CLDR.
+"""Reads data=atlas: multi-way parallel questions and passages in eleven languages, made from Unicode CLDR.
 
 Every item asks for one relation of one subject ("currency/CH"). Held-out items are combinations of a
 subject and a relation that training lacks, while it holds the subject and the relation themselves:

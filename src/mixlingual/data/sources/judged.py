@@ -1,4 +1,4 @@
-"""Readers of the formats that judged benchmarks are published in, and where their files come from."""
+"""Reads the formats that judged benchmarks are published in, and says where their files come from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LAReQA's two retrieval benchmarks, MLQA-R and XQuAD-R (Roy et al. 2020, arXiv:2004.05484).
+"""Reads LAReQA's two retrieval benchmarks, MLQA-R and XQuAD-R (Roy et al. 2020, arXiv:2004.05484).
 
 A candidate is one sentence of a context, alone or with the context after it, or the whole context; equal texts
 stay separate candidates. The files come from

@@ -1,4 +1,4 @@
-"""`data=parallel`: a folder of JSON lines, one multi-way parallel (query, passage) item a line.
+"""Reads data=parallel: a folder of JSON lines, one multi-way parallel (query, passage) item a line.
 
 A line is `{"id": "faq/7", "query": {"en": "...", "de": "..."}, "passage": {"en": "...", "el": "..."}}`.
 Each item has its own languages, and its query and passage need not share them. An item may bring hard

@@ -24,8 +24,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
+
+from mixlingual.training.device import has_bf16
 
 ROOT = Path(__file__).parents[1]
 
@@ -48,6 +51,7 @@ _TINY = (
     "model.scratch.vocabulary=1000", "model.scratch.dropout=0.1", "batching.batch_size=8", "trainer.steps=6",
     "trainer.log_every=1", "trainer.threads=1", "trainer.accelerator=cpu", "evaluation.languages=[de,en]",
 )  # fmt: skip
+BF16 = has_bf16(torch.device("cpu"))
 COMMANDS: dict[str, tuple[str, ...]] = {
     "grid": (
         "train", "-m", *_TINY, "sweep_name=grid", "data.languages=[de,en]", "model=scratch_xs,scratch_s",
@@ -55,7 +59,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     ),
     "kinds": (
         "train", "-m", *_TINY, "sweep_name=kinds", "model=scratch_xs", "batching=x_x_mono,x_y,x_x,en_en",
-        "data.languages=[ar,de,en]", "trainer.precision=bf16-mixed", "evaluation.benchmarks=[]",
+        "data.languages=[ar,de,en]", "evaluation.benchmarks=[]", *(["trainer.precision=bf16-mixed"] if BF16 else []),
     ),
     "negatives": (
         "train", *_TINY, "sweep_name=negatives", "model=scratch_xs", "data=parallel", "data.root=items",
@@ -82,6 +86,8 @@ def main() -> None:
     parser.add_argument("rev_b", nargs="?", help="another one; the working tree unless given")
     words = parser.parse_args()
     revs = (words.rev_a, words.rev_b)
+    if not BF16:
+        print("this CPU has no bf16: the other kinds of batches are compared in fp32")
     with TemporaryDirectory() as temporary:
         trees, folders = ([Path(temporary, f"{what}_{side}") for side in "AB"] for what in ("tree", "work"))
         trees = [ROOT if rev is None else check_out(rev, tree) for rev, tree in zip(revs, trees)]

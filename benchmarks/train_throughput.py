@@ -42,6 +42,7 @@ from mixlingual.grid.cost import TRAIN_FLOPS
 from mixlingual.model.encoder import parameter_counts
 from mixlingual.model.load import load_encoder
 from mixlingual.records import MixlingualError, ParallelCorpus, ParallelItem
+from mixlingual.training.device import has_bf16
 from mixlingual.training.fit import fit
 from mixlingual.training.module import RetrieverModule
 from mixlingual.training.preemption import Signals
@@ -377,7 +378,9 @@ def main() -> None:
     parser.add_argument("--data", default=os.environ.get("MIXLINGUAL_DATA"), help="folder with mlqa-r/ in it")
     parser.add_argument("--out", type=Path, help="JSON file for rows of {name, unit, ours, peer, ratio, peak_share}")
     parser.add_argument("--units", nargs="*", choices=UNITS, default=UNITS, help="none: only what is asked for below")
-    parser.add_argument("--precisions", nargs="+", default=["bf16-mixed", "32-true"])
+    parser.add_argument(
+        "--precisions", nargs="+", default=["bf16-mixed", "32-true"], help="what the device lacks is left out"
+    )
     parser.add_argument("--profile", action="store_true", help="also where a step of ours spends its time")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument(
@@ -392,8 +395,11 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     name = torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     print(f"{name}, torch {torch.__version__}, batches of {options.batch_size}")
-    work = Work(options.checkpoint, options.data, "paragraph", "bf16-mixed", options.batch_size, options.steps)
-    works = [replace(work, unit=u, precision=p) for u in UNITS for p in options.precisions]
+    work = Work(options.checkpoint, options.data, "paragraph", "32-true", options.batch_size, options.steps)
+    precisions = [p for p in options.precisions if p == "32-true" or has_bf16(torch.device(device))]
+    if left_out := sorted({*options.precisions} - {*precisions}):
+        print(f"{', '.join(left_out)} is left out: this device has no instructions for bf16")
+    works = [replace(work, unit=u, precision=p) for u in UNITS for p in precisions]
     rows = []
     for one in works:
         if one.unit in options.units:

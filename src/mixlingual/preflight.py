@@ -12,9 +12,10 @@ from hydra import initialize_config_dir
 
 from mixlingual.config.schema import TrainConfig
 from mixlingual.grid.compose import compose_runs
-from mixlingual.grid.cost import Preflight, describe, matrix_rate
+from mixlingual.grid.cost import Preflight, describe
 from mixlingual.grid.doors import answering, as_written
 from mixlingual.grid.hydra import CONF_DIR, register
+from mixlingual.training.device import device_of, matrix_rate
 
 
 def main() -> None:
@@ -32,7 +33,7 @@ def main() -> None:
         preflight = Preflight()
         for run in runs:
             preflight.check(run)
-        sys.stdout.write(describe(runs, preflight.cost, matrix_rate()))
+        sys.stdout.write(describe(runs, preflight.cost, matrix_rate(device_of("auto"), size=1024, repeats=8)))
 
 
 if __name__ == "__main__":

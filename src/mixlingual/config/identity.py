@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mixlingual.config.schema import EvaluateConfig, TrainConfig, sections
 from mixlingual.layout import RESULT
@@ -19,6 +19,25 @@ from mixlingual.layout import RESULT
 _FIRST: dict[str, Any] = json.loads(Path(__file__).with_name("first_defaults.json").read_text(encoding="utf-8"))
 """`train` and `evaluate`: every option of the first version, with its default; a name covers all of these.
 `later`: dotted path -> first default of each option that came after; a name covers those with another value."""
+
+Config = TypeVar("Config", bound=TrainConfig | EvaluateConfig)
+
+_AUTO = {"trainer": ("32-true", "bf16-mixed"), "evaluation": ("fp32", "bf16")}
+"""Section -> what `precision=auto` stands for in it, on a device without bf16 and on one with it."""
+
+
+def written_out(config: Config, *, bf16: bool) -> Config:
+    """The config with a value for each `precision=auto`; a run's numbers, and so its name, depend on that value."""
+    found = {name: getattr(config, name, None) for name in _AUTO}
+    auto = {name: part for name, part in found.items() if part is not None and part.precision == "auto"}
+    return dataclasses.replace(
+        config, **{name: dataclasses.replace(part, precision=_AUTO[name][bf16]) for name, part in auto.items()}
+    )
+
+
+def possible(config: Config) -> tuple[Config, Config]:
+    """What a config may be written out as: on a device without bf16, and on one with it."""
+    return written_out(config, bf16=False), written_out(config, bf16=True)
 
 
 def to_plain(config: object) -> dict[str, Any]:
@@ -29,7 +48,8 @@ def to_plain(config: object) -> dict[str, Any]:
 def config_hash(config: TrainConfig) -> str:
     """Twelve hex digits that name what a run computes.
 
-    Independent of the order of options, of new options at their default, and of options with `computed=False`.
+    Independent of the order of options, of new options at their default, and of options with `computed=False`. A
+    `precision=auto` must be written out.
     """
     return _digest(identity(config))
 
@@ -48,6 +68,7 @@ def evaluation_hash(config: EvaluateConfig) -> str:
 
 def identity(config: TrainConfig | EvaluateConfig) -> dict[str, Any]:
     """The options that a name covers, as nested dicts."""
+    assert config == written_out(config, bf16=True), "precision=auto has no name until it is written out"
     return _covered(config, _FIRST["evaluate" if isinstance(config, EvaluateConfig) else "train"])
 
 

@@ -386,8 +386,9 @@ class TrainerConfig:
     )
     precision: str = option(
         "32-true",
-        "The precision of training, as Lightning names it; weights are always fp32.",
-        choices=("32-true", "bf16-mixed"),
+        "The precision of training, as Lightning names it; weights are always fp32. auto takes bf16-mixed on a device "
+        "that has it natively, else 32-true; the result says which.",
+        choices=("32-true", "bf16-mixed", "auto"),
     )
     threads: int | None = option(
         None, "How many CPU threads a run uses. Null takes PyTorch's default.", low=1, high=1024, computed=False
@@ -453,7 +454,10 @@ class EvaluationConfig:
         low=1,
     )
     precision: str = option(
-        "fp32", "The encoder computes in this number format; scores are always fp32.", choices=("fp32", "bf16", "fp16")
+        "fp32",
+        "The encoder computes in this number format; scores are always fp32. auto takes bf16 on a device that has it "
+        "natively, else fp32; the result says which.",
+        choices=("fp32", "bf16", "fp16", "auto"),
     )
     batch_tokens: int | None = option(
         None,

@@ -34,7 +34,7 @@ from mixlingual.runs.progress import write_progress
 from mixlingual.runs.record import RunRecord
 from mixlingual.tracking.run import Tracker
 from mixlingual.tracking.terminal import terminal_bars
-from mixlingual.training.device import check_precision, check_processes, device_of
+from mixlingual.training.device import check_processes, device_of, going_on
 from mixlingual.training.fit import Trained, fit
 from mixlingual.training.gather import global_rank
 from mixlingual.training.preemption import Signals
@@ -105,7 +105,7 @@ def run(
         torch.set_num_threads(config.trainer.threads)
     check_processes(config.trainer)
     device = device_of(config.trainer.accelerator)
-    check_precision(config.evaluation, device)
+    config = going_on(config, device, folder)
     parts = _load(config)
     signals.answer_now()
     log.info("%s", _outset(config, parts))
@@ -198,7 +198,8 @@ def _outset(config: TrainConfig, parts: _Parts) -> str:
     return (
         f"{config.run_name}: {len(items):,} items, {len(languages)} languages, "
         f"{parameters['total']:,} weights ({parameters['non_embedding']:,} non-embedding), {parts.steps:,} steps of "
-        f"{config.batching.batch_size} pairs, mean ratio {parts.sampler.plan.ratio.mean():.4g}"
+        f"{config.batching.batch_size} pairs, mean ratio {parts.sampler.plan.ratio.mean():.4g}, "
+        f"trainer.precision={config.trainer.precision}, evaluation.precision={config.evaluation.precision}"
     )
 
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import torch
 
 from mixlingual.batches.pools import make_sampler
 from mixlingual.config.identity import to_plain
@@ -17,7 +14,7 @@ from mixlingual.grid.cell import corpus_texts
 from mixlingual.model.outline import Outline, Sample, outline
 from mixlingual.records import ParallelCorpus, Size
 from mixlingual.runs.state import state_of
-from mixlingual.training.device import check_precision, device_of
+from mixlingual.training.device import device_of, on_device
 from mixlingual.training.schedule import budget_steps
 
 TRAIN_FLOPS = 6
@@ -40,6 +37,8 @@ class Cost:
     disk: float = 0.0
     checkpoints: float = 0.0
     """Bytes of the checkpoints of the largest run while it lasts."""
+    precisions: set[str] = field(default_factory=set)
+    """Those that the runs train and are evaluated in on this machine, `auto` written out."""
 
 
 @dataclass
@@ -54,7 +53,8 @@ class Preflight:
 
         Judged benchmarks are checked but not counted: their passages are not read.
         """
-        check_precision(run.evaluation, device_of(run.trainer.accelerator))
+        run = on_device(run, device_of(run.trainer.accelerator))
+        self.cost.precisions.add(f"{run.trainer.precision} to train, {run.evaluation.precision} to evaluate")
         corpus = self._corpus(run.data)
         size = self._outline(run.model, corpus)
         steps = budget_steps(run.trainer.steps, run.trainer.pairs, run.batching.batch_size)
@@ -107,6 +107,7 @@ def describe(runs: list[TrainConfig], cost: Cost, rate: float) -> str:
         [
             f"{len(runs)} run{'s' if len(runs) > 1 else ''} in multirun/{runs[0].sweep_name}, all valid:",
             *shown,
+            f"precision {'; '.join(sorted(cost.precisions))}",
             f"pairs     {cost.pairs:,} to train on",
             f"compute   {cost.train_flops:.3g} FLOPs to train, {cost.evaluate_flops:.3g} to evaluate",
             f"time      {hours:.2g} h at this machine's fp32 matrix peak ({rate / 1e9:,.0f} GFLOP/s); runs take longer",
@@ -120,12 +121,3 @@ def _begun(run: TrainConfig) -> str:
     """How the run stands, in words; nothing for one that is only planned."""
     found = state_of(Path("multirun", run.sweep_name, run.run_name))
     return "" if found.state == "planned" else f" ({found.words})"
-
-
-def matrix_rate(size: int = 1024, repeats: int = 8) -> float:
-    """Floating-point operations per second of an fp32 matrix product on the fastest device at hand."""
-    matrix = torch.randn(size, size, device="cuda" if torch.cuda.is_available() else "cpu")
-    float((matrix @ matrix).sum())
-    started = time.perf_counter()
-    float(sum((matrix @ matrix).sum() for _ in range(repeats)))
-    return repeats * 2 * size**3 / (time.perf_counter() - started)

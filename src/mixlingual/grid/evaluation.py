@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from mixlingual.config.identity import evaluation_hash, to_plain
+from mixlingual.config.identity import evaluation_hash, to_plain, written_out
 from mixlingual.config.schema import EvaluateConfig
 from mixlingual.data.registry import load_benchmarks
 from mixlingual.evaluation.scorer import Share
@@ -22,7 +22,7 @@ from mixlingual.model.encoder import parameter_counts
 from mixlingual.model.hub import as_saved
 from mixlingual.model.load import load_encoder
 from mixlingual.records import AnyBenchmark, MixlingualError
-from mixlingual.training.device import check_precision, device_of
+from mixlingual.training.device import device_of, on_device
 from mixlingual.training.gather import global_rank
 
 log = logging.getLogger(__name__)
@@ -55,9 +55,12 @@ def evaluate(config: EvaluateConfig) -> None:
         raise MixlingualError("several processes share encoded passages in a folder; set evaluation.embeddings=FOLDER")
     foreign = config.precomputed or config.score_runs
     if foreign is not None:
+        config = written_out(config, bf16=False)
         scores, about = score_foreign(benchmarks, config.evaluation, Path(foreign), share), {"source": foreign}
     else:
-        scores, about = _encode(config, benchmarks, share)
+        device = device_of(config.accelerator)
+        config = on_device(config, device)
+        scores, about = _encode(config, benchmarks, share, device)
     if share.part > 0:
         return
     _write(output, config, scores, about)
@@ -89,11 +92,9 @@ def _write(output: Path, config: EvaluateConfig, scores: SuiteScores, about: dic
 
 
 def _encode(
-    config: EvaluateConfig, benchmarks: Sequence[AnyBenchmark], share: Share
+    config: EvaluateConfig, benchmarks: Sequence[AnyBenchmark], share: Share, device: torch.device
 ) -> tuple[SuiteScores, dict[str, Any]]:
     """Scores of the configured encoder, none in all but the first of several processes, and what it is."""
-    device = device_of(config.accelerator)
-    check_precision(config.evaluation, device)
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0"))))
     model = as_saved(as_published(config.model))

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, open_dict
 from mixlingual.cluster.squeue import job_states
 from mixlingual.config.checks import ConfigError, to_config
 from mixlingual.config.contradictions import name_problem
-from mixlingual.config.identity import evaluation_hash, to_plain
+from mixlingual.config.identity import evaluation_hash, possible, to_plain
 from mixlingual.config.schema import EvaluateConfig, TrainConfig
 from mixlingual.files import lock_on, read_object, written_whole
 from mixlingual.grid.compose import compose_cells, overrides_of, runs_of
@@ -140,7 +140,8 @@ def finished_runs(overrides: Sequence[str]) -> dict[str, str]:
 def _check_same_evaluation(config: EvaluateConfig) -> None:
     """Raises MixlingualError where the file to write holds another evaluation, which would be taken for this one."""
     output = Path(config.output)
-    if output.exists() and read_object(output).get("evaluation_hash") != evaluation_hash(config):
+    names: list[Any] = [evaluation_hash(each) for each in possible(config)]
+    if output.exists() and read_object(output).get("evaluation_hash") not in names:
         raise MixlingualError(
             f"{output} holds an evaluation with other options, or of an encoder that was trained again since; set "
             "output='multirun/${sweep_name}/${run_name}/OTHER_NAME.json', or delete it"

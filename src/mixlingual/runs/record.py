@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from mixlingual.config.identity import changes, config_hash, to_plain
+from mixlingual.config.identity import changes, config_hash, possible, to_plain
 from mixlingual.config.schema import TrainConfig
 from mixlingual.files import check_writable, written_whole
 from mixlingual.layout import CHECKPOINTS, CONFIG, QUERIES, RESULT
@@ -32,6 +32,8 @@ class RunRecord:
     def finished(self) -> RunResult | None:
         """The result of the run, where it finished earlier with this very config.
 
+        A `precision=auto` is satisfied with either value that it may become.
+
         Raises:
             MixlingualError: the folder holds the result of another config, whose differences are listed, or one that
                 cannot be read.
@@ -43,9 +45,10 @@ class RunRecord:
             result = read_run(self.folder)
         except MALFORMED as error:
             raise MixlingualError(f"{path} cannot be read: {error}; move the folder away") from error
-        if result.config_hash == config_hash(self._config):
+        if result.config_hash in map(config_hash, possible(self._config)):
             return result
-        listed = "\n".join(f"  {line}" for line in changes(result.config, self._config))
+        nearest = min((list(changes(result.config, each)) for each in possible(self._config)), key=len)
+        listed = "\n".join(f"  {line}" for line in nearest)
         raise MixlingualError(
             f"{self.folder} holds the finished run of another configuration:\n{listed}\n"
             "Choose another sweep_name, add what differs to run_name, or move the folder away."

@@ -21,7 +21,7 @@ from mixlingual.config.schema import TrainConfig
 from mixlingual.model.encoder import DualEncoder
 from mixlingual.model.token_rows import TokenRows
 from mixlingual.records import MixlingualError
-from mixlingual.training.gather import in_order, sum_gradients
+from mixlingual.training.gather import in_order, largest, sum_gradients
 from mixlingual.training.optimizer import RowAdamW, make_optimizer
 from mixlingual.training.schedule import make_scheduler
 from mixlingual.training.sharding import ShardedStep, shard
@@ -117,6 +117,15 @@ class RetrieverModule(LightningModule):
         if self._config.trainer.strategy == "shard" and not isinstance(self.encoder.backbone, FSDPModule):
             assert self.device_mesh is not None
             shard(self.encoder, self.device_mesh)
+
+    def on_fit_start(self) -> None:
+        """Raises MixlingualError where the processes would compute in several precisions, on unlike devices."""
+        bf16 = int(self._config.trainer.precision == "bf16-mixed")
+        if largest(bf16, self.device) + largest(-bf16, self.device) != 0:
+            raise MixlingualError(
+                "trainer.precision=auto became bf16-mixed in some of the run's processes, and 32-true in others, whose "
+                "devices lack bf16; set it to 32-true, or take devices of one kind"
+            )
 
     def configure_optimizers(self) -> Any:
         """Returns AdamW and the schedule that moves its learning rate at every step."""

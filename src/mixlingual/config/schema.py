@@ -153,6 +153,76 @@ class ModelConfig:
 
 
 @dataclass
+class PairsConfig:
+    """What the rows of files, or of a hub data set, hold; docs/data.md has an example of each shape.
+
+    In a source of `data.sources`, null takes what `data.pairs` says.
+    """
+
+    hub: str | None = option(
+        None, "This data set of the Hugging Face hub is read, OWNER/NAME. Null reads files under `root`."
+    )
+    subset: str | None = option(None, "The subset of the hub data set, often a language. Null takes its only one.")
+    split: str | None = option(None, "The split of the hub data set. Null takes train.")
+    revision: str | None = option(
+        None, "The hub revision to read: a commit, branch or tag. Null takes the default branch."
+    )
+    query: str | None = option(
+        None,
+        "The column of queries; a dot leads into a nested one, as in translation.en. Null takes one with a usual name "
+        "(query, question, anchor), else the first column of texts, as sentence-transformers does.",
+    )
+    passage: str | None = option(
+        None,
+        "The column of passages that answer. Null takes one with a usual name (passage, positive, answer), else the "
+        "second column of texts.",
+    )
+    negatives: list[str] | None = option(
+        None,
+        "The columns of hard negatives, each a text or a list; wildcards are allowed, as in negative_*. Null takes "
+        "those with usual names, else the columns of texts after the second.",
+    )
+    id: str | None = option(
+        None,
+        "The column of ids: rows of one id are one item, in several languages or with several negatives. Null takes "
+        "`id` or `_id`, if there is one.",
+    )
+    language: str | None = option(
+        None,
+        "The language of all texts, as en. Null takes it from a column, else from the file's name, as in train.en.tsv "
+        "or en-de.csv (query-passage), or its folder's.",
+    )
+    query_language: str | None = option(None, "The language of all queries. Null takes `language`.")
+    passage_language: str | None = option(None, "The language of all passages and negatives. Null takes `language`.")
+    language_column: str | None = option(
+        None, "The column that holds the language of both sides. Null takes `language`, `lang` or `locale`."
+    )
+    query_language_column: str | None = option(
+        None, "The column that holds the language of the query. Null takes `query_language`, else that of both sides."
+    )
+    passage_language_column: str | None = option(
+        None,
+        "The column that holds the language of passage and negatives. Null takes `passage_language`, else that of both "
+        "sides.",
+    )
+    file_languages: dict[str, str] = option(
+        {}, "File name -> language of its texts; wildcards are allowed, as in {english_*: en, german_*: de}."
+    )
+    by_line: bool | None = option(
+        None,
+        "True: row n of every file of the source is one item, each file in another language. Null joins by id alone.",
+    )
+    header: bool | None = option(
+        None,
+        "Whether the first line of CSV and TSV names the columns; without, they are called 1, 2 and so on. Null takes "
+        "it for a header if it holds a column's name.",
+    )
+    quotes: bool | None = option(
+        None, "Whether cells of CSV and TSV may stand in double quotes. Null: in CSV they may, in TSV not."
+    )
+
+
+@dataclass
 class SourceConfig:
     """A named group of data files that is drawn from as one source."""
 

@@ -11,8 +11,11 @@ import json
 import re
 import zlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from mixlingual.records import DataError
 
@@ -22,27 +25,60 @@ _BOM = b"\xef\xbb\xbf"
 _POINTER = b"version https://git-lfs.github.com/spec/"
 _FIELD = re.compile(r"[^ \t\n\r\f\v]+")
 _UNFIT = re.compile(r"[ \t\n\r\f\v\0]")
+_BLOCK = 1 << 24
 
 
-def text_lines(path: Path) -> Iterator[tuple[str, str]]:
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Some lines of a file that is not compressed; by default all of any file."""
+
+    start: int = 0
+    """Byte that the first of them begins at."""
+    stop: int | None = None
+    """Byte after the last of them. None: the end of the file."""
+    before: int = 0
+    """Number of lines before the first of them."""
+
+
+WHOLE = Lines()
+
+
+def text_lines(path: Path, lines: Lines = WHOLE) -> Iterator[tuple[str, str]]:
     """Yields (file and line, text without its end) for each line of a UTF-8 file; gzip if its name ends in .gz.
 
     Raises:
         DataError: the file is missing, damaged, a Git LFS pointer or not UTF-8, or a line between others is blank.
     """
+    blank = ""
+    for where, text in raw_lines(path, lines):
+        if not text.strip(" \t"):
+            blank = blank or where
+        elif blank:
+            break
+        else:
+            yield where, text
+    else:
+        if not blank or lines.stop is None:
+            return
+    raise DataError(f"{blank}: the line is blank, and others follow; take it out")
+
+
+def raw_lines(path: Path, lines: Lines = WHOLE) -> Iterator[tuple[str, str]]:
+    """Yields what `text_lines` does, and blank lines too. Raises DataError as it, but for blank lines."""
     refuse_pointer(path)
-    number, blank = 0, ""
+    number = lines.before
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
+            if lines.start:
+                file.seek(lines.start)
+            place = lines.start
+            for line in file:
+                number += 1
                 where = f"{path}, line {number}"
-                text = _decoded(line.removeprefix(_BOM) if number == 1 else line, where)
-                if blank and text:
-                    raise DataError(f"{blank}: the line is blank, and others follow; take it out")
-                if text:
-                    yield where, text
-                else:
-                    blank = blank or where
+                yield where, _decoded(line.removeprefix(_BOM) if number == 1 else line, where)
+                place += len(line)
+                if place == lines.stop:
+                    return
     except FileNotFoundError:
         raise DataError(f"{path} is missing; see whether its folder is whole") from None
     except (OSError, EOFError, zlib.error) as error:
@@ -52,25 +88,51 @@ def text_lines(path: Path) -> Iterator[tuple[str, str]]:
         ) from error
 
 
+def stretches(path: Path, size: int) -> Iterator[Lines]:
+    """Cuts a file into stretches of `size` lines, of which the last has what is left; a compressed file stays whole.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    if path.suffix == ".gz":
+        yield Lines()
+        return
+    start, before, place, counted = 0, 0, 0, 0
+    try:
+        with path.open("rb") as file:
+            last = file.seek(max(0, file.seek(0, 2) - _BLOCK)) + len(file.read().rstrip(b" \t\r\n"))
+            file.seek(0)
+            while block := file.read(_BLOCK):
+                end_N = np.flatnonzero(np.frombuffer(block, np.uint8) == ord("\n")) + (place + 1)
+                for stop in end_N[size - 1 - counted % size :: size].tolist():
+                    if stop <= last:
+                        yield Lines(start, stop, before)
+                        start, before = stop, before + size
+                counted, place = counted + len(end_N), place + len(block)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error}); fetch it again") from error
+    yield Lines(start, None, before)
+
+
 def _decoded(line: bytes, where: str) -> str:
     try:
-        text = line.decode().removesuffix("\n").removesuffix("\r")
+        return line.decode().removesuffix("\n").removesuffix("\r")
     except UnicodeError as error:
         raise DataError(f"{where}: the line is not valid Unicode ({error}); write the file again as UTF-8") from error
-    return text if text.strip(" \t") else ""
 
 
-def json_lines(path: Path, remedy: str = "fetch the file again") -> Iterator[tuple[str, Row]]:
+def json_lines(path: Path, remedy: str = "fetch the file again", lines: Lines = WHOLE) -> Iterator[tuple[str, Row]]:
     """Yields (file and line, object) for each line of a JSON lines file.
 
     Args:
         path: the file.
         remedy: what to do about a line that is no object.
+        lines: those to read.
 
     Raises:
         DataError: as `text_lines`; a line is not an object in JSON, or holds half of a surrogate pair.
     """
-    for where, line in text_lines(path):
+    for where, line in text_lines(path, lines):
         try:
             row = json.loads(line)
             if "\\u" in line:

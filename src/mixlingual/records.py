@@ -82,7 +82,10 @@ class Size(NamedTuple):
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Questions, candidates and the gold candidate of each question id in each language."""
+    """Questions, candidates and, in each language, the candidate that holds each answer.
+
+    A question has one answer, of its own id, unless `answers` lists others.
+    """
 
     protocol: ClassVar[str] = "parallel"
     """How it is scored: a key of `evaluation.suite.PROTOCOLS`."""
@@ -91,12 +94,18 @@ class Benchmark:
     queries: tuple[Query, ...]
     candidates: tuple[Candidate, ...]
     gold: dict[tuple[str, str], int]
-    """(question id, language) -> position in `candidates` of its one gold candidate there."""
+    """(answer id, language) -> position in `candidates` of the one gold candidate that holds the answer there."""
     fingerprint: str
     complete: bool = True
     """False when the user restricted the benchmark's languages."""
     unit: str = "sentence"
-    """What a candidate is: see `config.UNITS`."""
+    """What a candidate is: see `config.UNITS`; `passage` where they are given as they are."""
+    answers: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Question id -> answer id -> relevance, above 0; a question that is not in it has one answer of its own id."""
+
+    def answers_of(self, question: str) -> dict[str, int]:
+        """Answer id -> relevance of a question."""
+        return self.answers.get(question, {question: 1})
 
     @property
     def size(self) -> Size:

@@ -32,13 +32,14 @@ def test_all_mistakes_at_once(composed):
     with pytest.raises(ConfigError) as error:
         composed(*overrides)
     lines = str(error.value).splitlines()
+    own = "one of your own needs evaluation.custom.mlqa=FOLDER"
     assert lines[0] == "15 mistakes in the configuration:"
     assert sorted(lines[1:]) == [
         "  batching.languages: got an empty list; name at least one entry, or null",
         "  batching.monolingual_ratio: got 1.5; the largest allowed is 1.0",
         "  data.languages[0]: got ['en']; one value is allowed here",
         "  data.sources.a.weight: got -1.0; the smallest allowed is 0.0",
-        f"  evaluation.benchmarks[0]: got 'mlqa'; allowed: {', '.join(BENCHMARKS)}",
+        f"  evaluation.benchmarks[0]: got 'mlqa'; allowed: {', '.join(BENCHMARKS)}; {own}",
         "  loss: got null; it is a group of options: choose a preset by its name, or set them one by one",
         "  model.layers[0]: got [0, 1]; one value is allowed here",
         "  model.normalize: got 2; allowed: true, false",
@@ -55,6 +56,11 @@ def test_all_mistakes_at_once(composed):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
+        (["evaluation.custom={9x: x}"], "evaluation.custom.9x: the name of a benchmark is a letter, then at most 49"),
+        (["evaluation.custom.MLQA_R=x"], "evaluation.custom.MLQA_R: the name is taken, or differs from another one"),
+        (["evaluation.custom={a: x, A: y}"], "evaluation.custom.A: the name is taken, or differs"),
+        (["evaluation.custom.mine=''"], "evaluation.custom.mine: got ''; give it the folder of the benchmark"),
+        (["evaluation.custom.mine=x", "evaluation.benchmarks=[me]"], "got 'me'; allowed: atlas, "),
         (["trainer.pairs=5"], "trainer.steps: exactly one of trainer.steps and trainer.pairs"),
         (["trainer.steps=null"], "trainer.steps: exactly one of"),
         (["trainer.steps=null", f"trainer.pairs={10**12}"], "trainer.pairs: got 1000000000000, more than 100000000"),

@@ -159,10 +159,10 @@ def test_ranking_by_hand():
     benchmark = Benchmark("hand", ("de", "en"), queries, candidates, {("q", "de"): 0, ("q", "en"): 3}, "f")
     candidate_ND = np.array([[0.5], [0.5], [0.5], [0.25]], dtype=np.float32)
     ranks = ranking.rank(benchmark, np.array([[1], [-1]], dtype=np.float32), candidate_ND, 3)
-    np.testing.assert_array_equal(ranks.own_QM, [[2, 2], [2, 1]])  # pool de: c a | c a; pool en: b d | d b
-    np.testing.assert_array_equal(ranks.own_last_QM, [[2, 2], [2, 1]])
-    np.testing.assert_array_equal(ranks.pooled_QM, [[3, 4], [4, 1]])  # c b a d | d c b a
-    np.testing.assert_array_equal(ranks.pooled_last_QM, [[3, 4], [4, 1]])
+    np.testing.assert_array_equal(ranks.own_QR, [[2, 2], [2, 1]])  # pool de: c a | c a; pool en: b d | d b
+    np.testing.assert_array_equal(ranks.own_last_QR, [[2, 2], [2, 1]])
+    np.testing.assert_array_equal(ranks.pooled_QR, [[3, 4], [4, 1]])  # c b a d | d c b a
+    np.testing.assert_array_equal(ranks.pooled_last_QR, [[3, 4], [4, 1]])
     np.testing.assert_array_equal(ranks.top_QK, [[1, 2, 0], [3, 1, 2]])
 
 
@@ -174,8 +174,8 @@ def test_equal_embeddings_tie_whatever_the_matrix_product_rounds():
     candidate_ND = np.tile(rng.standard_normal(384).astype(np.float32), (531, 1))
     query_QD = rng.standard_normal((1, 384)).astype(np.float32)
     ranks = ranking.rank(benchmark, query_QD, candidate_ND, 531)
-    assert ranks.own_QM[0, 0] == 1 + (names > names[7]).sum()
-    assert ranks.own_last_QM[0, 0] == 531
+    assert ranks.own_QR[0, 0] == 1 + (names > names[7]).sum()
+    assert ranks.own_last_QR[0, 0] == 531
     np.testing.assert_array_equal(ranks.top_QK[0], np.argsort(-names))
 
 

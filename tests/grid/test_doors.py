@@ -26,6 +26,8 @@ from mixlingual.runs.lease import PeerLostError
         ("data.languages=[en,no]", [["en", "no"]]),
         ("tracking.tags=[1_0, v2, nan]", [["1_0", "v2", "nan"]]),
         ("tracking.tags=[]", [[]]),
+        ("+evaluation.custom.mine=2026_11", ["2026_11"]),
+        ("evaluation.custom.mine=Größe/a b", ["Größe/a b"]),
         ("hydra.launcher.account=1_000", ["1_000"]),
         ("trainer.steps=1_000", [1000]),
         ("seed=1,2", [1, 2]),

@@ -21,7 +21,7 @@ FILE = """
 from mixlingual.measures.measure import Measure, declare, in_section
 
 declare(
-    Measure(name="worst", place=45, label="toy of ranks", of_ranks=lambda rank_QR, _: 1.0 / rank_QR.max(axis=1)),
+    Measure(name="worst", place=45, label="toy of ranks", of_ranks=lambda ranked: 1.0 / ranked.rank_QR.max(axis=1)),
     Measure(
         name="toy", place=1000, group="Toys", label="toy of questions", direction="share; lower is better",
         larger_is_better=False, meaning="It counts.", unbiased="half of k", level=lambda k: k / 2, level_over="mean",

@@ -68,13 +68,15 @@ def _timed_names(cfg: DictConfig) -> Mistakes:
 
 
 def text_options(schema: type, prefix: str = "") -> Iterator[str]:
-    """Dotted paths of the options that are text, or lists of text."""
+    """Dotted paths of the options that are text, or lists of text; PATH.* for text under keys of the user's choice."""
     own, hints = sections(schema), typing.get_type_hints(schema)
     for name, hint in hints.items():
         if name in own:
             yield from text_options(own[name], f"{prefix}{name}.")
         elif _required(hint) in (str, list[str]):
             yield f"{prefix}{name}"
+        elif hint == dict[str, str]:
+            yield f"{prefix}{name}.*"
 
 
 def _leaves(schema: type, cfg: DictConfig, errors: dict[str, str], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mixlingual.config.names import BENCHMARKS
 from mixlingual.config.schema import (
     MOST_STEPS,
     AnalysisConfig,
@@ -14,6 +16,7 @@ from mixlingual.config.schema import (
     ClusterConfig,
     DataConfig,
     EvaluateConfig,
+    EvaluationConfig,
     ModelConfig,
     OptimConfig,
     ReportConfig,
@@ -30,6 +33,9 @@ NAME_BYTES = 200
 
 NAMES = ("sweep_name", "run_name")
 """Options that name a folder."""
+
+_BENCHMARK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,49}")
+"""Its name is part of file names, of names of measures on W&B and of option names."""
 
 SWEEP_FILES = (REPORT, EVALUATION, SWEEP, STARTS, JOBS, MULTIRUN, SEARCH, DASHBOARD)
 """What a sweep's folder holds beside its runs, without what starts with a dot."""
@@ -91,6 +97,7 @@ def _train(config: TrainConfig) -> Mistakes:
     yield from _data(config.data, "data")
     yield from _batching(config.batching)
     yield from _optim(config.optim)
+    yield from _evaluation(config.evaluation)
     yield from of_analysis(config.analysis)
     yield from _length(config)
     yield from _shares(config)
@@ -195,7 +202,26 @@ def _sharding(config: TrainConfig) -> Mistakes:
         yield "trainer.compile", f"true {reason}; set it to false"
 
 
+def _evaluation(evaluation: EvaluationConfig) -> Mistakes:
+    taken = {name.casefold() for name in BENCHMARKS}
+    for name, folder in evaluation.custom.items():
+        path = f"evaluation.custom.{name}"
+        if not _BENCHMARK_NAME.fullmatch(name):
+            yield path, "the name of a benchmark is a letter, then at most 49 letters, digits, - and _; rename it"
+        elif name.casefold() in taken:
+            yield path, "the name is taken, or differs from another one only in case; choose another"
+        elif not folder.strip():
+            yield path, f"got {folder!r}; give it the folder of the benchmark"
+        taken.add(name.casefold())
+    known = (*BENCHMARKS, *evaluation.custom)
+    for i, name in enumerate(evaluation.benchmarks):
+        if name not in known:
+            own = f"one of your own needs evaluation.custom.{name}=FOLDER"
+            yield f"evaluation.benchmarks[{i}]", f"got {name!r}; allowed: {', '.join(known)}; {own}"
+
+
 def _evaluate(config: EvaluateConfig) -> Mistakes:
+    yield from _evaluation(config.evaluation)
     foreign = config.precomputed is not None or config.score_runs is not None
     if config.precomputed is not None and config.score_runs is not None:
         yield "score_runs", "embeddings or runs can be scored, not both; set precomputed or score_runs to null"

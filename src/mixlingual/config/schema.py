@@ -501,7 +501,21 @@ class EvaluationConfig:
     """Zero-shot retrieval benchmarks and how their texts are encoded."""
 
     benchmarks: list[str] = option(
-        ["atlas"], "The run is evaluated on these benchmarks; an empty list evaluates nothing.", choices=BENCHMARKS
+        ["atlas"],
+        "The run is evaluated on these benchmarks; an empty list evaluates nothing. They are "
+        f"{', '.join(BENCHMARKS)}, or names of `custom`.",
+    )
+    custom: dict[str, str] = option(
+        {},
+        "Benchmarks of your own: it maps a name to a folder with a sub-folder for each language in BEIR's form, or "
+        "with a file of LAReQA's JSON for each.",
+        computed=False,
+    )
+    shared_ids: bool | None = option(
+        None,
+        "If true, the same id in several languages of such a benchmark in BEIR's form is the same text translated; if "
+        "false, each language is a benchmark of its own. Null decides by the judgements, and asks where they leave it "
+        "open.",
     )
     root: str | None = option(
         None,

@@ -157,7 +157,9 @@ def text_of(row: Mapping[str, Any], key: str, where: str) -> str:
     """Returns the text under a key. Raises DataError if there is none, or something else."""
     value = row.get(key)
     if not isinstance(value, str):
-        raise DataError(f"{where}: {key} is {described(value)}; it must be a text: fetch the file again")
+        raise DataError(
+            f"{where}: {key} is {described(value)}; it must be a text: mend the line, or fetch the file again"
+        )
     return value
 
 

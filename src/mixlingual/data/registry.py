@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 
 from mixlingual.config.schema import DataConfig, EvaluationConfig
 from mixlingual.data.sources.atlas import atlas_corpus
+from mixlingual.data.sources.custom import load_custom
 from mixlingual.data.sources.parallel import load_parallel
 from mixlingual.records import AnyBenchmark, ParallelCorpus
 
@@ -29,15 +31,17 @@ def load_benchmarks(config: EvaluationConfig) -> list[AnyBenchmark]:
 
 
 def load_benchmark(name: str, config: EvaluationConfig) -> AnyBenchmark:
-    """Returns the benchmark of one name: see `mixlingual.data.benchmarks`.
+    """Returns the benchmark of one name: see `mixlingual.data.benchmarks`, and `sources.custom` for the user's own.
 
     Args:
-        name: one of `config.schema.BENCHMARKS`.
+        name: one of `config.schema.BENCHMARKS`, or of `config.custom`.
         config: says where its files lie, which languages are wanted and what a candidate is.
 
     Raises:
         DataError: as `load_benchmarks`.
     """
+    if name in config.custom:
+        return load_custom(name, Path(config.custom[name]).expanduser(), config)
     module = importlib.import_module(f"mixlingual.data.benchmarks.{name}")
     benchmark: AnyBenchmark = module.load(config)
     return benchmark

@@ -80,8 +80,12 @@ def export_lists(folder: Path, benchmark: Benchmark, scores: BenchmarkScores) ->
     write_run(folder / f"{benchmark.name}.trec.gz", listed)
     qrels: dict[str, dict[str, int]] = {}
     for name, query in zip(names, benchmark.queries):
-        golds = (benchmark.gold.get((query.id, language)) for language in benchmark.languages)
-        qrels[name] = {ids[gold]: 1 for gold in golds if gold is not None}
+        graded = (
+            (benchmark.gold.get((answer, m)), grade)
+            for m in benchmark.languages
+            for answer, grade in benchmark.answers_of(query.id).items()
+        )
+        qrels[name] = {ids[gold]: grade for gold, grade in graded if gold is not None}
     write_qrels(folder / f"{benchmark.name}.qrels.gz", qrels)
 
 

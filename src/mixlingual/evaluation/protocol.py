@@ -2,7 +2,7 @@
 
 `mono`: queries of one language against the candidates of that language. `cross`: queries of one language
 against the candidates of one other language, for every ordered pair. `multi`: queries of one language
-against the candidates of all languages, where every language's gold candidate is relevant.
+against the candidates of all languages, where every language's gold candidates are relevant.
 
 Shape suffixes: Q queries, N candidates, M languages of the benchmark, D width of the embedding, R slots for
 the ranks of relevant candidates.
@@ -30,7 +30,7 @@ from mixlingual.measures.registry import (
     scores_of_questions,
     scores_of_ranks,
 )
-from mixlingual.measures.retrieval import Rankings, Ranks, Retrieval, Scores
+from mixlingual.measures.retrieval import Ranked, Rankings, Retrieval, Scores, gains
 from mixlingual.records import Benchmark, DataError
 
 POOL = "all"
@@ -143,22 +143,23 @@ def _per_query(
     )
     column = {language: position for position, language in enumerate(benchmark.languages)}
     same = [(language, language) for language in benchmark.languages]
+    gain_QR = gains(benchmark)
+    own = Ranked(rankings.own_QR, rankings.own_last_QR, gain_QR)
     parts = []
     for query_language, candidate_language in (*same, *permutations(benchmark.languages, 2)):
-        rank_Q1, last_Q1 = (
-            rank_QM[:, column[candidate_language], None] for rank_QM in (rankings.own_QM, rankings.own_last_QM)
-        )
-        chosen = np.flatnonzero((language_Q == query_language) & (rank_Q1[:, 0] > 0))
+        slots = slice(column[candidate_language], None, len(column))
+        chosen = np.flatnonzero((language_Q == query_language) & (own.rank_QR[:, slots] > 0).any(axis=1))
         setting = "mono" if query_language == candidate_language else "cross"
-        parts.append(_rows(keys.iloc[chosen], setting, candidate_language, rank_Q1[chosen], last_Q1[chosen], cutoffs))
-    pooled = _rows(keys, "multi", POOL, rankings.pooled_QM, rankings.pooled_last_QM, cutoffs).assign(**bias)
+        parts.append(_rows(keys.iloc[chosen], setting, candidate_language, own.part(chosen, slots), cutoffs))
+    pool = Ranked(rankings.pooled_QR, rankings.pooled_last_QR, gain_QR)
+    pooled = _rows(keys, "multi", POOL, pool, cutoffs).assign(**bias)
     by_language = pooled["query_language"].map(column).argsort(kind="stable")
     table = pd.concat([rows for rows in (*parts, pooled.iloc[by_language]) if len(rows)], ignore_index=True)
     return table.reindex(columns=list(per_query_columns(cutoffs)))
 
 
 def _rows(
-    keys: pd.DataFrame, setting: str, candidate_language: str, rank_QR: Ranks, last_QR: Ranks, cutoffs: Sequence[int]
+    keys: pd.DataFrame, setting: str, candidate_language: str, ranked: Ranked, cutoffs: Sequence[int]
 ) -> pd.DataFrame:
-    scores = scores_of_ranks(rank_QR, last_QR, cutoffs)
+    scores = scores_of_ranks(ranked, cutoffs)
     return keys.assign(setting=setting, candidate_language=candidate_language, **scores)

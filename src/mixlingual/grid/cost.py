@@ -92,7 +92,7 @@ class Preflight:
         return self._kept[key]  # type: ignore[return-value]
 
     def _benchmark(self, name: str, config: EvaluationConfig) -> Size:
-        key = f"benchmark{name}{config.root}{config.languages}{config.unit}"
+        key = f"benchmark{name}" + json.dumps(to_plain(config), sort_keys=True)
         if key not in self._kept:
             self._kept[key] = load_benchmark(name, config).size
         return self._kept[key]  # type: ignore[return-value]

@@ -107,7 +107,7 @@ def as_written(words: Sequence[str], schema: type) -> list[str]:
     spelled = []
     for word in words:
         key, _, value = word.partition("=")
-        if key.lstrip("+") in text:
+        if {key.lstrip("+"), f"{key.lstrip('+').rpartition('.')[0]}.*"} & text:
             spelled.append(_quoted(word))
         else:
             spelled.append(f"+{key}.{NO_CHOICE}=null" if value == "null" and key in sections(schema) else word)

@@ -38,18 +38,18 @@ _distance = partial(
     ),
 )  # fmt: skip
 def _of_questions(found: Retrieval) -> dict[str, float]:
-    """Averages over questions with gold candidates of their own and of other languages, and over gold translations."""
+    """Averages over answers in the language of their question and in others, and over translations of one answer."""
     query_QD, candidate_ND = found.once(units)
-    own_QM = found.own_Q[:, None] == np.arange(len(found.languages))
-    other_QM = ~own_QM & (found.gold_QM >= 0)
-    home_QD = candidate_ND[found.gold_QM[own_QM]]
-    golds = [candidate_ND[gold_Q] for gold_Q in found.gold_QM.T]
-    answer_QM = np.stack([squared_distances(query_QD, gold_QD) for gold_QD in golds], axis=1)
-    translation_QM = np.stack([squared_distances(home_QD, gold_QD) for gold_QD in golds], axis=1)
+    is_own_AM, has_AM = found.own_A[:, None] == np.arange(len(found.languages)), found.gold_AM >= 0
+    own_AM, other_AM = is_own_AM & has_AM, ~is_own_AM & has_AM
+    query_AD, home_AD = query_QD[found.query_A], candidate_ND[found.gold_AM[is_own_AM]]
+    golds = [candidate_ND[gold_A] for gold_A in found.gold_AM.T]
+    answer_AM = np.stack([squared_distances(query_AD, gold_AD) for gold_AD in golds], axis=1)
+    translation_AM = np.stack([squared_distances(home_AD, gold_AD) for gold_AD in golds], axis=1)
     return {
-        "alignment_mono": mean(answer_QM[own_QM]),
-        "alignment_cross": mean(answer_QM[other_QM]),
-        "alignment_translations": mean(translation_QM[other_QM]),
+        "alignment_mono": mean(answer_AM[own_AM]),
+        "alignment_cross": mean(answer_AM[other_AM]),
+        "alignment_translations": mean(translation_AM[other_AM & own_AM.any(axis=1, keepdims=True)]),
     }
 
 

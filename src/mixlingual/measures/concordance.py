@@ -28,7 +28,7 @@ from mixlingual.measures.retrieval import ABSENT, Ranks, Retrieval, Scores
 )  # fmt: skip
 def _by_language(found: Retrieval) -> dict[str, Any]:
     """Takes means over query languages, and gives the test of each."""
-    tests = {language: concordance(found.rank_QM[found.own_Q == m]) for m, language in enumerate(found.languages)}
+    tests = {language: concordance(found.rank_AM[found.own_A == m]) for m, language in enumerate(found.languages)}
     known = {language: test for language, test in tests.items() if test is not None}
     if not known:
         return {}
@@ -50,7 +50,7 @@ class Concordance:
     p_value: float
     """That of the hypothesis that languages do not matter, by the chi-squared approximation for many queries.
 
-    Questions about one paragraph count as independent, so that it is on the low side.
+    Questions about one paragraph, and answers of one question, count as independent, so that it is on the low side.
     """
 
 

@@ -34,7 +34,7 @@ def _chance(found: Retrieval) -> dict[str, float]:
 
 def _wanted(found: Retrieval) -> Scores:
     """Gives all languages that have a gold candidate the same share, [Q, M]: a fair list shows them so."""
-    present_QM = found.gold_QM >= 0
+    present_QM = found.answer_QM
     return np.asarray(present_QM / present_QM.sum(axis=1, keepdims=True))
 
 

@@ -1,6 +1,6 @@
 """This says what the first result of each query is: relevant or not, in the query's language or another.
 
-Shape suffixes: Q queries, N candidates, M languages of the pool.
+Shape suffixes: Q queries, N candidates, M languages of the pool, R slots for relevant candidates.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ _wrong = partial(Measure, place=270, group=WHICH_LANGUAGE, direction="share; low
     ),
 )  # fmt: skip
 def _shares(found: Retrieval) -> dict[str, float]:
-    kind_Q = first_result_split(found.top_QK[:, 0], found.gold_QM, found.language_N, found.own_Q)
+    kind_Q = first_result_split(found.top_QK[:, 0], found.gold_QR, found.language_N, found.own_Q)
     return {kind: found.macro(kind_Q == position) for position, kind in enumerate(SPLIT)}
 
 
 def first_result_split(
-    first_Q: NDArray[np.int64], gold_QM: NDArray[np.int64], language_N: NDArray[np.int64], own_Q: NDArray[np.int64]
+    first_Q: NDArray[np.int64], gold_QR: NDArray[np.int64], language_N: NDArray[np.int64], own_Q: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Says what the first result of each query is, as [Q] positions in `SPLIT`.
 
@@ -59,9 +59,9 @@ def first_result_split(
 
     Args:
         first_Q: [Q] positions of the first results.
-        gold_QM: [Q, M] positions of the relevant candidates, -1 where there is none.
+        gold_QR: [Q, R] positions of the relevant candidates, -1 where a slot is empty.
         language_N: [N] columns of the languages of all candidates.
         own_Q: [Q] columns of the languages of the queries.
     """
-    irrelevant_Q = (gold_QM != first_Q[:, None]).all(axis=1)
+    irrelevant_Q = (gold_QR != first_Q[:, None]).all(axis=1)
     return np.asarray(2 * irrelevant_Q + (language_N[first_Q] != own_Q))

@@ -31,8 +31,8 @@ def golds(found: Retrieval) -> tuple[Texts, Texts]:
     """Lists all gold candidates, each once, and then one for each paragraph and language."""
     numbers = {name: number for number, name in enumerate(sorted({q.paragraph for q in found.benchmark.queries}))}
     cluster_Q = np.array([numbers[query.paragraph] for query in found.benchmark.queries])
-    row_E, language_E = np.nonzero(found.gold_QM >= 0)
-    position_E, cluster_E = found.gold_QM[row_E, language_E], cluster_Q[row_E]
+    row_E, language_E = np.nonzero(found.gold_AM >= 0)
+    position_E, cluster_E = found.gold_AM[row_E, language_E], cluster_Q[found.query_A[row_E]]
     each = np.unique(position_E, return_index=True)[1]
     first = np.unique(cluster_E * len(found.languages) + language_E, return_index=True)[1]
     unit_ND = found.once(units)[1]

@@ -43,7 +43,7 @@ declare(
     ),
     _proportion(
         name="own_relevant_lift@10", place=250, label="own language of the right results",
-        of_questions=lambda found: own_relevant_lift(found.rank_QM, found.own_Q, SHORT_LIST),
+        of_questions=lambda found: found.over_answers(own_relevant_lift(found.rank_AM, found.own_A, SHORT_LIST)),
         meaning="Share of the question's language among the relevant results of the first ten, over its share of "
         "all relevant candidates: content has no part in it.",
     ),
@@ -71,7 +71,7 @@ def _lift(found: Retrieval) -> dict[str, Any]:
     ),
 )  # fmt: skip
 def _relevant_lift(found: Retrieval) -> dict[str, Any]:
-    return _summaries(found, relevant_log_lift(found.rank_QM, found.own_Q, SHORT_LIST))
+    return _summaries(found, relevant_log_lift(found.rank_AM, found.own_A, SHORT_LIST))
 
 
 def _counts(found: Retrieval) -> NDArray[np.int64]:
@@ -106,21 +106,23 @@ def own_language_lift(count_QM: NDArray[np.int64], own_Q: NDArray[np.int64], sha
         share_M: [M] each language's share of the pool, summing to 1.
 
     Returns:
-        [Q] values.
+        [Q] values, NaN where the pool has nothing in the query's language.
     """
     own_count_Q = np.take_along_axis(count_QM, own_Q[:, None], axis=1)[:, 0]
-    return np.asarray(own_count_Q / count_QM.sum(axis=1) / share_M[own_Q])
+    return np.asarray(own_count_Q / count_QM.sum(axis=1) / np.where(share_M > 0, share_M, np.nan)[own_Q])
 
 
 def log_lift(count_QM: NDArray[np.int64], own_Q: NDArray[np.int64], share_M: Scores) -> Scores:
     """Computes [M, M] log2 of the lift of each candidate language (column) in the top k of each query language (row).
 
     0 is proportional, which a random ranking gives; 1 is twice as many results as the pool's share. One result more
-    for each row, spread as the pool is, keeps an absent language finite. Rows without queries are 0. Source: the
-    heat map of question against answer languages of LAReQA (arXiv:2004.05484), as a ratio to the pool.
+    for each row, spread as the pool is, keeps an absent language finite. Rows without queries are 0, and so are columns
+    without candidates. Source: the heat map of question against answer languages of LAReQA (arXiv:2004.05484), as a
+    ratio to the pool.
     """
     total_MM = np.stack([count_QM[own_Q == row].sum(axis=0) for row in range(len(share_M))])
-    return np.asarray(np.log2((total_MM + share_M) / ((total_MM.sum(axis=1, keepdims=True) + 1) * share_M)))
+    due_MM = (total_MM.sum(axis=1, keepdims=True) + 1) * share_M
+    return np.asarray(np.log2(np.divide(total_MM + share_M, due_MM, out=np.ones_like(due_MM), where=due_MM > 0)))
 
 
 def own_relevant_lift(rank_QM: Ranks, own_Q: NDArray[np.int64], depth: int) -> Scores:

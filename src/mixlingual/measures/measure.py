@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
-from mixlingual.measures.retrieval import Ranks, Retrieval, Scores
+from mixlingual.measures.retrieval import Ranked, Retrieval, Scores
 
 BIAS = "bias"
 """The setting, in tables, of the measures in the `bias` section of a benchmark."""
@@ -26,8 +26,8 @@ EMBEDDINGS = "Embeddings, whatever the ranking"
 
 LESS_BIASED = "lower is less biased"
 
-OfRanks = Callable[[Ranks, Ranks], Scores]
-OfDepth = Callable[[Ranks, int], Scores]
+OfRanks = Callable[[Ranked], Scores]
+OfDepth = Callable[[Ranked, int], Scores]
 OfQuestions = Callable[[Retrieval], Scores]
 OfBenchmark = Callable[[Retrieval], dict[str, Any]]
 OfList = Callable[[Sequence[str], Mapping[str, int]], float]
@@ -63,7 +63,7 @@ class Measure:
     """Column of queries.parquet that it is an average of; empty for a figure of a whole benchmark."""
     average: Literal["mean", "median"] = "mean"
     of_ranks: OfRanks | None = None
-    """[Q, R] ranks of relevant candidates, and the same with ties at their last rank -> column, in every setting."""
+    """Where the relevant candidates of queries stand -> column, in every setting."""
     of_questions: OfQuestions | None = None
     """What was found -> column of the multilingual setting, NaN where the measure is undefined."""
 
@@ -109,8 +109,8 @@ def at_depths(prefix: str, label: str, depths: tuple[int, ...], place: float) ->
     return register
 
 
-def _of_ranks(function: OfDepth, k: int, rank_QR: Ranks, _: Ranks) -> Scores:
-    return function(rank_QR, k)
+def _of_ranks(function: OfDepth, k: int, ranked: Ranked) -> Scores:
+    return function(ranked, k)
 
 
 def in_section(section: str, *measures: Measure, place: float | None = None) -> Callable[[OfBenchmark], OfBenchmark]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from mixlingual.measures.measure import Measure, at_depths, declare
-from mixlingual.measures.retrieval import Ranks, Scores, best_rank, relevant
+from mixlingual.measures.retrieval import ABSENT, Ranked, Ranks, Scores, best_rank, relevant
 
 
 def average_precision(rank_QR: Ranks) -> Scores:
@@ -24,7 +24,12 @@ def average_precision(rank_QR: Ranks) -> Scores:
     Returns:
         [Q] values.
     """
-    reached_QR = ((rank_QR[:, None, :] > 0) & (rank_QR[:, None, :] <= rank_QR[:, :, None])).sum(axis=2)
+    compared_QR = np.where(rank_QR > 0, rank_QR, ABSENT)
+    order_QR = compared_QR.argsort(axis=1)
+    sorted_QR, place_QR = np.take_along_axis(compared_QR, order_QR, axis=1), np.arange(1, rank_QR.shape[1] + 1)
+    is_last_QR = np.diff(sorted_QR, axis=1, append=0) != 0
+    last_QR = np.minimum.accumulate(np.where(is_last_QR, place_QR, ABSENT)[:, ::-1], axis=1)[:, ::-1]
+    reached_QR = np.take_along_axis(last_QR, order_QR.argsort(axis=1), axis=1)
     precision_QR = np.where(rank_QR > 0, reached_QR / np.maximum(rank_QR, 1), 0.0)
     return np.asarray(precision_QR.sum(axis=1) / relevant(rank_QR))
 
@@ -42,31 +47,36 @@ def reciprocal_rank(rank_QR: Ranks) -> Scores:
 
 
 declare(
-    Measure(name="map", column="ap", place=10, label="mAP", of_ranks=lambda _, last_QR: average_precision(last_QR)),
-    Measure(name="mrr", column="rr", place=20, label="MRR", of_ranks=lambda rank_QR, _: reciprocal_rank(rank_QR)),
+    Measure(name="map", column="ap", place=10, label="mAP", of_ranks=lambda ranked: average_precision(ranked.last_QR)),
+    Measure(name="mrr", column="rr", place=20, label="MRR", of_ranks=lambda ranked: reciprocal_rank(ranked.rank_QR)),
 )
 
 
-@at_depths("ndcg", "nDCG", depths=(10,), place=30)
-def ndcg_at_k(rank_QR: Ranks, k: int) -> Scores:
-    """Computes nDCG@k, in [0, 1], with gain 1 and discount log2(1 + rank) (Jarvelin & Kekalainen 2002).
+def ndcg_at_k(rank_QR: Ranks, k: int, gain_QR: Scores | None = None) -> Scores:
+    """Computes nDCG@k, in [0, 1], with discount log2(1 + rank) (Jarvelin & Kekalainen 2002), as trec_eval does.
 
-    The ideal list starts with all n relevant candidates, so that 1 is reachable whatever n and k.
+    The ideal list starts with all n relevant candidates, best first, so that 1 is reachable whatever n and k.
 
     Args:
         rank_QR: [Q, R] distinct ranks in any order, 0 where a slot is empty.
         k: length of the list that the user looks at.
+        gain_QR: [Q, R] relevance of each; None: 1.
 
     Returns:
         [Q] values.
     """
-    shown_QR = (rank_QR > 0) & (rank_QR <= k)
-    gain_QR = np.where(shown_QR, 1.0 / np.log2(1.0 + np.maximum(rank_QR, 1)), 0.0)
-    ideal_k = np.cumsum(1.0 / np.log2(2.0 + np.arange(k)))
-    return np.asarray(gain_QR.sum(axis=1) / ideal_k[np.minimum(relevant(rank_QR), k) - 1])
+    worth_QR = np.where(rank_QR > 0, 1.0 if gain_QR is None else gain_QR, 0.0)
+    found_QR = np.where(rank_QR <= k, worth_QR / np.log2(1.0 + np.maximum(rank_QR, 1)), 0.0)
+    ideal_QR = np.cumsum(-np.sort(-worth_QR, axis=1) / np.log2(2.0 + np.arange(rank_QR.shape[1])), axis=1)
+    relevant(rank_QR)
+    return np.asarray(found_QR.sum(axis=1) / ideal_QR[:, min(k, rank_QR.shape[1]) - 1])
 
 
-@at_depths("r", "recall", depths=(1, 10, 100), place=40)
+@at_depths("ndcg", "nDCG", depths=(10,), place=30)
+def _ndcg(ranked: Ranked, k: int) -> Scores:
+    return ndcg_at_k(ranked.rank_QR, k, ranked.gain_QR)
+
+
 def recall_at_k(rank_QR: Ranks, k: int) -> Scores:
     """Computes R@k = |top k and relevant| / |relevant|, in [0, 1].
 
@@ -80,3 +90,8 @@ def recall_at_k(rank_QR: Ranks, k: int) -> Scores:
         [Q] values.
     """
     return np.asarray(((rank_QR > 0) & (rank_QR <= k)).sum(axis=1) / relevant(rank_QR))
+
+
+@at_depths("r", "recall", depths=(1, 10, 100), place=40)
+def _recall(ranked: Ranked, k: int) -> Scores:
+    return recall_at_k(ranked.rank_QR, k)

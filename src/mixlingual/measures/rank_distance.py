@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mixlingual.measures.measure import LESS_BIASED, PARALLEL_RANKS, Measure, declare
 from mixlingual.measures.retrieval import Ranks, Scores, best_rank, relevant
@@ -30,7 +31,7 @@ def rank_distance(rank_QR: Ranks) -> Scores:
     return _where_parallel(rank_QR, rank_QR.max(axis=1) - best_rank(rank_QR))
 
 
-def normalized_rank_distance(rank_QR: Ranks, pool: int) -> Scores:
+def normalized_rank_distance(rank_QR: Ranks, pool: int | NDArray[np.int64]) -> Scores:
     """Computes the share of the possible excess distance, (rd - (k - 1)) / (N - k), in [0, 1].
 
     0 means side by side, 1 means first and last of the pool. 0 too if the pool holds nothing else. A random
@@ -38,7 +39,7 @@ def normalized_rank_distance(rank_QR: Ranks, pool: int) -> Scores:
 
     Args:
         rank_QR: [Q, R] distinct ranks in any order, 0 where a slot is empty; k is the number of ranks.
-        pool: N, the number of candidates that were ranked.
+        pool: N, the number of candidates that were ranked, for all queries or for each.
 
     Returns:
         [Q] values, NaN for queries with fewer than two relevant candidates.
@@ -107,20 +108,22 @@ declare(
     _lower(
         name="rank_distance", place=110, label="rank distance", direction=f"ranks; {LESS_BIASED}", decimals=1,
         level=lambda k: k - 1, level_over="mean", on_dashboard=True,
-        of_questions=lambda found: rank_distance(found.rank_QM), unbiased="k - 1 for k languages with an answer",
+        of_questions=lambda found: found.over_answers(rank_distance(found.rank_AM)),
+        unbiased="k - 1 for k languages with an answer",
         meaning="Worst minus best rank of the translations of the answer, in the pool of all languages; mean over "
         "questions.",
     ),
     _lower(
         name="rank_distance_normalized", place=111, label="normalised rank distance",
         direction=f"0 to 1; {LESS_BIASED}", level=lambda _: 0,
-        of_questions=lambda found: normalized_rank_distance(found.rank_QM, len(found.language_N)), unbiased="0",
+        unbiased="0",
+        of_questions=lambda found: found.over_answers(normalized_rank_distance(found.rank_AM, found.pool_A)),
         meaning="Rank distance on a scale that does not depend on the size of the pool: 0 is the least, 1 the "
         "largest possible.",
     ),
     _lower(
         name="rank_distance_log", place=112, label="log rank distance", direction=f"log2; {LESS_BIASED}", decimals=3,
-        of_questions=lambda found: log_rank_distance(found.rank_QM),
+        of_questions=lambda found: found.over_answers(log_rank_distance(found.rank_AM)),
         meaning="How many times further down the worst translation lies than the best, in powers of two; not driven "
         "by single far-off ones.",
         unbiased="log2((b + k - 1) / b) for k translations side by side from rank b on",
@@ -133,20 +136,22 @@ declare(
     ),
     _lower(
         name="max_rank", place=120, label="rank of the last translation", direction=f"ranks; {LESS_BIASED}",
-        decimals=1, level=lambda k: k, level_over="mean", of_questions=lambda found: max_rank(found.rank_QM),
+        decimals=1, level=lambda k: k, level_over="mean",
+        of_questions=lambda found: found.over_answers(max_rank(found.rank_AM)),
         meaning="How far to read until every translation of the answer has been seen.",
         unbiased="k for a perfect retriever",
     ),
     _completion(
         name="completion@10", label="all translations in the top 10",
-        of_questions=lambda found: completion_at_k(found.rank_QM, 10),
+        of_questions=lambda found: found.over_answers(completion_at_k(found.rank_AM, 10)),
         meaning="Share of questions with every translation of the answer among the first ten; with more than ten "
         "languages it is 0.",
         unbiased="1 for a perfect retriever of at most ten languages",
     ),
     _completion(
         name="completion@100", label="all translations in the top 100", level=lambda _: 1,
-        of_questions=lambda found: completion_at_k(found.rank_QM, 100), unbiased="1 for a perfect retriever",
+        of_questions=lambda found: found.over_answers(completion_at_k(found.rank_AM, 100)),
+        unbiased="1 for a perfect retriever",
         meaning="Share of questions with every translation of the answer among the first hundred.",
     ),
 )  # fmt: skip

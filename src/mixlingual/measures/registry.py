@@ -13,7 +13,7 @@ from typing import Any
 
 from mixlingual import measures
 from mixlingual.measures.measure import AT_DEPTH, BIAS, METRICS, SECTIONS, SETTING_TITLES, Measure
-from mixlingual.measures.retrieval import Ranks, Retrieval, Scores
+from mixlingual.measures.retrieval import Ranked, Retrieval, Scores
 
 __all__ = [
     "BIAS", "METRICS", "SETTING_TITLES", "Measure", "bias_figures", "depth_columns", "is_depth_column", "language_bias",
@@ -63,18 +63,15 @@ def is_depth_column(column: str) -> bool:
     return bool(at) and prefix in AT_DEPTH
 
 
-def scores_of_ranks(rank_QR: Ranks, last_QR: Ranks, cutoffs: Sequence[int]) -> dict[str, Scores]:
+def scores_of_ranks(ranked: Ranked, cutoffs: Sequence[int]) -> dict[str, Scores]:
     """Computes the [Q] scores of `rank_columns` and `depth_columns`, by column.
 
     Args:
-        rank_QR: [Q, R] ranks of relevant candidates, 0 where a slot is empty.
-        last_QR: the same, but the last rank of the candidates that score alike.
+        ranked: the relevant candidates of the queries.
         cutoffs: further depths.
     """
-    scores = {
-        column: measure.of_ranks(rank_QR, last_QR) for column, measure in rank_columns().items() if measure.of_ranks
-    }
-    return scores | {f"{prefix}@{k}": function(rank_QR, k) for prefix, function in AT_DEPTH.items() for k in cutoffs}
+    scores = {column: measure.of_ranks(ranked) for column, measure in rank_columns().items() if measure.of_ranks}
+    return scores | {f"{prefix}@{k}": function(ranked, k) for prefix, function in AT_DEPTH.items() for k in cutoffs}
 
 
 def scores_of_questions(found: Retrieval) -> dict[str, Scores]:

@@ -32,7 +32,8 @@ declare(
 
 
 def _own_and_other(found: Retrieval) -> tuple[Scores, Scores]:
-    return own_and_other(remove_one_gold(found.rank_QM), found.own_Q)
+    own_A, other_A = own_and_other(remove_one_gold(found.rank_AM), found.own_A)
+    return found.over_answers(own_A), found.over_answers(other_A)
 
 
 def remove_one_gold(rank_QM: Ranks) -> Scores:

@@ -10,9 +10,12 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from mixlingual.measures.geometry import golds, mean
+from mixlingual.measures.geometry import golds
 from mixlingual.measures.measure import EMBEDDINGS, Measure, in_section
 from mixlingual.measures.retrieval import Retrieval
+
+_PAIRS = 1 << 25
+"""Most pairs whose kernel is held at once, 256 MB."""
 
 _spread = partial(Measure, place=430, group=EMBEDDINGS, decimals=3, larger_is_better=None)
 
@@ -57,8 +60,15 @@ def uniformity(
         The value over pairs in one language, and that over pairs in two languages; NaN where there is no such pair.
     """
     length_N = np.asarray(unit_ND.any(axis=1), np.float64)
-    kernel_NN = np.exp(4 * (unit_ND @ unit_ND.T).astype(np.float64) - 2 * (length_N[:, None] + length_N))
-    same_NN = language_N[:, None] == language_N
-    apart_NN = cluster_N[:, None] != cluster_N
-    within, across = mean(kernel_NN[same_NN & apart_NN]), mean(kernel_NN[~same_NN & apart_NN])
-    return float(np.log(within)), float(np.log(across))
+    total, count = np.zeros(2), np.zeros(2)
+    block = max(1, _PAIRS // len(unit_ND))
+    for start in range(0, len(unit_ND), block):
+        rows = slice(start, start + block)
+        kernel_BN = np.exp(4 * (unit_ND[rows] @ unit_ND.T).astype(np.float64) - 2 * (length_N[rows, None] + length_N))
+        same_BN = language_N[rows, None] == language_N
+        apart_BN = cluster_N[rows, None] != cluster_N
+        for kind, chosen_BN in enumerate((same_BN & apart_BN, ~same_BN & apart_BN)):
+            total[kind] += kernel_BN[chosen_BN].sum()
+            count[kind] += np.count_nonzero(chosen_BN)
+    within, across = (float(np.log(one / of)) if of else float("nan") for one, of in zip(total, count))
+    return within, across

@@ -13,7 +13,7 @@ import hashlib
 import json
 import logging
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
 from importlib import resources
@@ -113,7 +113,7 @@ def parse_squad(content: bytes, file: Path) -> list[Paragraph]:
         articles = json.loads(content)["data"]
         raw = [paragraph for article in articles for paragraph in article["paragraphs"]]
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{file} is not SQuAD-like JSON ({error!r}); put the published file there") from error
+        raise DataError(f"{file} is not SQuAD-like JSON ({error!r}); it needs data, a list with paragraphs") from error
     paragraphs = [_parse_paragraph(paragraph, f"{file}, paragraph {number}") for number, paragraph in enumerate(raw)]
     seen: set[str] = set()
     for question in (question for paragraph in paragraphs for question in paragraph.questions):
@@ -136,12 +136,13 @@ def build_benchmark(
         complete: whether these are all languages of the benchmark.
         unit: one of `config.UNITS`.
     """
-    clusters = _clusters(paragraphs)
+    texts = (paragraph for of_language in paragraphs.values() for paragraph in of_language)
+    clusters = linked([question.id for question in paragraph.questions] for paragraph in texts)
     queries: list[Query] = []
     candidates: list[Candidate] = []
     gold: dict[tuple[str, str], int] = {}
-    for language, texts in paragraphs.items():
-        for number, paragraph in enumerate(texts):
+    for language, of_language in paragraphs.items():
+        for number, paragraph in enumerate(of_language):
             for question in paragraph.questions:
                 queries.append(Query(question.id, language, question.text, clusters[question.id]))
                 gold[question.id, language] = len(candidates) + (0 if unit == "paragraph" else question.gold)
@@ -172,7 +173,10 @@ def _parse_paragraph(raw: Any, where: str) -> Paragraph:
         breaks = [(int(begin), int(end)) for begin, end in raw["sentence_breaks"]]
         starts = [(qa["id"], qa["question"], int(qa["answers"][0]["answer_start"])) for qa in raw["qas"]]
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise DataError(f"{where} does not have LAReQA's form ({error!r}); put the published file there") from error
+        raise DataError(
+            f"{where} does not have LAReQA's form ({error!r}); it needs context, sentences, sentence_breaks and qas, "
+            "each of these with id, question and answers"
+        ) from error
     if len(sentences) != len(breaks):
         raise DataError(f"{where} has {len(sentences)} sentences but {len(breaks)} sentence_breaks")
     questions = []
@@ -184,13 +188,13 @@ def _parse_paragraph(raw: Any, where: str) -> Paragraph:
     return Paragraph(context, sentences, tuple(questions))
 
 
-def _clusters(paragraphs: dict[str, list[Paragraph]]) -> dict[str, str]:
+def linked(groups: Iterable[Sequence[str]]) -> dict[str, str]:
     """Maps a question id to its cluster: the smallest id among the questions linked to it.
 
-    Questions about one paragraph of any language are linked, and so on transitively: the components of the
-    graph of questions and paragraphs. In XQuAD-R these are its 240 parallel paragraphs. MLQA-R's paragraphs
-    are not parallel (two questions may share one in German but not in English), so a cluster can span several
-    of them, and no paragraph belongs to two clusters. With fewer languages kept, clusters can be smaller.
+    Questions of one group, as those about one paragraph of any language, are linked, and so on transitively: the
+    components of the graph of questions and groups. In XQuAD-R these are its 240 parallel paragraphs. MLQA-R's
+    paragraphs are not parallel (two questions may share one in German but not in English), so a cluster can span
+    several of them, and no paragraph belongs to two clusters. With fewer languages kept, clusters can be smaller.
     """
     parent: dict[str, str] = {}
 
@@ -199,10 +203,10 @@ def _clusters(paragraphs: dict[str, list[Paragraph]]) -> dict[str, str]:
             question = parent[question]
         return question
 
-    for paragraph in (paragraph for texts in paragraphs.values() for paragraph in texts):
-        for question in paragraph.questions:
-            parent.setdefault(question.id, question.id)
-            low, high = sorted((find(paragraph.questions[0].id), find(question.id)))
+    for group in groups:
+        for question in group:
+            parent.setdefault(question, question)
+            low, high = sorted((find(group[0]), find(question)))
             parent[high] = low
     return {question: find(question) for question in parent}
 

@@ -9,21 +9,13 @@ import dataclasses
 import datetime
 import json
 import sys
-import time
-from contextlib import suppress
 from pathlib import Path
-
-from rich.console import Console, RenderableType
-from rich.live import Live
 
 from mixlingual.cluster.squeue import job_states
 from mixlingual.config.schema import StatusConfig
 from mixlingual.grid.doors import door
 from mixlingual.runs.state import Moment, RunState, read_states
-from mixlingual.runs.table import grid_table, runs_table
-
-_PLAIN_WIDTH = 160
-"""Characters of a line where the output is no terminal."""
+from mixlingual.runs.table import grid_table, runs_table, show_table
 
 
 def show(config: StatusConfig) -> None:
@@ -36,17 +28,8 @@ def show(config: StatusConfig) -> None:
         runs = [dataclasses.asdict(dataclasses.replace(run, result=None)) for run in look(config)]
         sys.stdout.write(json.dumps({"sweep_name": config.sweep_name, "runs": runs}, indent=1) + "\n")
         return
-    console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
-    if not config.watch:
-        console.print(picture(config))
-        return
-    with suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as live:
-        while True:
-            if console.is_terminal:
-                live.update(picture(config), refresh=True)
-            else:
-                console.print(picture(config))
-            time.sleep(config.seconds)
+    table = grid_table if config.view == "grid" else runs_table
+    show_table(lambda: table(config.sweep_name, look(config)), config.seconds if config.watch else None)
 
 
 def look(config: StatusConfig) -> list[RunState]:
@@ -57,16 +40,6 @@ def look(config: StatusConfig) -> list[RunState]:
     """
     moment = Moment(datetime.datetime.now(datetime.UTC), 60 * config.silent_minutes, job_states())
     return read_states(Path(config.root) / config.sweep_name, moment)
-
-
-def picture(config: StatusConfig) -> RenderableType:
-    """The table of the runs as they stand now.
-
-    Raises:
-        MixlingualError: there is no such sweep.
-    """
-    table = grid_table if config.view == "grid" else runs_table
-    return table(config.sweep_name, look(config))
 
 
 main = door("status", StatusConfig, show)

@@ -152,6 +152,7 @@ def test_names_that_lead_elsewhere_are_refused_by_every_entry_point(name, said):
         ("sweep_name", TrainConfig(sweep_name=name)),
         ("run_name", TrainConfig(run_name=name)),
         ("sweep_name", ReportConfig(sweep_name=name)),
+        ("run_name", EvaluateConfig(run_name=name)),
     ):
         assert re.search(said, dict(contradictions(config))[option])
 
@@ -173,8 +174,8 @@ def test_every_file_of_a_sweeps_folder_is_known():
 
 def test_contradictions_of_an_evaluation_are_reported_together():
     config = EvaluateConfig(
-        precomputed="a", score_runs="b", evaluation=EvaluationConfig(benchmarks=["atlas", "miracl"]),
+        run_name="x", precomputed="a", score_runs="b", evaluation=EvaluationConfig(benchmarks=["atlas", "miracl"]),
         post_hoc=PostHocConfig(methods=["lir"]),
     )  # fmt: skip
     assert [path for path, _ in contradictions(config)] == ["score_runs", "post_hoc.methods"]
-    assert [path for path, _ in contradictions(EvaluateConfig())] == ["model.checkpoint"]
+    assert [path for path, _ in contradictions(EvaluateConfig(run_name="x"))] == ["model.checkpoint"]

@@ -6,6 +6,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 
+from mixlingual.config.checks import ConfigError
 from mixlingual.config.schema import ReportConfig, TrainConfig
 from mixlingual.grid import doors
 from mixlingual.grid.doors import answering, as_written, end_cell
@@ -50,9 +51,12 @@ def test_words_that_say_what_they_mean_stay(word):
     assert as_written([word], TrainConfig) == [word]
 
 
-def test_null_for_a_group_becomes_a_mistake_among_others():
-    assert as_written(["optim=null", "sweep=null"], TrainConfig) == ["+optim.null=null", "sweep=null"]
+def test_null_for_a_group_is_a_mistake_unless_none_is_chosen_anyway():
+    assert as_written(["optim=null", "sweep=null", "seed=1"], TrainConfig) == ["+optim.null=null", "seed=1"]
     assert as_written(["output=null"], ReportConfig) == ["output=null"]
+    for group in ("cluster", "hydra/launcher", "hydra/sweeper"):
+        with pytest.raises(ConfigError, match=f"{group}: got null; it is a group of options: choose a preset"):
+            as_written([f"{group}=null"], TrainConfig)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ from omegaconf import open_dict
 from run_folder import write_result
 
 from mixlingual.analysis.read.collect import read_sweep
+from mixlingual.config.checks import ConfigError
 from mixlingual.config.schema import AnalysisConfig, EvaluateConfig, ModelConfig, ScratchConfig, TrainConfig
-from mixlingual.grid.compose import compose_cells
+from mixlingual.grid.compose import compose_cells, compose_runs, own_presets
 from mixlingual.grid.guards import finished_runs, record_grid, record_start
 from mixlingual.grid.hydra import CONF_DIR, register
 from mixlingual.records import MixlingualError
@@ -40,6 +41,19 @@ def test_a_sweep_stands_for_its_finished_runs(tmp_path, monkeypatch):
     assert [cell.model.name for cell in cells] == ["a=b, c (d)", "it's ü"]
     assert cells[1].model.checkpoint == "multirun/2024_11/it's ü/model"
     assert cells[0].output == "multirun/2024_11/a=b, c (d)/evaluation_miracl.json"
+
+
+def test_the_preflight_finds_presets_of_ones_own(tmp_path):
+    (tmp_path / "own, 'x'" / "sweep").mkdir(parents=True)
+    preset = "# @package _global_\nsweep_name: mine\nhydra:\n  sweeper:\n    params:\n      seed: 1,2\n"
+    (tmp_path / "own, 'x'" / "sweep" / "mine.yaml").write_text(preset)
+    register()
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        runs = compose_runs([*own_presets(str(tmp_path / "own, 'x'")), "sweep=mine"])
+        assert [(run.sweep_name, run.seed) for run in runs] == [("mine", 1), ("mine", 2)]
+        assert len(compose_runs([*own_presets(None), "sweep=demo"])) == 6
+    with pytest.raises(ConfigError, match=r"there is no folder .*nowhere"):
+        own_presets(str(tmp_path / "nowhere"))
 
 
 def test_every_distinct_start_of_a_sweep_is_kept_with_its_flags(tmp_path, monkeypatch):

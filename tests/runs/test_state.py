@@ -1,10 +1,12 @@
-"""How a run stands: one table for the judge and for all that ask it."""
+"""This tests how a run stands: one table for the judge and for all that ask it."""
 
 import dataclasses
 import json
+import signal
 import subprocess
 import sys
 
+import psutil
 import pytest
 from rich.console import Console
 from run_folder import (
@@ -21,7 +23,8 @@ from run_folder import (
 
 from mixlingual.analysis.read.collect import read_sweep
 from mixlingual.config.schema import TrainConfig
-from mixlingual.grid import guards
+from mixlingual.grid import cost, guards
+from mixlingual.grid.cost import Cost, describe
 from mixlingual.grid.guards import SweepGuard
 from mixlingual.records import MixlingualError
 from mixlingual.reporting.tables import unfinished
@@ -35,6 +38,7 @@ JOB = {"job": "12_1", "launcher": "slurm", "submitted": at(30), "log": "/logs/12
 OWN = {"job": "12_1", "minutes": 20}
 CRASH = {"job": "12_1", "status": 137, "step": 40, "crashes": 3, "requeued": False}
 INTERRUPTED = "interrupted; started again it goes on from its newest checkpoint"
+STOPPED = "number of a stopped process"
 AWAY = "move the folder away and start the run again"
 
 
@@ -63,6 +67,10 @@ CASES = {
         f"held: job 12_1 is held; {after_release('12_1')}", job=JOB, slurm={"12_1": "PENDING (launch requeued held)"}
     ),
     "running": case("running", status=HERE),
+    "stopped": case(
+        f"silent: its process {STOPPED} is stopped, as by Ctrl-Z; `kill -CONT {STOPPED}` lets it go on",
+        status=HERE | {"pid": STOPPED, "minutes": 1},
+    ),
     "running, by its age": case("running", status={}, progress={"minutes": 9}),
     "running, by Slurm": case("running", status={"job": "7"}, slurm={"7": "RUNNING"}),
     "running, started by hand since": case(
@@ -87,6 +95,10 @@ CASES = {
     "killed, without a job": case(
         f"killed: its process ended without a word: it was killed, as where memory is short; {AGAIN}",
         status=HERE | {"pid": gone(), "minutes": 1},
+    ),
+    "killed, and its number is another process's now": case(
+        f"killed: its process ended without a word: it was killed, as where memory is short; {AGAIN}",
+        status=HERE | {"born": psutil.Process().create_time() - 60},
     ),
     "killed, its job gone": case(
         f"killed: job 12_1 is not in the queue any more; {AGAIN}", job=JOB, status=OWN, slurm={}
@@ -138,6 +150,10 @@ CASES = {
     "unknown status": case(
         f"unreadable: status.json has the unknown state 'asleep'; {AGAIN}", status={"state": "asleep"}
     ),
+    "a copy of another run's folder": case(
+        "unreadable: it is the same run as original: a copy of its folder? Delete one of the two",
+        result=json.dumps(result_of(run_name="original", benchmarks={"atlas": {}})),
+    ),
     "done": case(
         "done", job=JOB | {"ended": "FAILED"}, status={"state": "failed", "reason": "late"} | OWN,
         result=json.dumps(result_of(run_name=RUN)),
@@ -145,10 +161,24 @@ CASES = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def stopped():
+    """The number of a process that is stopped."""
+    process = subprocess.Popen(["sleep", "600"])
+    process.send_signal(signal.SIGSTOP)
+    yield process.pid
+    process.kill()
+    process.wait()
+
+
 @pytest.mark.parametrize("name", CASES)
-def test_all_say_the_same_of_a_run(tmp_path, monkeypatch, capsys, name):
+def test_all_say_the_same_of_a_run(tmp_path, monkeypatch, capsys, name, stopped):
     said, job, status, crash, result, slurm, progress = CASES[name]
-    sweep = tmp_path / "demo"
+    said = said.replace(STOPPED, str(stopped))
+    if status and status.get("pid") == STOPPED:
+        status = status | {"pid": stopped}
+    monkeypatch.chdir(tmp_path)
+    sweep = tmp_path / "multirun" / "demo"
     run = sweep / RUN
     write_plan(sweep, [(RUN, "small", 0.0, 0)])
     if job:
@@ -162,6 +192,8 @@ def test_all_say_the_same_of_a_run(tmp_path, monkeypatch, capsys, name):
     if result:
         run.mkdir(exist_ok=True)
         (run / "result.json").write_text(result)
+        if "same run" in said:
+            write_result(sweep / "original", json.loads(result))
     state, _, reason = said.partition(": ")
     moment = Moment(NOW, slurm=slurm)
     assert state_of(run, moment).words == said
@@ -169,18 +201,21 @@ def test_all_say_the_same_of_a_run(tmp_path, monkeypatch, capsys, name):
     console = Console(width=400)
     with console.capture() as capture:
         console.print(runs_table("demo", read_states(sweep, moment)))
-    row = capture.get().splitlines()[-1]
+    row = next(line for line in capture.get().splitlines() if line.startswith(RUN))
     assert row.split()[:2] == [RUN, state]
     assert reason in row
 
     read = read_sweep(sweep, moment)
-    assert [(found.state, found.reason) for found in read.runs] == [(state, reason)]
+    assert [(found.state, found.reason) for found in read.runs if found.name == RUN] == [(state, reason)]
     assert unfinished(read) == ([] if state == "done" else [(state, [f"{RUN}: {reason}" if reason else RUN])])
 
-    guard = SweepGuard()
-    guard._folder, guard._runs = sweep, [TrainConfig(run_name=RUN)]
+    guard, config = SweepGuard(), TrainConfig(sweep_name="demo", run_name=RUN)
+    guard._folder, guard._runs = sweep, [config]
     monkeypatch.setattr(state_module, "datetime", Clock)
-    monkeypatch.setattr(guards, "job_states", lambda: slurm)
+    for door in (guards, cost):
+        monkeypatch.setattr(door, "job_states", lambda: slurm)
+    shown = describe([config], Cost(), 1.0).splitlines()[1]
+    assert shown == f"  {RUN}" + ("" if state == "planned" else f" ({said})")
     if state == "done":
         guard.on_multirun_end(None)
         assert f"{RUN}: " not in capsys.readouterr().err

@@ -25,7 +25,7 @@ Mistakes = Iterator[tuple[str, str]]
 
 
 _GROUP = "it is a group of options: choose a preset by its name, or set them one by one"
-_NO_GROUP = f"got null; {_GROUP}"
+NO_GROUP = f"got null; {_GROUP}"
 
 
 class ConfigError(MixlingualError):
@@ -89,7 +89,7 @@ def _leaves(schema: type, cfg: DictConfig, errors: dict[str, str], prefix: str =
         name = str(key)
         path = prefix + name
         if name == NO_CHOICE:
-            errors[prefix[:-1]] = _NO_GROUP
+            errors[prefix[:-1]] = NO_GROUP
             continue
         try:
             value: Any = cfg[key]
@@ -128,7 +128,7 @@ def _misfits(path: str, hint: Any, value: Any) -> Mistakes:
 
 def _misfits_of_group(path: str, schema: Any, value: Any) -> Mistakes:
     if not isinstance(value, dict):
-        yield path, _NO_GROUP if value is None else f"got {value}; {_GROUP}"
+        yield path, NO_GROUP if value is None else f"got {value}; {_GROUP}"
         return
     hints = typing.get_type_hints(schema)
     for key, entry in value.items():

@@ -86,8 +86,7 @@ def _names(config: Any) -> Mistakes:
     """What would lead out of multirun/, or onto a sweep's own files."""
     is_title = isinstance(config, ReportConfig) and config.parts
     for option in NAMES:
-        # an evaluation has a run_name only in a grid, whose guard asks for itself
-        if hasattr(config, option) and not is_title and not (isinstance(config, EvaluateConfig) and option != NAMES[0]):
+        if hasattr(config, option) and not is_title:
             problem = name_problem(option, getattr(config, option))
             yield from [(option, problem)] if problem else []
 

@@ -73,17 +73,23 @@ def identity(config: TrainConfig | EvaluateConfig) -> dict[str, Any]:
 
 
 def changes(stored: dict[str, Any], config: TrainConfig) -> Iterator[str]:
-    """A line for each computed option that a stored plain config and `config` give different values.
-
-    An option that the stored config lacks has its first default there.
-    """
-    first = dict(_leaves(to_plain(type(config)()))) | dict(_leaves(_FIRST["train"])) | _FIRST["later"]
-    shown = not_computed(type(config))
-    then, now = dict(_leaves(stored)), dict(_leaves(to_plain(config)))
+    """A line for each computed option that a stored plain config and `config` give different values."""
+    schema = type(config)
+    then, now = computed_options(stored, schema), computed_options(to_plain(config), schema)
     for path in sorted(then.keys() | now.keys()):
-        old, new = (values.get(path, first.get(path)) for values in (then, now))
-        if old != new and not any(path == name or path.startswith(f"{name}.") for name in shown):
-            yield f"{path}: {old!r} there, {new!r} now"
+        if then.get(path) != now.get(path):
+            yield f"{path}: {then.get(path)!r} there, {now.get(path)!r} now"
+
+
+def computed_options(stored: dict[str, Any], schema: type[TrainConfig] = TrainConfig) -> dict[str, Any]:
+    """Dotted path -> value of each computed option in a run's stored plain config.
+
+    An option that it lacks, as one that came later, has its first default.
+    """
+    first = dict(_leaves(to_plain(schema()))) | dict(_leaves(_FIRST["train"])) | _FIRST["later"]
+    left_out = tuple(f"{name}." for name in not_computed(schema))
+    values = first | dict(_leaves(stored))
+    return {path: value for path, value in values.items() if not f"{path}.".startswith(left_out)}
 
 
 def not_computed(schema: type) -> tuple[str, ...]:

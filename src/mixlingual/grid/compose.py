@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra import compose
@@ -25,6 +27,17 @@ def compose_runs(overrides: Sequence[str]) -> list[TrainConfig]:
     """
     chosen = compose("train", overrides=_without_choices(overrides), return_hydra_config=True)
     return checked_runs(compose_cells("train", TrainConfig, chosen.hydra.sweeper.get("params"), overrides))
+
+
+def own_presets(folder: str | None) -> list[str]:
+    """The override that stands for Hydra's flag `--config-dir FOLDER`, which `compose` does not know; none without it.
+
+    Raises:
+        ConfigError: there is no such folder.
+    """
+    if folder is not None and not Path(folder).is_dir():
+        raise ConfigError(f"--config-dir: there is no folder {folder}; name the one with sweep/, model/ and so on")
+    return [] if folder is None else [f"hydra.searchpath=[{json.dumps(f'file://{Path(folder).absolute()}')}]"]
 
 
 def runs_of(config: DictConfig) -> list[TrainConfig]:

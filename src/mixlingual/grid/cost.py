@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mixlingual.batches.pools import make_sampler
+from mixlingual.cluster.squeue import job_states
 from mixlingual.config.identity import to_plain
 from mixlingual.config.schema import DataConfig, EvaluationConfig, ModelConfig, TrainConfig
 from mixlingual.data.registry import load_benchmark, load_corpus
 from mixlingual.grid.cell import corpus_texts
 from mixlingual.model.outline import Outline, Sample, outline
 from mixlingual.records import ParallelCorpus, Size
-from mixlingual.runs.state import state_of
+from mixlingual.runs.state import Moment, states_of
 from mixlingual.training.device import device_of, on_device
 from mixlingual.training.schedule import budget_steps
 
@@ -100,12 +101,14 @@ class Preflight:
 
 def describe(runs: list[TrainConfig], cost: Cost, rate: float) -> str:
     """The grid and its cost in words; `rate` in floating-point operations per second."""
-    names = [f"  {run.run_name}{_begun(run)}" for run in runs]
+    sweep, moment = Path("multirun", runs[0].sweep_name), Moment(slurm=job_states())
+    states = states_of(sweep, [run.run_name for run in runs], moment)
+    names = [f"  {run.name}" + ("" if run.state == "planned" else f" ({run.words})") for run in states]
     shown = names if len(names) <= 12 else [*names[:10], f"  ... and {len(names) - 11} more", names[-1]]
     hours = (cost.train_flops + cost.evaluate_flops) / rate / 3600
     return "\n".join(
         [
-            f"{len(runs)} run{'s' if len(runs) > 1 else ''} in multirun/{runs[0].sweep_name}, all valid:",
+            f"{len(runs)} run{'s' if len(runs) > 1 else ''} in {sweep}, all valid:",
             *shown,
             f"precision {'; '.join(sorted(cost.precisions))}",
             f"pairs     {cost.pairs:,} to train on",
@@ -115,9 +118,3 @@ def describe(runs: list[TrainConfig], cost: Cost, rate: float) -> str:
             "",
         ]
     )
-
-
-def _begun(run: TrainConfig) -> str:
-    """How the run stands, in words; nothing for one that is only planned."""
-    found = state_of(Path("multirun", run.sweep_name, run.run_name))
-    return "" if found.state == "planned" else f" ({found.words})"

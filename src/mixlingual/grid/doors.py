@@ -17,7 +17,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from mixlingual.config.checks import NO_CHOICE, Schema, text_options, to_config
+from mixlingual.config.checks import NO_CHOICE, NO_GROUP, ConfigError, Schema, text_options, to_config
 from mixlingual.config.schema import SCHEMAS, sections
 from mixlingual.grid.hydra import CONF_DIR, register
 from mixlingual.records import MixlingualError
@@ -25,6 +25,9 @@ from mixlingual.runs.exits import ExitCode
 from mixlingual.runs.lease import PeerLostError, leave, slurm_job, types_in_shell
 
 log = logging.getLogger(__name__)
+
+_WITHOUT_CHOICE = ("experiment", "runs", "sweep")
+"""Groups of presets of which none is chosen unless the command line does."""
 
 End = Callable[[BaseException], None]
 
@@ -91,7 +94,8 @@ def door(
 
     def main() -> None:
         register()
-        sys.argv[1:] = as_written(sys.argv[1:], schema)
+        with answering():
+            sys.argv[1:] = as_written(sys.argv[1:], schema)
         hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=primary)(task)()
 
     return main
@@ -101,7 +105,10 @@ def as_written(words: Sequence[str], schema: type) -> list[str]:
     """The words of a command line, spelled so that Hydra takes them for what they say.
 
     Alone it reads sweep_name=2024_11_28 as 20241128 and model.revision=12e4567 as infinity, refuses sweep_name=Größe,
-    and ends in a traceback at optim=null, which now reaches `to_config` as a mistake among others.
+    and ends in a traceback at optim=null, which now reaches `to_config` as a mistake among others, and at sweep=null.
+
+    Raises:
+        ConfigError: a word chooses null for a group that the schema does not have, as cluster=null.
     """
     text = {*text_options(schema), *(f"hydra.launcher.{path}" for path in text_options(SCHEMAS["cluster"]))}
     spelled = []
@@ -109,8 +116,15 @@ def as_written(words: Sequence[str], schema: type) -> list[str]:
         key, _, value = word.partition("=")
         if {key.lstrip("+"), f"{key.lstrip('+').rpartition('.')[0]}.*"} & text:
             spelled.append(_quoted(word))
+        elif value != "null":
+            spelled.append(word)
+        elif key in sections(schema):
+            spelled.append(f"+{key}.{NO_CHOICE}=null")
+        elif key.startswith("hydra/") or (CONF_DIR / key).is_dir():
+            if key not in _WITHOUT_CHOICE:
+                raise ConfigError(f"{key}: {NO_GROUP}")
         else:
-            spelled.append(f"+{key}.{NO_CHOICE}=null" if value == "null" and key in sections(schema) else word)
+            spelled.append(word)
     return spelled
 
 

@@ -15,7 +15,6 @@ from omegaconf import DictConfig, open_dict
 
 from mixlingual.cluster.squeue import job_states
 from mixlingual.config.checks import ConfigError, to_config
-from mixlingual.config.contradictions import name_problem
 from mixlingual.config.identity import evaluation_hash, possible, to_plain
 from mixlingual.config.schema import EvaluateConfig, TrainConfig
 from mixlingual.files import lock_on, read_object, written_whole
@@ -27,7 +26,7 @@ from mixlingual.records import MixlingualError
 from mixlingual.runs.exits import ExitCode, ending_the_program
 from mixlingual.runs.jobs import end_of_job, read_jobs
 from mixlingual.runs.lease import global_rank
-from mixlingual.runs.state import Moment, begun, state_of
+from mixlingual.runs.state import Moment, begun, states_of
 
 SWEEP_SCHEMA = 1
 
@@ -73,7 +72,7 @@ class SweepGuard(RunGuard):
         """Names the runs that did not finish; any makes the exit code 1."""
         with ending_the_program():
             moment = Moment(slurm=job_states())
-            runs = [state_of(self._folder / run.run_name, moment) for run in self._runs]
+            runs = states_of(self._folder, [run.run_name for run in self._runs], moment)
             missing = [run for run in runs if run.state != "done"]
             _say(f"sweep {self._folder.name}: {len(runs) - len(missing)} of {len(runs)} runs done")
             for run in missing:
@@ -104,8 +103,6 @@ class EvaluationGuard(Callback):
                     f"evaluations would share the file {', '.join(shared)}; set output='${{run_name}}.json'"
                 )
             for each in self._evaluations:
-                if problem := name_problem("run_name", each.run_name):
-                    raise ConfigError(f"run_name: {problem}")
                 _check_same_evaluation(each)
             _say(f"{len(self._evaluations)} evaluations, to {self._evaluations[0].output} and so on")
 
@@ -130,7 +127,7 @@ def finished_runs(overrides: Sequence[str]) -> dict[str, str]:
     if "sweep_name" not in given or "run_name" in given:
         return {}
     sweep = Path("multirun") / given["sweep_name"].strip("'\"")
-    done = [name for name in begun(sweep) if state_of(sweep / name).state == "done"]
+    done = [run.name for run in states_of(sweep, begun(sweep)) if run.state == "done"]
     runs = [name for name in done if (sweep / name / MODEL).is_dir()]
     if not runs:
         raise MixlingualError(f"{sweep} has no finished run with a model; train it with trainer.save_model=true")

@@ -23,11 +23,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
+import psutil
 from filelock import FileLock, Timeout
 
 from mixlingual.files import lock_on, read_object, written_whole
 from mixlingual.layout import ATTEMPTS, LEASE, LOCK, STATUS
-from mixlingual.records import MixlingualError
+from mixlingual.records import MixlingualError, is_number
 from mixlingual.runs.exits import ExitCode
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,9 @@ _LEASE_SECONDS = 1.0
 
 _LOCK_SECONDS = 0.2
 """How long a lock that another process holds is tried: one that is just letting go needs a moment."""
+
+_CLOCK_SECONDS = 10.0
+"""How far the birth of a process may seem to move, since the system tells it by a clock that may be set."""
 
 _LOOKS = 5
 _LOOK_SECONDS = 1.0
@@ -131,7 +135,8 @@ class Attempt:
 
     def _write_status(self, state: str, reason: str | None = None, trace: str | None = None) -> None:
         status = {"state": state, "reason": reason, "traceback": trace, "started": self._started, "updated": now()}
-        write_json(self._folder / STATUS, status | self._own | {"attempt": self.number})
+        born = {"attempt": self.number, "born": psutil.Process().create_time()}
+        write_json(self._folder / STATUS, status | self._own | born)
 
 
 @contextmanager
@@ -249,6 +254,22 @@ def read_attempts(folder: Path) -> list[dict[str, Any]]:
         with suppress(ValueError):
             events.append(json.loads(line))
     return [event for event in events if isinstance(event, dict)]
+
+
+def process_of(status: dict[str, Any]) -> Literal["at work", "stopped", "gone"]:
+    """What the process of a status.json of this machine does.
+
+    A later process may have its number, but was born at another time.
+    """
+    try:
+        process = psutil.Process(status["pid"])
+        doing, born = process.status(), process.create_time()
+    except (psutil.NoSuchProcess, KeyError, TypeError, ValueError):
+        return "gone"
+    known = status.get("born")
+    if doing == psutil.STATUS_ZOMBIE or (is_number(known) and abs(born - known) > _CLOCK_SECONDS):
+        return "gone"
+    return "stopped" if doing == psutil.STATUS_STOPPED else "at work"
 
 
 def slurm_job() -> str | None:

@@ -7,9 +7,8 @@ foreign counts as not there, except a torn result: the picture is made while oth
 from __future__ import annotations
 
 import datetime
-import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -17,8 +16,9 @@ from typing import Any, Literal, get_args
 from mixlingual.files import read_object
 from mixlingual.layout import CRASH, PROGRESS, RESULT, STATUS, SWEEP
 from mixlingual.records import MixlingualError, RunResult, is_number
+from mixlingual.runs.copies import copies
 from mixlingual.runs.jobs import AGAIN, after_release, end_of_job, read_jobs
-from mixlingual.runs.lease import read_attempts
+from mixlingual.runs.lease import process_of, read_attempts
 from mixlingual.runs.result import MALFORMED, read_run
 
 State = Literal[
@@ -90,19 +90,13 @@ def read_states(folder: Path, moment: Moment) -> list[RunState]:
     """
     listed = read_object(folder / SWEEP).get("runs")
     planned = {str(run.get("run_name")): run for run in listed or [] if isinstance(run, dict)}
-    jobs = read_jobs(folder)
-    names = dict.fromkeys([*planned, *jobs, *begun(folder)])
+    names = list(dict.fromkeys([*planned, *read_jobs(folder), *begun(folder)]))
     if not names:
         raise MixlingualError(no_sweep(folder))
     return [
-        replace(
-            state_of(folder / name, moment, jobs.get(name, {})),
-            model=run.get("model", ""),
-            ratio=run.get("monolingual_ratio"),
-            seed=run.get("seed"),
-        )
-        for name in names
-        for run in [planned.get(name, {})]
+        replace(state, model=run.get("model", ""), ratio=run.get("monolingual_ratio"), seed=run.get("seed"))
+        for state in states_of(folder, names, moment)
+        for run in [planned.get(state.name, {})]
     ]
 
 
@@ -123,16 +117,34 @@ def no_sweep(folder: Path) -> str:
     )
 
 
-def state_of(folder: Path, moment: Moment | None = None, submitted: dict[str, Any] | None = None) -> RunState:
-    """How the run in a folder stands.
+def state_of(folder: Path, moment: Moment | None = None) -> RunState:
+    """How the run in a folder stands. The folder need not exist; the moment is now, without Slurm, if None."""
+    return states_of(folder.parent, [folder.name], moment)[0]
 
-    Args:
-        folder: of the run; it need not exist.
-        moment: now, without Slurm, if None.
-        submitted: what jobs.json says of the run; read from beside the folder if None.
+
+def states_of(sweep: Path, names: Sequence[str], moment: Moment | None = None) -> list[RunState]:
+    """How some runs of a sweep stand, in their order.
+
+    A copy of a run's folder is no second run, so the others in the sweep's folder are looked at too.
     """
-    moment = moment or Moment()
-    submitted = read_jobs(folder.parent).get(folder.name, {}) if submitted is None else submitted
+    moment, jobs = moment or Moment(), read_jobs(sweep)
+    states = {
+        name: _state_alone(sweep / name, moment, jobs.get(name, {})) for name in dict.fromkeys([*names, *begun(sweep)])
+    }
+    originals = copies({name: state.result for name, state in states.items() if state.result})
+    return [
+        replace(state, state="unreadable", result=None, reason=_COPY.format(originals[state.name]))
+        if state.name in originals
+        else state
+        for state in map(states.__getitem__, names)
+    ]
+
+
+_COPY = "it is the same run as {}: a copy of its folder? Delete one of the two"
+
+
+def _state_alone(folder: Path, moment: Moment, submitted: dict[str, Any]) -> RunState:
+    """How a run stands by its own files and by what jobs.json says of it."""
     status, progress, attempts = read_object(folder / STATUS), read_object(folder / PROGRESS), read_attempts(folder)
     other = bool(status) and status.get("job") != submitted.get("job")
     if other and submitted.get("launcher") != "local" and _text(status, "started") >= _text(submitted, "submitted"):
@@ -219,7 +231,10 @@ def _by_status(
         return "unreadable", f"{STATUS} {said if status else 'is no JSON object'}; {AGAIN}"
     working: State = "evaluating" if progress.get("phase") == "evaluating" else "running"
     if status.get("host") == platform.node():
-        return (working, "") if _is_alive(status.get("pid")) else ("killed", _KILLED)
+        doing = process_of(status)
+        if doing == "stopped":
+            return "silent", _STOPPED.format(status["pid"])
+        return (working, "") if doing == "at work" else ("killed", _KILLED)
     if known.slurm is not None:
         return (working if known.slurm.startswith(("RUNNING", "COMPLETING")) else "requeued"), ""
     if moment.slurm is not None and status.get("job"):
@@ -230,6 +245,7 @@ def _by_status(
     return working, ""
 
 
+_STOPPED = "its process {0} is stopped, as by Ctrl-Z; `kill -CONT {0}` lets it go on"
 _KILLED = f"its process ended without a word: it was killed, as where memory is short; {AGAIN}"
 
 
@@ -244,19 +260,6 @@ def _preempted(attempts: list[dict[str, Any]], *, ended: bool) -> int:
     *earlier, last = outcomes.values() if outcomes else [None]
     counted = [*earlier, last] if ended else earlier
     return sum(outcome in ("killed", "requeued", "superseded") for outcome in counted)
-
-
-def _is_alive(pid: object) -> bool:
-    """Whether a process of this machine runs."""
-    if not isinstance(pid, int):
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _age(time: str, now: datetime.datetime) -> float | None:

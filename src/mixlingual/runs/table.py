@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
@@ -17,6 +21,28 @@ STYLES: dict[State, str] = {
     "done": "green",
 }  # fmt: skip
 """State -> how it is shown on a terminal, in the order of the counts."""
+
+
+_PLAIN_WIDTH = 160
+"""Characters of a line where the output is no terminal."""
+
+
+def show_table(made: Callable[[], RenderableType], seconds: float | None) -> None:
+    """Prints a table once, or anew each time so many seconds have passed, until Ctrl-C.
+
+    On a terminal it is drawn in place, elsewhere below the one before.
+    """
+    console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
+    if seconds is None:
+        console.print(made())
+        return
+    with suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as live:
+        while True:
+            if console.is_terminal:
+                live.update(made(), refresh=True)
+            else:
+                console.print(made())
+            time.sleep(seconds)
 
 
 def runs_table(sweep_name: str, runs: Sequence[RunState]) -> RenderableType:

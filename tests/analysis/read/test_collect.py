@@ -154,7 +154,7 @@ def test_a_copy_of_a_folder_is_no_second_run(folder):
     shutil.copytree(folder / name, folder / "a_copy")
     sweep = read_sweep(folder)
     assert run_of(sweep, "a_copy").state == "unreadable"
-    assert run_of(sweep, "a_copy").reason.startswith(f"it is the same grid point as {name}: a copy of its folder?")
+    assert run_of(sweep, "a_copy").reason.startswith(f"it is the same run as {name}: a copy of its folder?")
     assert sweep.results() == whole.results()
     content = result("small", 0.0, 0) | {"run_name": "other_benchmark"}
     content["benchmarks"] = {"xquad_ca": content["benchmarks"]["mlqa_r"]}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,8 @@ from mixlingual.config.contradictions import of_analysis
 from mixlingual.config.schema import AnalysisConfig
 from mixlingual.layout import MULTIRUN, STARTS, SWEEP
 from mixlingual.records import RESULT_SCHEMA, MixlingualError, RunResult, is_number
-from mixlingual.runs.jobs import read_jobs
 from mixlingual.runs.result import MALFORMED, read_document
-from mixlingual.runs.state import Moment, RunState, State, begun, no_sweep, state_of
+from mixlingual.runs.state import Moment, RunState, State, begun, no_sweep, states_of
 
 
 @dataclass(frozen=True)
@@ -116,14 +115,10 @@ def read_sweep(folder: Path, moment: Moment | None = None) -> Sweep:
     if not on_disk and not (folder / SWEEP).exists():
         raise MixlingualError(no_sweep(folder))
     planned, problem = _read_plan(folder / SWEEP)
-    names = dict.fromkeys((*planned, *on_disk))
+    names = list(dict.fromkeys((*planned, *on_disk)))
     analysis = declared_analysis(folder / SWEEP)
-    jobs = read_jobs(folder)
-    found = [_run(state_of(folder / name, moment, jobs.get(name, {})), planned.get(name)) for name in names]
+    found = [_run(state, planned.get(state.name)) for state in states_of(folder, names, moment)]
     runs, reference = _told_apart(found, analysis.reference)
-    if copies := _copies(runs):
-        found = [copies.get(run.name, run) for run in found]
-        runs, reference = _told_apart(found, analysis.reference)
     return Sweep(
         folder.resolve().name,
         folder,
@@ -148,31 +143,6 @@ def _run(found: RunState, planned: GridPoint | None) -> Run:
         found.attempts or None,
         found.job or "",
     )
-
-
-def _copies(runs: list[Run]) -> dict[str, Run]:
-    """Run name -> the run as unreadable, of the finished runs whose numbers another run brings already.
-
-    Two runs are copies where nothing tells them apart, seed included, and they share a benchmark. The one whose folder
-    has the name of its run counts, else the first.
-    """
-    groups = defaultdict(list)
-    for run in runs:
-        if run.result is not None:
-            groups[run.point].append(run)
-    copies = {}
-    for group in groups.values():
-        ranked = sorted(group, key=lambda run: run.result is None or run.result.run_name != run.name)
-        for place, run in enumerate(ranked):
-            for other in ranked[:place]:
-                if _benchmarks(run) & _benchmarks(other):
-                    reason = f"it is the same grid point as {other.name}: a copy of its folder? Delete one of the two"
-                    copies[run.name] = dataclasses.replace(run, state="unreadable", result=None, reason=reason)
-    return copies
-
-
-def _benchmarks(run: Run) -> set[str]:
-    return set(run.result.benchmarks) if run.result else set()
 
 
 def _read_plan(path: Path) -> tuple[dict[str, GridPoint], str | None]:

@@ -38,8 +38,6 @@ def fork(act, folder, **environment):
         act()
         code = 0
     except SystemExit as ended:
-        if isinstance(ended.code, str):
-            sys.stderr.write(f"{ended.code}\n")
         code = ended.code % 256 if isinstance(ended.code, int) else int(ended.code is not None)
         if isinstance(ended.code, str):
             sys.stderr.write(f"{ended.code}\n")  # as Python does

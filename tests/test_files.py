@@ -1,5 +1,6 @@
 """Cached folders appear whole, are built once, and are rebuilt where they are damaged."""
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -8,7 +9,7 @@ import time
 import pytest
 
 from mixlingual import files
-from mixlingual.files import built_once, read_object, written_whole
+from mixlingual.files import built_once, clear_leftovers, read_object, written_whole
 
 FORK = multiprocessing.get_context("fork")
 
@@ -33,6 +34,38 @@ def wait_for(path):
     while not path.exists():
         assert time.monotonic() < deadline, f"{path} did not appear"
         time.sleep(0.01)
+
+
+def test_a_full_disk_is_named_with_the_file_and_leaves_what_was_there(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text("old")
+
+    def run():
+        with written_whole(path) as temporary:
+            temporary.write_text("ne")
+            raise OSError(errno.ENOSPC, "full")
+
+    with pytest.raises(OSError, match=r"cannot write .*a\.json: No space left on device; make room there, then give"):
+        run()
+    assert path.read_text() == "old"
+    assert names(tmp_path) == {"a.json"}
+
+
+def test_what_a_killed_process_began_to_write_is_cleared_away_and_no_others(tmp_path):
+    def begin(path):
+        written_whole(path).__enter__().write_text("half")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    for name in ("a.svg", "sub/noext"):
+        killed = FORK.Process(target=begin, args=(tmp_path / name,))
+        killed.start()
+        killed.join()
+    (tmp_path / ".a.othermachine.1.tmp.svg").write_text("half")
+    with written_whole(tmp_path / "b.svg") as own:
+        own.write_text("half")
+        assert len(list(tmp_path.rglob(".*.tmp*"))) == 4
+        clear_leftovers(tmp_path)
+        assert {path.name for path in tmp_path.rglob(".*.tmp*")} == {".a.othermachine.1.tmp.svg", own.name}
 
 
 def test_the_second_call_only_reads(tmp_path):

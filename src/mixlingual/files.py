@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -13,12 +14,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
 from filelock import FileLock, Timeout
 
 log = logging.getLogger(__name__)
 
 DAMAGED = (OSError, EOFError, ValueError, KeyError, TypeError)
 """What reading a damaged cache raises."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What a full disk, a quota or a limit raises."""
 
 Built = TypeVar("Built")
 
@@ -46,9 +51,22 @@ def written_whole(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
         sync(path.parent)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        reason = f"cannot write {path}: {os.strerror(error.errno)}; make room there, then give the same command again"
+        raise OSError(error.errno, reason) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Deletes what `written_whole` began, in a folder and below it, in processes of this machine that are gone."""
+    for path in folder.rglob(".*.tmp*"):
+        number = path.name.removesuffix(path.suffix).removesuffix(".tmp").rpartition(f".{socket.gethostname()}.")[2]
+        if number.isdigit() and not psutil.pid_exists(int(number)):
+            path.unlink(missing_ok=True)
 
 
 def sync(path: Path) -> None:

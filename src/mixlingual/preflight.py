@@ -27,8 +27,8 @@ def main() -> None:
     parser.add_argument("--multirun", "-m", action="store_true", help="changes nothing: a grid is known by its options")
     given = parser.parse_intermixed_args()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
-    register()
     with answering():
+        register()
         overrides = as_written(given.overrides, TrainConfig)
         with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
             runs = compose_runs([*own_presets(given.config_dir), *overrides])

@@ -1,15 +1,18 @@
 """The one way through an entry point: how words are read, and how it ends."""
 
+import importlib
+import sys
 from types import SimpleNamespace
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 
+import mixlingual
 from mixlingual.config.checks import ConfigError
 from mixlingual.config.schema import ReportConfig, TrainConfig
 from mixlingual.grid import doors
-from mixlingual.grid.doors import answering, as_written, end_cell
+from mixlingual.grid.doors import answering, as_written, door, end_cell
 from mixlingual.records import MixlingualError
 from mixlingual.runs.lease import PeerLostError
 
@@ -60,7 +63,13 @@ def test_null_for_a_group_is_a_mistake_unless_none_is_chosen_anyway():
 
 
 @pytest.mark.parametrize(
-    ("error", "shown"), [(MixlingualError("bad"), "message"), (OSError("disk"), "message"), (ValueError(), "traceback")]
+    ("error", "shown"),
+    [
+        (MixlingualError("bad"), "message"),
+        (OSError("disk"), "message"),
+        (Exception("No space left on device (os error 28)"), "message"),
+        (ValueError(), "traceback"),
+    ],
 )
 def test_only_faults_of_the_program_show_a_traceback(error, shown, monkeypatch):
     said = []
@@ -72,10 +81,28 @@ def test_only_faults_of_the_program_show_a_traceback(error, shown, monkeypatch):
     assert said == [shown]
 
 
-def test_ctrl_c_has_the_shells_exit_code():
-    with pytest.raises(SystemExit) as ended, answering():
-        raise KeyboardInterrupt
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("moment", ["register", "as_written", "hydra.main", "to_config"])
+def test_ctrl_c_is_a_word_and_the_shells_exit_code_at_every_moment(moment, monkeypatch, capsys):
+    monkeypatch.setattr(f"mixlingual.grid.doors.{moment}", interrupt)
+    monkeypatch.setattr("sys.argv", ["report", "sweep_name=nothing"])
+    with pytest.raises(SystemExit) as ended:
+        door("report", ReportConfig, print)()
     assert ended.value.code == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_ctrl_c_while_a_program_imports_is_a_word_too(monkeypatch, capsys):
+    monkeypatch.setattr("sys.excepthook", sys.__excepthook__)
+    monkeypatch.setattr("sys.argv", ["-m", "sweep_name=nothing"])
+    importlib.reload(mixlingual)
+    sys.excepthook(KeyboardInterrupt, KeyboardInterrupt(), None)
+    assert capsys.readouterr().err == "interrupted\n"
+    sys.excepthook(ValueError, ValueError("bad"), None)
+    assert "ValueError: bad" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

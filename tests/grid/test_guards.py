@@ -1,6 +1,7 @@
 """What a sweep says about runs that did not finish, what its evaluations stand for, and what it keeps."""
 
 import json
+import threading
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -10,6 +11,8 @@ from run_folder import write_result
 from mixlingual.analysis.read.collect import read_sweep
 from mixlingual.config.checks import ConfigError
 from mixlingual.config.schema import AnalysisConfig, EvaluateConfig, ModelConfig, ScratchConfig, TrainConfig
+from mixlingual.files import written_whole
+from mixlingual.grid import guards
 from mixlingual.grid.compose import compose_cells, compose_runs, own_presets
 from mixlingual.grid.guards import finished_runs, record_grid, record_start
 from mixlingual.grid.hydra import CONF_DIR, register
@@ -79,6 +82,21 @@ def test_the_analysis_of_the_first_start_is_the_declared_one(tmp_path, capsys):
     assert sweep.analysis == first.analysis
     assert [run.name for run in sweep.runs] == ["a", "b"]
     assert "stays as it was declared" in capsys.readouterr().err
+
+
+def test_two_starts_of_a_sweep_at_once_both_add_their_runs(tmp_path, monkeypatch):
+    other = threading.Thread(target=record_grid, args=(tmp_path, [TrainConfig(run_name="b")]))
+
+    def slowly(path):
+        monkeypatch.undo()
+        other.start()
+        other.join(0.5)  # it waits until this one has written what it read
+        return written_whole(path)
+
+    monkeypatch.setattr(guards, "written_whole", slowly)
+    record_grid(tmp_path, [TrainConfig(run_name="a")])
+    other.join()
+    assert [run["run_name"] for run in json.loads((tmp_path / "sweep.json").read_text())["runs"]] == ["a", "b"]
 
 
 def test_sizes_left_open_are_those_planned_at_the_first_start_by_name(tmp_path, capsys):

@@ -69,6 +69,15 @@ def test_the_report_holds_all_its_files(report):
     assert on_disk == {report.page, *report.tables, *report.figures}
 
 
+def test_a_file_of_an_earlier_report_that_another_report_deletes_first_is_no_error(tmp_path, monkeypatch):
+    for name in ("statistics_old.csv", "statistics_kept.csv"):
+        (tmp_path / name).touch()
+    found = [tmp_path / "statistics_gone.csv", *tmp_path.glob("statistics_*")]
+    monkeypatch.setattr("pathlib.Path.glob", lambda self, pattern: found if "statistics" in pattern else [])
+    write._remove_earlier(tmp_path, ["statistics_kept.csv"])
+    assert [path.name for path in tmp_path.iterdir()] == ["statistics_kept.csv"]
+
+
 def test_the_summary_shows_findings_as_text(tmp_path, monkeypatch):
     monkeypatch.setattr(write, "primary_findings", lambda _: ["The *gain* of <b>x</b> & `y`"])
     monkeypatch.setattr(write, "pictures", lambda *_: [])

@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import platform
+import shutil
 import signal
 import time
 from contextlib import ExitStack
@@ -18,7 +19,7 @@ from mixlingual.config.schema import TrainConfig
 from mixlingual.records import MixlingualError, RunResult
 from mixlingual.runs import lease as attempt_module
 from mixlingual.runs.exits import FINAL, ExitCode
-from mixlingual.runs.lease import Attempt, code_commit, locked, read_attempts
+from mixlingual.runs.lease import Attempt, LeaseLostError, code_commit, locked, read_attempts
 from mixlingual.runs.record import RunRecord
 
 
@@ -180,7 +181,25 @@ def test_a_lease_that_cannot_be_read_for_a_moment_is_looked_at_again(tmp_path, l
     assert not own.superseded()
 
 
-def test_a_lease_that_stays_away_is_neither_superseded_nor_an_exception(tmp_path, leaving, looks):
+def test_a_run_whose_folder_is_deleted_ends_with_a_word_and_writes_nothing_more(tmp_path, looks):
+    """Other runs of the sweep come after it in the process."""
+    record = RunRecord(tmp_path / "run", TrainConfig())
+
+    def run():
+        with record.attempt() as own:
+            shutil.rmtree(record.folder)
+            record.save(own, finished(TrainConfig()), pd.DataFrame())
+
+    with pytest.raises(LeaseLostError, match=r"lease\.json was deleted with its folder .*; start it again"):
+        run()
+    assert not record.folder.exists()
+    assert starts(record.folder)
+
+
+def test_under_slurm_a_lease_that_stays_away_is_neither_superseded_nor_an_exception(
+    tmp_path, leaving, looks, monkeypatch
+):
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
     own = Attempt(tmp_path)
     (tmp_path / "lease.json").unlink()
     with pytest.raises(LeftError, match=str(ExitCode.LEASE_LOST)):

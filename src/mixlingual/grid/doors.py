@@ -66,9 +66,11 @@ def answering(end: End = exit_with_mistake) -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)  # nobody reads on, as after `| head`
     except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
         sys.exit(ExitCode.INTERRUPTED)
     except Exception as error:
-        if isinstance(error, MixlingualError | HydraException | OSError | PeerLostError):
+        known = isinstance(error, MixlingualError | HydraException | OSError | PeerLostError)
+        if known or "(os error " in str(error):  # as the libraries in Rust put an OSError
             log.error(error)  # noqa: TRY400 - the message is for the user
         else:
             log.exception("this is a fault of the program")
@@ -93,10 +95,10 @@ def door(
         return None
 
     def main() -> None:
-        register()
         with answering():
+            register()
             sys.argv[1:] = as_written(sys.argv[1:], schema)
-        hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=primary)(task)()
+            hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=primary)(task)()
 
     return main
 

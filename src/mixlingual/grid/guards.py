@@ -63,9 +63,8 @@ class SweepGuard(RunGuard):
             missing = [run for run in self._runs if not is_done(self._folder / run.run_name, run)]
             if config.hydra.launcher.get("check_files"):
                 check_files(missing)
-            with lock_on(self._folder / f".{SWEEP}.lock"):  # another start of the sweep may add runs too
-                record_grid(self._folder, self._runs)
-                record_start(self._folder)
+            record_grid(self._folder, self._runs)
+            record_start(self._folder)
             _say(f"sweep {self._runs[0].sweep_name}: {len(self._runs)} runs in {self._folder}")
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
@@ -172,13 +171,21 @@ def record_start(folder: Path) -> None:
 def record_grid(folder: Path, runs: Sequence[TrainConfig]) -> None:
     """Adds runs to the folder's sweep.json, which lists every run that was ever planned there.
 
+    Another start of the sweep that adds runs at the same time waits.
     What the sweep declared as its analysis when it first started stays, so that no contrast is chosen after a look.
     Sizes of the contrast that were left open are those of the runs that were planned then, by name.
 
     Raises:
         MixlingualError: sweep.json is damaged.
     """
-    path = folder / SWEEP
+    with lock_on(folder / f".{SWEEP}.lock"):
+        content = _planned(folder / SWEEP, runs)
+        with written_whole(folder / SWEEP) as temporary:
+            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _planned(path: Path, runs: Sequence[TrainConfig]) -> dict[str, Any]:
+    """The content of sweep.json with more runs."""
     known, analysis = {}, to_plain(runs[0].analysis)
     if path.exists():
         try:
@@ -186,7 +193,7 @@ def record_grid(folder: Path, runs: Sequence[TrainConfig]) -> None:
             known = {run["run_name"]: run for run in content["runs"]}
             declared = content.get("analysis", analysis)
             if declared != {**declared, **analysis, "sizes": analysis["sizes"] or declared.get("sizes")}:
-                _say(f"the analysis stays as it was declared when {folder.name} first started: {declared}")
+                _say(f"the analysis stays as it was declared when {path.parent.name} first started: {declared}")
             analysis = declared
         except (ValueError, KeyError, TypeError) as error:
             raise MixlingualError(f"{path} is damaged ({error!r}); delete it, and it is written anew") from error
@@ -200,11 +207,9 @@ def record_grid(folder: Path, runs: Sequence[TrainConfig]) -> None:
             "monolingual_ratio": run.batching.monolingual_ratio,
             "seed": run.seed,
         }
-    content = {
+    return {
         "schema": SWEEP_SCHEMA,
         "sweep_name": runs[0].sweep_name,
         "analysis": analysis,
         "runs": list(known.values()),
     }
-    with written_whole(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

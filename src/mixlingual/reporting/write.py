@@ -16,7 +16,7 @@ from mixlingual.analysis.statistics.gaps import Attempts
 from mixlingual.analysis.tables.answer import Answer, answer
 from mixlingual.analysis.tables.exposure import batches_table, exposure_table
 from mixlingual.analysis.tables.grid import Axes, benchmarks, grid_axes, languages_table, results_table
-from mixlingual.files import written_whole
+from mixlingual.files import clear_leftovers, written_whole
 from mixlingual.layout import SWEEP
 from mixlingual.reporting.estimate_tables import estimate_tables
 from mixlingual.reporting.figures import pictures, write_picture
@@ -61,6 +61,7 @@ def write_report(sweep: Sweep, output: Path) -> ReportPaths:
     Among its files are those that `analysis.parts` reads again: the plan, the results and the scores by question. A
     picture or table that cannot be made is a gap, named on the page, and takes nothing else with it.
     """
+    clear_leftovers(output)
     axes, everything, languages = grid_axes(sweep), results_table(sweep), languages_table(sweep)
     names = known_benchmarks(everything)
     results, attempt = everything[everything.benchmark.isin(names)], Attempts()

@@ -44,6 +44,10 @@ INTERRUPTED = "interrupted; started again it goes on from its newest checkpoint"
 """Reason of an attempt that a signal has ended."""
 
 
+class LeaseLostError(MixlingualError):
+    """Whose the run is cannot be told, as where its folder was deleted: nothing more may be written there."""
+
+
 class Ended(SystemExit):
     """Ends a process whose attempt's end is recorded, or is the first process's to record."""
 
@@ -108,11 +112,17 @@ class Attempt:
             leave_superseded(self._folder)
 
     def _is_owner(self) -> bool:
-        """Whether lease.json has this attempt's token; ends the process if it stays missing or damaged."""
+        """Whether lease.json has this attempt's token.
+
+        Raises:
+            LeaseLostError: it stays missing or damaged. Under Slurm the process ends instead, to be queued again.
+        """
         if not (lease := _read_lease(self._folder)):
-            log.error(
-                "%s is missing or damaged, so whose the run is cannot be told; start it again", self._folder / LEASE
-            )
+            problem = "is missing or damaged" if self._folder.is_dir() else "was deleted with its folder"
+            lost = f"{self._folder / LEASE} {problem} while the run was at work, so whose it is cannot be told; "
+            if slurm_job() is None:
+                raise LeaseLostError(lost + "start it again")
+            log.error("%sthe job's script starts it again", lost)
             leave(ExitCode.LEASE_LOST)
         return lease.get("token") == self._token
 

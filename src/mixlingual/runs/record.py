@@ -14,10 +14,10 @@ import yaml
 
 from mixlingual.config.identity import changes, config_hash, possible, to_plain
 from mixlingual.config.schema import TrainConfig
-from mixlingual.files import check_writable, written_whole
+from mixlingual.files import check_writable, clear_leftovers, written_whole
 from mixlingual.layout import CHECKPOINTS, CONFIG, QUERIES, RESULT
 from mixlingual.records import MixlingualError, RunResult
-from mixlingual.runs.lease import INTERRUPTED, Attempt, Ended, PeerLostError, locked, write_json
+from mixlingual.runs.lease import INTERRUPTED, Attempt, Ended, LeaseLostError, PeerLostError, locked, write_json
 from mixlingual.runs.result import MALFORMED, read_run
 
 
@@ -64,12 +64,13 @@ class RunRecord:
         """
         check_writable(self.folder)
         with locked(self.folder):
+            clear_leftovers(self.folder)
             attempt = Attempt(self.folder)
             try:
                 with written_whole(self.folder / CONFIG) as path:
                     path.write_text(yaml.safe_dump(to_plain(self._config), sort_keys=False, allow_unicode=True))
                 yield attempt
-            except Ended:
+            except (Ended, LeaseLostError):
                 raise
             except (KeyboardInterrupt, SystemExit):
                 attempt.end("interrupted", INTERRUPTED)

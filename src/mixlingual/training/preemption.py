@@ -194,9 +194,11 @@ class Signals:
         try:
             self.answer_now()
         except SystemExit as ended:
-            if self.attempt and not isinstance(ended, Ended):
-                self.attempt.end("interrupted", INTERRUPTED)
-            leave(int(ended.code or 0) % 256)
+            try:
+                if self.attempt and not isinstance(ended, Ended):
+                    self.attempt.end("interrupted", INTERRUPTED)
+            finally:
+                leave(int(ended.code or 0) % 256)
 
 
 def _request_of(number: signal.Signals) -> Request:

@@ -232,7 +232,7 @@ def _commands(folder: Path) -> tuple[str, ...]:
     train = ["python", "-m", "mixlingual.train"]
     try:
         lines = (folder / STARTS).read_text(encoding="utf-8").splitlines()
-        return tuple(shlex.join([*train, *json.loads(line)]) for line in lines)
+        return tuple(dict.fromkeys(shlex.join([*train, *json.loads(line)]) for line in lines))
     except FileNotFoundError:
         pass
     except (*MALFORMED, TypeError):

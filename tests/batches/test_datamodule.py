@@ -62,6 +62,7 @@ class Reference:
     def step(self, step, rank, world):
         batch = self.sampler.batch(step)
         pairs, vocabulary = [], set()
+        negatives_of = [[0] * world for _ in range(self.accumulate)]
         part = len(batch.item_B) // self.accumulate
         candidates = [(number // part, self.passage(batch, number)) for number in range(len(batch.item_B))]
         for number, (item_number, pool_number) in enumerate(zip(batch.item_B.tolist(), batch.pool_B.tolist())):
@@ -74,6 +75,7 @@ class Reference:
                     candidates.append((number // part, ids))
                     negatives.append(ids)
             vocabulary |= {token for ids in (query, passage, *negatives) for token in ids}
+            negatives_of[number // part][number % world] += len(negatives)
             if number % world == rank:
                 monolingual = pool.query_language == pool.passage_language
                 pairs.append((query, passage, negatives, item_number, monolingual))
@@ -91,6 +93,7 @@ class Reference:
             "item": torch.tensor(items),
             "monolingual": torch.tensor(monolingual),
             "tokens": torch.tensor([len(query) + len(passage) for query, passage in zip(queries, passages)]),
+            "negatives_of": torch.tensor(negatives_of),
             "vocabulary": torch.tensor(sorted(vocabulary)),
             "step": torch.tensor(step),
         }

@@ -7,6 +7,7 @@ from transformers import (
     AutoModel,
     BertConfig,
     GPT2Config,
+    ModernBertConfig,
     RobertaConfig,
     XLMRobertaConfig,
     XLMRobertaXLConfig,
@@ -31,20 +32,26 @@ SHAPE = {
 }
 
 
-def one_text_at_a_time(query_THD, key_THD, value_THD, ends, longest, scale, dropout):
+def one_text_at_a_time(query_THD, key_THD, value_THD, ends, longest, scale, dropout, window):
     """Attends text by text: the slow reference of a varlen kernel."""
     assert dropout == 0
     assert longest == max(ends.diff())
     outputs = []
     for start, stop in zip(ends[:-1].tolist(), ends[1:].tolist()):
         query, key, value = (part[start:stop].transpose(0, 1) for part in (query_THD, key_THD, value_THD))
-        outputs.append(functional.scaled_dot_product_attention(query, key, value, scale=scale).transpose(0, 1))
+        place = torch.arange(stop - start)
+        seen = None if window is None else (place - place[:, None]).abs() <= window
+        outputs.append(functional.scaled_dot_product_attention(query, key, value, seen, scale=scale).transpose(0, 1))
     return torch.cat(outputs)
 
 
 def encoder(config, pooling="mean"):
     torch.manual_seed(0)
-    backbone = AutoModel.from_config(config(**SHAPE), add_pooling_layer=False)
+    if config is ModernBertConfig:
+        own = SHAPE | {"local_attention": 6, "global_attn_every_n_layers": 2, "max_position_embeddings": 40}
+        backbone = AutoModel.from_config(config(**own, bos_token_id=2, eos_token_id=3, cls_token_id=2, sep_token_id=3))
+    else:
+        backbone = AutoModel.from_config(config(**SHAPE), add_pooling_layer=False)
     for name, weight in backbone.named_parameters():
         if "position" in name:
             torch.nn.init.normal_(weight)  # a wrong position must show
@@ -61,7 +68,13 @@ def embeddings_and_gradients(model, token_ids):
 
 @pytest.mark.parametrize(
     ("config", "pooling"),
-    [(BertConfig, "mean"), (RobertaConfig, "cls"), (XLMRobertaConfig, "last"), (XLMRobertaXLConfig, "mean")],
+    [
+        (BertConfig, "mean"),
+        (RobertaConfig, "cls"),
+        (XLMRobertaConfig, "last"),
+        (XLMRobertaXLConfig, "mean"),
+        (ModernBertConfig, "mean"),
+    ],
 )
 def test_packed_texts_give_what_padded_ones_give(config, pooling, monkeypatch):
     assert config.model_type in PACKABLE
@@ -70,7 +83,7 @@ def test_packed_texts_give_what_padded_ones_give(config, pooling, monkeypatch):
     token_ids[[2, 9, 27]] = 1  # texts that hold the padding token literally: within, first and last
     padded, padded_gradients = embeddings_and_gradients(model, token_ids)
     monkeypatch.setattr(attention, "varlen_kernel", lambda dropout: one_text_at_a_time)
-    monkeypatch.setattr(DualEncoder, "_packs", lambda self, device: True)
+    monkeypatch.setattr(DualEncoder, "packs", lambda self, device: True)
     packed, packed_gradients = embeddings_and_gradients(model, token_ids)
     assert torch.allclose(packed, padded, atol=1e-6)
     assert packed_gradients.keys() == padded_gradients.keys()
@@ -86,19 +99,32 @@ def test_texts_are_packed_only_where_a_kernel_takes_them(monkeypatch):
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: True)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     model.backbone.config.attention_probs_dropout_prob = 0.3
-    assert model._packs(torch.device("cuda"))
-    assert not model._packs(torch.device("cpu"))
+    assert model.packs(torch.device("cuda"))
+    assert not model.packs(torch.device("cpu"))
     model.eval()
-    assert model._packs(torch.device("cuda"))
+    assert model.packs(torch.device("cuda"))
     assert asked == [0.3, 0.0]
     model.backbone.config.hidden_size = 24
-    assert not model._packs(torch.device("cuda")), "heads of 12 numbers"
+    assert not model.packs(torch.device("cuda")), "heads of 12 numbers"
     model.backbone.config.hidden_size = 16
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
-    assert not model._packs(torch.device("cuda")), "a GPU before Ampere"
+    assert not model.packs(torch.device("cuda")), "a GPU before Ampere"
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    monkeypatch.setattr(encoder_module, "varlen_kernel", lambda dropout: None)
+    assert "model.attention_dropout=0" in model.why_padded(torch.device("cuda"))
     model.backbone.config.model_type = "something-new"
-    assert not model._packs(torch.device("cuda"))
+    assert not model.packs(torch.device("cuda"))
+
+
+def test_a_packed_row_of_an_encoder_with_windows_has_no_mask_as_large_as_its_square(monkeypatch):
+    model = encoder(ModernBertConfig)
+    masks = []
+    monkeypatch.setattr(attention, "varlen_kernel", lambda dropout: one_text_at_a_time)
+    monkeypatch.setattr(DualEncoder, "packs", lambda self, device: True)
+    for layer in model.backbone.layers:
+        layer.register_forward_pre_hook(lambda _, __, named: masks.append(named["attention_mask"]), with_kwargs=True)
+    model.embed(torch.randint(5, 60, (int(LENGTHS.sum()),)), LENGTHS)
+    assert masks == [None, None]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="the kernels are for CUDA devices")
@@ -107,9 +133,9 @@ def test_the_kernel_of_a_gpu_gives_what_padded_texts_give(config, monkeypatch):
     model = encoder(config).cuda()
     token_ids = torch.randint(5, 60, (int(LENGTHS.sum()),), dtype=torch.int32, device="cuda")
     with torch.autocast("cuda", torch.bfloat16):
-        assert model._packs(token_ids.device)
+        assert model.packs(token_ids.device)
         packed, packed_gradients = embeddings_and_gradients(model, token_ids)
-        monkeypatch.setattr(DualEncoder, "_packs", lambda self, device: False)
+        monkeypatch.setattr(DualEncoder, "packs", lambda self, device: False)
         padded, padded_gradients = embeddings_and_gradients(model, token_ids)
     assert functional.cosine_similarity(packed, padded).min() > 0.9999
     for name, gradient in padded_gradients.items():

@@ -11,9 +11,11 @@ import pytest
 import torch
 from forks import fork, on_ranks, wait
 from pytorch_lightning import LightningModule
+from pytorch_lightning.strategies import Strategy
 from training_fixture import STEPS, naive_losses, prepare, resumed, train, trained, weights
 
 from mixlingual.batches.datamodule import StepBatches
+from mixlingual.model.encoder import DualEncoder
 from mixlingual.records import MixlingualError
 from mixlingual.training.checkpoint import newest_checkpoint
 from mixlingual.training.fit import UnwrappedDDP
@@ -79,6 +81,40 @@ def test_an_interrupted_run_ends_with_the_same_bits(tmp_path, accumulate, stop, 
     assert torch.equal(weights(second), weights(encoder))
     curves = [pd.read_csv(tmp_path / name / "curves.csv").drop(columns="pairs_per_second") for name in ("whole", "cut")]
     pd.testing.assert_frame_equal(*curves)
+
+
+def test_passes_that_ran_out_of_memory_stay_small_in_a_resumed_run(tmp_path, monkeypatch):
+    """Dropout masks go by passes; memory suffices again where the run goes on."""
+    embed, full = DualEncoder.embed, []
+
+    def fails_once(self, ids, lengths, longest):
+        if len(lengths) * longest > 32 and full:
+            full.clear()
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return embed(self, ids, lengths, longest)
+
+    monkeypatch.setattr(DualEncoder, "embed", fails_once)
+    ends = []
+    for run in (
+        lambda: trained(tmp_path / "one", checkpoint_steps=3),
+        lambda: resumed(tmp_path / "cut", 7, checkpoint_steps=3),
+    ):
+        full.append(True)
+        ends.append(weights(run()[0]))
+        assert not full
+    plain, _ = trained(tmp_path / "plain", checkpoint_steps=3)
+    assert torch.equal(*ends)
+    assert not torch.equal(ends[0], weights(plain)), "smaller passes draw other masks"
+
+
+def test_the_moments_are_gone_before_lightning_moves_things_to_the_host(tmp_path, monkeypatch):
+    held = []
+    original = Strategy.teardown
+    monkeypatch.setattr(
+        Strategy, "teardown", lambda self: held.append([len(one.state) for one in self.optimizers]) or original(self)
+    )
+    trained(tmp_path)
+    assert held == [[0]]
 
 
 def test_a_damaged_checkpoint_is_passed_over(tmp_path, caplog):

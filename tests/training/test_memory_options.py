@@ -12,7 +12,7 @@ from mixlingual.model.dropout import use_cheap_dropout
 from mixlingual.model.encoder import DualEncoder
 from mixlingual.records import MixlingualError
 from mixlingual.training import fit
-from mixlingual.training.memory import activation_bytes
+from mixlingual.training.memory import held_bytes
 
 SIZES = {
     "vocab_size": 100, "hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2, "intermediate_size": 64,
@@ -34,11 +34,14 @@ def gradient(encoder):
     """Returns (gradient of all weights, bytes held for the backward pass) of one pass, with dropout."""
     lengths = torch.tensor([20, 17, 9, 5])
     token_ids = torch.randint(4, 100, (int(lengths.sum()),), generator=torch.Generator().manual_seed(1))
-    torch.manual_seed(2)
-    with activation_bytes(encoder) as held:
-        embedding_BD = encoder.embed(token_ids, lengths)
+
+    def run():
+        torch.manual_seed(2)
+        return encoder.embed(token_ids, lengths)
+
+    held, embedding_BD = held_bytes(run), run()
     (embedding_BD @ embedding_BD.detach().T)[0].logsumexp(0).backward()
-    return torch.cat([weight.grad.flatten() for weight in encoder.parameters()]), held.total
+    return torch.cat([weight.grad.flatten() for weight in encoder.parameters()]), held
 
 
 @pytest.mark.parametrize("architecture", ["bert", "xlm_roberta"])

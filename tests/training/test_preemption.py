@@ -4,6 +4,7 @@ Processes are forks of this one, told what befalls them at which step.
 """
 
 import errno
+import hashlib
 import json
 import math
 import os
@@ -369,6 +370,16 @@ def test_a_checkpoint_and_its_name_reach_the_disk(tmp_path, monkeypatch):
     VerifiedCheckpointIO().save_checkpoint({"weight": torch.ones(3)}, tmp_path / "step-000000001.ckpt")
     (path,) = tmp_path.iterdir()
     assert synced == [path.stat().st_ino, tmp_path.stat().st_ino]
+
+
+def test_a_checkpoint_is_hashed_while_it_is_written(tmp_path, monkeypatch):
+    """One of a large encoder takes minutes to read again, which a signal does not leave."""
+    with monkeypatch.context() as patch:
+        patch.setattr(hashlib, "file_digest", None)
+        content = {"weight": torch.randn(100_000), "step": 3}
+        VerifiedCheckpointIO().save_checkpoint(content, tmp_path / "step-000000001.ckpt")
+    found = newest_checkpoint(tmp_path)
+    assert torch.equal(VerifiedCheckpointIO().load_checkpoint(found)["weight"], content["weight"])
 
 
 def test_a_process_that_fails_says_so_for_the_first(tmp_path, monkeypatch):

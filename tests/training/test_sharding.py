@@ -43,10 +43,10 @@ def sharded_run(folder, **options):
     counts = []
     original = ContrastiveStep._passes
 
-    def counting(self, batch, pass_tokens):
-        own = list(original(self, batch, pass_tokens))
+    def counting(self, batch, device):
+        own = original(self, batch, device)
         counts.append(len(own))
-        return iter(own)
+        return own
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ContrastiveStep, "_passes", counting)
@@ -71,6 +71,33 @@ def test_a_cut_encoder_trains_as_a_whole_one_does(tmp_path, options):
     assert other[1] is None
 
 
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_in_bf16_layers_are_gathered_so_and_the_numbers_are_those_of_replicated_processes(tmp_path, checkpointing):
+    options = {"precision": "bf16-mixed", "gradient_checkpointing": checkpointing, "activation_gib": 0.0}
+
+    def replicated():
+        encoder, data, config = sharded(**options)
+        config.trainer.strategy = "replicate"
+        return train(tmp_path / "replicated", encoder, data, config).losses
+
+    def cut():
+        gathered = []
+        original = torch.distributed.all_gather_into_tensor
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                torch.distributed,
+                "all_gather_into_tensor",
+                lambda output, *more, **named: gathered.append(output.dtype) or original(output, *more, **named),
+            )
+            losses, _, _ = sharded_run(tmp_path / "all", **options)
+        return losses, gathered
+
+    whole, _ = on_ranks(tmp_path, 2, replicated)
+    for losses, gathered in on_ranks(tmp_path, 2, cut):
+        assert losses == pytest.approx(whole, rel=2e-3)
+        assert torch.bfloat16 in gathered
+
+
 def test_an_interrupted_run_ends_where_a_whole_one_does(tmp_path):
     options = {"dropout": 0.1, "rank": 4}
 
@@ -87,8 +114,8 @@ def test_an_interrupted_run_ends_where_a_whole_one_does(tmp_path):
 
 @pytest.mark.parametrize("kept_bytes", [None, 0])
 def test_passes_that_fill_up_add_nothing(monkeypatch, kept_bytes):
-    monkeypatch.setattr(sharding, "_largest", lambda numbers: [*numbers, 64, 64])
-    monkeypatch.setattr(sharding, "_least", lambda number, _: number)
+    monkeypatch.setattr(sharding, "_largest", lambda numbers, _: [*numbers, 64, 64])
+    monkeypatch.setattr(sharding, "least", lambda number, _: number)
     gradients = []
     for kind in (ContrastiveStep, ShardedStep):
         encoder, _, batches, config = prepare(dropout=0.1)

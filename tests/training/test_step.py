@@ -1,17 +1,24 @@
 """A step has the same gradient from any passes, kept or computed twice, in one process or several."""
 
 import os
+from contextlib import nullcontext
+from itertools import pairwise
 
 import pytest
 import torch
 from forks import on_ranks
 from torch import distributed
+from torch.utils._python_dispatch import TorchDispatchMode
 from training_fixture import STEPS, config_of, naive_losses, prepare
 
+from mixlingual.config.schema import LoraConfig
 from mixlingual.model.encoder import DualEncoder
+from mixlingual.records import MixlingualError
 from mixlingual.training import memory
-from mixlingual.training.memory import activation_bytes, free_bytes, optimizer_bytes
+from mixlingual.training import step as step_module
+from mixlingual.training.memory import free_bytes, held_bytes, optimizer_bytes
 from mixlingual.training.module import RetrieverModule, make_step
+from mixlingual.training.passes import PassPlan, plan_passes
 
 CPU = torch.device("cpu")
 NEGATIVES = {"hard_negatives": 2}
@@ -49,28 +56,117 @@ def test_the_gradient_is_that_of_one_padded_pass_over_all_pairs(accumulate, pass
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_passes_computed_twice_give_the_same_bits_as_those_kept(monkeypatch, precision):
-    encoder, _, batches, config = prepare(precision=precision)
-    with activation_bytes(encoder) as held:
-        gradients(encoder, batches[0], config)
+    encoder, _, batches, _ = prepare(precision=precision)
+    monkeypatch.setattr(step_module, "MEASURED_TOKENS", 64)
     results = []
     original = DualEncoder.embed
-    for kept in (0.0, 0.9 * held.total / 2**30, 64.0):
+    all_passes = held_bytes(lambda: encoder.embed(batches[0]["token_ids"], batches[0]["lengths"]))
+    for kept in (0.0, 0.5 * all_passes / 2**30, 64.0):
         encoder, _, batches, config = prepare(precision=precision, activation_gib=kept)
         runs = []
         monkeypatch.setattr(
             DualEncoder, "embed", lambda *args, runs=runs: runs.append(torch.is_grad_enabled()) or original(*args)
         )
         loss_B, gradient = gradients(encoder, batches[0], config)
-        results.append((kept, runs, loss_B, gradient))
+        results.append((kept, runs[2:], loss_B, gradient))
     (_, cached, *_), (_, mixed, *_), (_, kept, *_) = results
     assert all(kept), "all passes keep their graph"
-    assert cached.count(False) == len(kept) - 1, "all but the first, whose memory is measured, run twice"
-    assert len(cached) == 2 * len(kept) - 1
+    assert cached == [False] * len(kept) + [True] * len(kept), "all run twice"
     assert len(kept) < len(mixed) < len(cached), "some fit, some do not"
     for _, _, loss_B, gradient in results[1:]:
         assert torch.equal(loss_B, results[0][2])
         for name, values in gradient.items():
             assert torch.equal(values, results[0][3][name]), name
+
+
+@pytest.mark.parametrize("rank", [0, 4])
+def test_weights_are_cast_once_a_step_and_gradients_keep_their_bits(monkeypatch, rank):
+    """Autocast alone would cast them in every pass, the frozen ones beside adapters too."""
+    options = {"precision": "bf16-mixed", "activation_gib": 0.0, "model": {"lora": LoraConfig(rank)} if rank else {}}
+    results, casts = [], []
+    for once in (True, False):
+        encoder, _, batches, config = prepare(**options)
+        linear = {name for name, part in encoder.named_modules() if isinstance(part, torch.nn.Linear)}
+        shapes = {part.weight.shape for part in encoder.modules() if isinstance(part, torch.nn.Linear)}
+        if not once:
+            monkeypatch.setattr(step_module, "cast_once", lambda *_, **__: nullcontext())
+        with Casts(shapes) as counted:
+            encoder.zero_grad()
+            make_step(encoder, config).gradient(batches[0], CPU)
+        casts.append(counted.total)
+        results.append({name: weight.grad for name, weight in encoder.named_parameters() if weight.grad is not None})
+        assert not any("weight" in vars(encoder.get_submodule(name)) for name in linear), "the weights are back"
+    assert casts[0] == len(linear) < casts[1] / 4
+    assert results[0].keys() == results[1].keys()
+    assert all(torch.equal(values, results[1][name]) for name, values in results[0].items())
+
+
+class Casts(TorchDispatchMode):
+    """Counts copies to bfloat16 of tensors that have the shape of a weight."""
+
+    def __init__(self, shapes):
+        super().__init__()
+        self.shapes, self.total = shapes, 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+        if function is torch.ops.aten._to_copy.default and options.get("dtype") == torch.bfloat16:
+            self.total += arguments[0].shape in self.shapes
+        return function(*arguments, **(options or {}))
+
+
+def test_out_of_memory_halves_the_passes_and_says_so_once(monkeypatch, caplog):
+    """A pass above 40 tokens fails, first while it is computed, later while its gradient is."""
+    encoder, _, batches, config = prepare(dropout=0.0)
+    expected_B, expected = gradients(encoder, batches[0], config)
+    backward, embed = torch.autograd.backward, DualEncoder.embed
+    sizes = []
+
+    def fails_late(output, *arguments):
+        backward(output, *arguments)
+        if arguments and max(sizes) > 40:  # the gradient of a pass
+            sizes.clear()
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
+
+    def fails_early(self, ids, lengths, longest):
+        sizes.append(len(lengths) * longest)
+        if sizes[-1] > 80:
+            sizes.clear()
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate")
+        return embed(self, ids, lengths, longest)
+
+    monkeypatch.setattr(torch.autograd, "backward", fails_late)
+    monkeypatch.setattr(DualEncoder, "embed", fails_early)
+    monkeypatch.setattr(step_module, "MEASURED_TOKENS", 40)
+    config.trainer.pass_tokens = 160
+    encoder.zero_grad()
+    step = make_step(encoder, config)
+    loss_B = step.gradient(batches[0], CPU)
+    assert step.pass_tokens == 40
+    step.gradient(batches[1], CPU)
+    assert [record.message[:17] for record in caplog.records if record.levelname == "WARNING"] == ["memory ran out (["]
+    encoder.zero_grad()
+    step.gradient(batches[0], CPU)
+    assert torch.allclose(loss_B, expected_B, atol=1e-5)
+    for name, weight in encoder.named_parameters():
+        assert torch.allclose(weight.grad, expected[name], rtol=1e-4, atol=1e-4), name
+
+
+def test_where_not_even_one_text_fits_the_next_step_is_said(monkeypatch):
+    encoder, _, batches, config = prepare()
+
+    def fails(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
+
+    monkeypatch.setattr(DualEncoder, "embed", fails)
+    with pytest.raises(MixlingualError, match=r"Tried to allocate 1 GiB\nSet trainer\.pass_tokens=64 and"):
+        make_step(encoder, config).gradient(batches[0], CPU)
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(monkeypatch):
+    encoder, _, batches, config = prepare()
+    monkeypatch.setattr(DualEncoder, "embed", lambda *_: torch.ones(2) @ torch.ones(3))
+    with pytest.raises(RuntimeError, match="inconsistent tensor size"):
+        make_step(encoder, config).gradient(batches[0], CPU)
 
 
 def test_dropout_is_on_and_repeats_with_the_step_alone():
@@ -87,52 +183,104 @@ def test_each_distinct_text_is_encoded_once(monkeypatch):
     seen = []
     original = DualEncoder.embed
     monkeypatch.setattr(
-        DualEncoder, "embed", lambda self, ids, lengths: seen.append((ids, lengths)) or original(self, ids, lengths)
+        DualEncoder,
+        "embed",
+        lambda self, ids, lengths, *more: seen.append((ids, lengths)) or original(self, ids, lengths, *more),
     )
     gradients(encoder, batch, config)
+    del seen[:2]  # the measurement
     texts = [tuple(text.tolist()) for ids, lengths in seen for text in ids.split(lengths.tolist())]
     assert len(texts) == len(set(texts)) == len(batch["lengths"])
     assert all(len(lengths) * int(lengths.max()) <= config.trainer.pass_tokens for _, lengths in seen)
     assert len(seen) > 2
 
 
-def test_passes_hold_texts_of_like_length():
-    encoder, _, batches, config = prepare(pass_tokens=64)
-    passes = list(make_step(encoder, config)._passes(batches[0], 64))
+@pytest.mark.parametrize(("most", "packed"), [(64, False), (100_000, False), (300, True)])
+def test_passes_hold_texts_of_like_length(monkeypatch, most, packed):
+    monkeypatch.setattr(step_module, "FEW_TOKENS", 8)
+    monkeypatch.setattr(DualEncoder, "packs", lambda *_: packed)
+    encoder, _, batches, config = prepare(batching={"batch_size": 40})
+    passes = list(make_step(encoder, config)._cut(batches[0], CPU, most))
     lengths = batches[0]["lengths"].tolist()
     assert [row for one in passes for row in range(len(lengths))[one.rows]] == list(range(len(lengths)))
-    assert sum(one.padded for one in passes) < 1.2 * sum(lengths)
     assert len({one.seed for one in passes}) == len(passes)
-    assert [one.tokens.stop - one.tokens.start for one in passes] == [sum(lengths[one.rows]) for one in passes]
+    for one in passes:
+        real = sum(lengths[one.rows])
+        assert one.tokens.stop - one.tokens.start == real
+        assert one.longest == lengths[one.rows.start]
+        assert one.size == real if packed else one.longest * len(lengths[one.rows])
+        assert one.size <= most
+        assert one.size - real <= max(0.1 * one.size, 8)
+    assert len(passes) == (-(-sum(lengths) // most) if packed else len(passes)) > 1
+    for one, after in pairwise(passes):
+        grown = sum(lengths[one.rows]) + after.longest
+        padded = grown if packed else one.longest * (len(lengths[one.rows]) + 1)
+        assert padded > most or padded - grown > max(0.1 * padded, 8), "no pass ends before it must"
+
+
+def test_padding_of_a_few_tokens_is_not_worth_a_pass():
+    encoder, _, _, config = prepare()
+    batch = {"lengths": torch.tensor([20, 20, 10, 10, 4, 4]), "step": torch.tensor(0)}
+    assert [one.size for one in make_step(encoder, config)._cut(batch, CPU, 2048)] == [120]
+    batch["lengths"] = torch.tensor([20, 20, 10, 10, 4, 4, 4, 4])
+    assert [one.size for one in make_step(encoder, config)._cut(batch, CPU, 2048)] == [120, 8]
+
+
+GIB = 2**30
+
+
+@pytest.mark.parametrize(
+    ("device", "given", "found"),
+    [
+        ("cuda", {}, (1024, 3200.0)),  # 1,024 tokens hold 4 GiB, a quarter of 25
+        ("cuda", {"kept_bytes": 4 * GIB}, (1024, 1024.0)),
+        ("cuda", {"pass_tokens": 4096}, (4096, 3200.0)),
+        ("cpu", {}, (2048, 3200.0)),
+    ],
+)
+def test_passes_are_sized_by_what_is_free(device, given, found):
+    options = {"pass_tokens": None, "kept_bytes": None} | given
+    plan = plan_passes(4 * GIB / 1024, 25 * GIB, device, **options)
+    assert (plan.pass_tokens, plan.kept_tokens) == found
+
+
+def test_where_nothing_is_free_passes_stay_larger_than_a_text():
+    assert plan_passes(1e6, 0.0, "cuda", pass_tokens=None, kept_bytes=None) == PassPlan(256, 0.0)
 
 
 def test_a_text_beyond_the_budget_is_a_pass_of_its_own():
     encoder, _, batches, config = prepare(dropout=0.0)
     config.trainer.pass_tokens = 1
     loss_B, _ = gradients(encoder, batches[0], config)
-    assert len(list(make_step(encoder, config)._passes(batches[0], 1))) == len(batches[0]["lengths"])
+    assert len(list(make_step(encoder, config)._cut(batches[0], CPU, 1))) == len(batches[0]["lengths"])
     config.trainer.pass_tokens = 10_000
     assert torch.allclose(loss_B, gradients(encoder, batches[0], config)[0], atol=1e-5)
 
 
-def test_what_a_forward_pass_holds_is_counted_once_without_the_weights():
+def test_what_one_more_forward_pass_holds_is_counted_without_weights_and_their_copies():
     layer = torch.nn.Linear(100, 50, bias=False)
+    copy = layer.weight.to(torch.bfloat16)
     values = torch.randn(10, 100, requires_grad=True)
-    with activation_bytes(layer) as saved:
-        output = layer(values)
-        (output * output).sum()
-    assert saved.total == 4 * (10 * 100 + 10 * 50)
+
+    def run():
+        own = values * 1.0
+        return (layer(own) ** 2).sum() + (own.to(torch.bfloat16) @ copy.T).sum()
+
+    fp32, bf16 = 10 * 100 + 10 * 50, 10 * 100
+    assert held_bytes(run) == 4 * fp32 + 2 * bf16
 
 
-def test_what_the_optimiser_will_hold_is_set_aside(monkeypatch):
-    encoder, _, _, config = prepare(optim={"embeddings": "dense"})
-    dense = optimizer_bytes(encoder)
-    assert dense == 12 * sum(weight.numel() for weight in encoder.parameters())
-    RetrieverModule(encoder, config_of(), steps=1, diverged=None)
-    assert optimizer_bytes(encoder) == dense - 12 * encoder.backbone.get_input_embeddings().weight.numel()
-    monkeypatch.setattr("mixlingual.training.step.free_bytes", lambda _: dense + 1000)
-    encoder, _, _, config = prepare(optim={"embeddings": "dense"})
-    assert make_step(encoder, config)._allowed_bytes(CPU) == 500
+def test_what_the_optimiser_will_hold_is_set_aside():
+    encoder, _, batches, _ = prepare()
+    table = encoder.backbone.get_input_embeddings().weight.numel()
+    total = sum(weight.numel() for weight in encoder.parameters())
+    assert optimizer_bytes(encoder, None) == 12 * total
+    module = RetrieverModule(encoder, config_of(), steps=1, diverged=None)
+    module.configure_optimizers()
+    assert optimizer_bytes(encoder, module.optimizer) == 12 * total - 4 * table, "rows have no gradient of the table"
+    with module.gradient(batches[0]):
+        module.optimizer.step()
+    assert optimizer_bytes(encoder, module.optimizer) == 4 * (total - table), "moments that are there count as used"
 
 
 def test_free_memory_is_what_the_system_and_the_control_group_leave(tmp_path, monkeypatch):

@@ -85,8 +85,9 @@ class StepBatches(Dataset[dict[str, Tensor]]):
             the corpus), `monolingual` (B, bool), `tokens` (B; of query and passage together) and
             `negative_count` (B; hard negatives that each brings along).
             The hard negatives, in the order of their pairs: `negative` (H; position in U).
-            Of the whole step, over all processes: `vocabulary` (V; the distinct token ids, ascending)
-            and `step`. All int64 where nothing else is said.
+            Of the whole step, over all processes: `vocabulary` (V; the distinct token ids, ascending),
+            `negatives_of` (parts x processes; hard negatives that each has) and `step`. All int64 where
+            nothing else is said.
         """
         return self._assembled(self._sampler.batch(step), step)
 
@@ -135,6 +136,7 @@ class StepBatches(Dataset[dict[str, Tensor]]):
             "item": batch.item_B[mine],
             "monolingual": batch.monolingual_B[mine],
             "tokens": self._store.lengths(query_B) + self._store.lengths(passage_B),
+            "negatives_of": self._negatives_of(pair_M, len(query_N)),
             "vocabulary": self._vocabulary(np.concatenate([query_N, passage_N, negative_M])),
             "step": np.array(step),
         }
@@ -168,6 +170,12 @@ class StepBatches(Dataset[dict[str, Tensor]]):
         is_first_M = np.zeros(len(brought_M), bool)
         is_first_M[np.unique(brought_M, return_index=True)[1]] = True
         return is_first_M & ~np.isin(brought_M, held_N)
+
+    def _negatives_of(self, pair_M: Ints, pairs: int) -> Ints:
+        """Returns how many of the hard negatives are in each part of the step, and of it in each process."""
+        part_M = pair_M // (pairs // self._accumulate)
+        counts = np.bincount(part_M * self._world + pair_M % self._world, minlength=self._accumulate * self._world)
+        return counts.reshape(self._accumulate, self._world)
 
     def _longest_first(self, row: NDArray[np.int32]) -> tuple[NDArray[np.int32], Ints]:
         """Returns the distinct rows, longest first and then by number, [U]; and where among them each given row is."""

@@ -18,7 +18,8 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from mixlingual.model.encoder import PASS_TOKENS, DualEncoder
+from mixlingual.config.devices import PASS_TOKENS
+from mixlingual.model.encoder import DualEncoder
 from mixlingual.model.tokenizer import Side, TextTokenizer
 from mixlingual.records import MixlingualError, fingerprint
 

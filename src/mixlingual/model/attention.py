@@ -24,11 +24,14 @@ from mixlingual.model.dropout import drop
 
 NAME = "mixlingual"
 
-PACKABLE = ("bert", "roberta", "xlm-roberta", "xlm-roberta-xl")
+PACKABLE = ("bert", "roberta", "xlm-roberta", "xlm-roberta-xl", "modernbert")
 """A test compares packed and padded results of these architectures."""
 
-Kernel = Callable[[Tensor, Tensor, Tensor, Tensor, int, float, float], Tensor]
-"""A kernel maps (query_THD, key_THD, value_THD, ends of the texts from 0 on, longest, scale, dropout) to [T, H, D]."""
+Kernel = Callable[[Tensor, Tensor, Tensor, Tensor, int, float, float, int | None], Tensor]
+"""Maps (query_THD, key_THD, value_THD, ends of the texts from 0 on, longest, scale, dropout, window) to [T, H, D].
+
+A token attends to those at most `window` places away; None: to all of its text.
+"""
 
 
 def use_attention(backbone: PreTrainedModel) -> None:
@@ -55,7 +58,8 @@ def attend(
         attention_mask: True where a token may be attended to, [B, 1, T, T] or broadcastable; None: everywhere.
         scaling: factor of the scores; None: D ** -0.5.
         dropout: probability, 0 in eval mode.
-        extra: what a layer adds; `cu_seq_lens_q` (int32 [texts + 1]) and `max_length_q` mark a packed row.
+        extra: what a layer adds; `cu_seq_lens_q` (int32 [texts + 1]) and `max_length_q` mark a packed row, of whose
+            tokens those attend to each other that are less than `sliding_window` apart.
 
     Returns:
         [B, T, H, D], and None for the weights.
@@ -65,9 +69,11 @@ def attend(
         kernel = varlen_kernel(dropout)
         assert kernel is not None, "DualEncoder packs texts only where a kernel takes them"
         query_THD, key_THD, value_THD = (states.transpose(1, 2).squeeze(0) for states in (query, key, value))
+        window = extra.get("sliding_window")
         packed_THD = kernel(
-            query_THD, key_THD, value_THD, extra["cu_seq_lens_q"], extra["max_length_q"], scale, dropout
-        )
+            query_THD, key_THD, value_THD, extra["cu_seq_lens_q"], extra["max_length_q"], scale, dropout,
+            None if window is None else window - 1,
+        )  # fmt: skip
         return packed_THD.unsqueeze(0), None
     plain = not getattr(module, "is_causal", False) and not extra.keys() & {"is_causal", "position_bias", "softcap"}
     if query.device.type == "cpu" and dropout > 0 and key.shape == query.shape and plain:
@@ -83,26 +89,38 @@ def attend(
     return output, None
 
 
+def mask(*, attention_mask: Tensor | None = None, **options: Any) -> Tensor | None:
+    """Returns the mask of `sdpa_mask`, on a GPU even where it turns out to hide nothing: to look would be to wait."""
+    if attention_mask is not None and attention_mask.device.type != "cpu":
+        options |= {"allow_is_bidirectional_skip": False, "allow_is_causal_skip": False}
+    hidden: Tensor | None = sdpa_mask(attention_mask=attention_mask, **options)
+    return hidden
+
+
 AttentionInterface.register(NAME, attend)
-AttentionMaskInterface.register(NAME, sdpa_mask)
+AttentionMaskInterface.register(NAME, mask)
 
 
 @functools.cache
 def varlen_kernel(dropout: float) -> Kernel | None:
-    """Attention over packed texts on a CUDA device, in half precision: of the package flash-attn, which
-    has dropout, else PyTorch's, which has none; None if neither serves.
+    """Attention over packed texts on a CUDA device, in half precision: PyTorch's where nothing is dropped, else that of
+    the package flash-attn; None if it is not installed.
     """
+    if dropout == 0:
+        return _torch_varlen
     try:
         from flash_attn import flash_attn_varlen_func
     except ImportError:
-        return None if dropout else _torch_varlen
+        return None
 
     def flash(
-        query_THD: Tensor, key_THD: Tensor, value_THD: Tensor, ends: Tensor, longest: int, scale: float, dropout: float
-    ) -> Tensor:
+        query_THD: Tensor, key_THD: Tensor, value_THD: Tensor, ends: Tensor, longest: int, scale: float,
+        dropout: float, window: int | None,
+    ) -> Tensor:  # fmt: skip
         output: Tensor = flash_attn_varlen_func(
-            query_THD, key_THD, value_THD, ends, ends, longest, longest, dropout_p=dropout, softmax_scale=scale
-        )
+            query_THD, key_THD, value_THD, ends, ends, longest, longest, dropout_p=dropout, softmax_scale=scale,
+            window_size=_both_sides(window),
+        )  # fmt: skip
         return output
 
     return flash
@@ -116,7 +134,15 @@ def _torch_varlen(
     longest: int,
     scale: float,
     dropout: float,  # noqa: ARG001 - always 0, see varlen_kernel
+    window: int | None,
 ) -> Tensor:
-    output_THD = varlen_attn(query_THD, key_THD, value_THD, ends, ends, longest, longest, scale=scale)
+    output_THD = varlen_attn(
+        query_THD, key_THD, value_THD, ends, ends, longest, longest, scale=scale, window_size=_both_sides(window)
+    )
     assert isinstance(output_THD, Tensor)
     return output_THD
+
+
+def _both_sides(window: int | None) -> tuple[int, int]:
+    """Returns a window as both kernels take it; -1 is none."""
+    return (-1, -1) if window is None else (window, window)

@@ -14,9 +14,7 @@ from transformers import PreTrainedModel
 
 from mixlingual.model.attention import NAME, PACKABLE, varlen_kernel
 from mixlingual.model.pooling import POOLING
-
-PASS_TOKENS = {"cpu": 2048, "cuda": 32768}
-"""A pass through an encoder has so many tokens: what a CPU's cache holds, what keeps a GPU busy."""
+from mixlingual.model.transfer import moved
 
 
 class DualEncoder(nn.Module):
@@ -65,77 +63,99 @@ class DualEncoder(nn.Module):
         output = self.backbone(input_ids=input_ids_BT, attention_mask=attention_mask_BT)
         return self._pooled(output.last_hidden_state, attention_mask_BT)
 
-    def embed(self, token_id_S: Tensor, length_B: Tensor) -> Tensor:
+    def embed(self, token_id_S: Tensor, length_B: Tensor, longest: int | None = None) -> Tensor:
         """Returns embedding_BD in float32 of texts that lie one after the other; no padding is computed if that pays.
+
+        Where each token goes is found on the device, so that nothing is copied and nothing waits.
 
         Args:
             token_id_S: token ids, on the encoder's device.
-            length_B: tokens of each text, at least one, on the CPU.
+            length_B: tokens of each text, at least one.
+            longest: the largest of them. None: `length_B`, best on the CPU, is asked.
         """
-        texts, longest, device = len(length_B), int(length_B.max()), token_id_S.device
+        texts, device = len(length_B), token_id_S.device
+        longest = int(length_B.max()) if longest is None else longest
+        length_B = moved(length_B, device)
         start_B = length_B.cumsum(0) - length_B
-        text_S = torch.arange(texts).repeat_interleave(length_B)
-        position_S = torch.arange(len(token_id_S)) - start_B[text_S]
-        place_S = (text_S * longest + position_S).to(device)
-        present_BT = (torch.arange(longest) < length_B[:, None]).to(device)
-        if self._packs(device):
-            hidden_SD = self._packed(token_id_S, position_S, length_B, longest)
-            hidden_XD = hidden_SD.new_zeros(texts * longest, hidden_SD.shape[-1]).index_copy(0, place_S, hidden_SD)
+        place_T = torch.arange(longest, device=device)
+        present_BT = place_T < length_B[:, None]
+        if self.packs(device):
+            text_S = torch.arange(texts, device=device).repeat_interleave(length_B, output_size=len(token_id_S))
+            position_S = torch.arange(len(token_id_S), device=device) - start_B[text_S]
+            hidden_SD = self._packed(token_id_S, text_S, position_S, start_B, longest)
+            hidden_XD = hidden_SD.new_zeros(texts * longest, hidden_SD.shape[-1])
+            hidden_XD = hidden_XD.index_copy(0, text_S * longest + position_S, hidden_SD)
             return self._pooled(hidden_XD.view(texts, longest, -1), present_BT)
-        padded_X = torch.full((texts * longest,), self.pad_id, device=device)
-        padded_BT = padded_X.index_copy_(0, place_S, token_id_S.long()).view(texts, longest)
+        place_BT = (start_B[:, None] + place_T).clamp_(max=len(token_id_S) - 1)
+        padded_BT = token_id_S.long()[place_BT].masked_fill_(~present_BT, self.pad_id)
         embedding_BD: Tensor = self(padded_BT, present_BT.long())
         return embedding_BD
 
-    def _packs(self, device: torch.device) -> bool:
-        """Tells whether texts go through the backbone as one row: by a kernel for it, in half precision, on a GPU."""
-        config = self.backbone.config
-        dropout = config.attention_probs_dropout_prob if self.training and config.model_type in PACKABLE else 0.0
-        return (
-            device.type == "cuda"
-            and torch.is_autocast_enabled("cuda")
-            and config._attn_implementation == NAME
-            and config.model_type in PACKABLE
-            and torch.cuda.get_device_capability(device) >= (8, 0)
-            and config.hidden_size // config.num_attention_heads in range(8, 257, 8)
-            and varlen_kernel(dropout) is not None
-        )
+    def packs(self, device: torch.device) -> bool:
+        """Tells whether texts go through the backbone as one row, without padding."""
+        return self.why_padded(device) is None
 
-    def _packed(self, token_id_S: Tensor, position_S: Tensor, length_B: Tensor, longest: int) -> Tensor:
-        """Returns the last hidden states [S, D]. Positions start anew in each text."""
-        ends = functional.pad(length_B.cumsum(0), (1, 0))
+    def why_padded(self, device: torch.device) -> str | None:
+        """Returns what is missing for a row without padding, in words; None if nothing is.
+
+        Rows are for kernels of a GPU that compute in half precision.
+        """
+        config = self.backbone.config
+        if device.type != "cuda":
+            return "a GPU"
+        if not torch.is_autocast_enabled("cuda"):
+            return "half precision (trainer.precision=bf16-mixed, evaluation.precision=bf16)"
+        if config.model_type not in PACKABLE or config._attn_implementation != NAME:
+            return f"an architecture that was tested so ({', '.join(PACKABLE)})"
+        if torch.cuda.get_device_capability(device) < (8, 0):
+            return "a GPU of compute capability 8.0 or higher (A100, L4, H100 ...)"
+        if config.hidden_size // config.num_attention_heads not in range(8, 257, 8):
+            return "attention heads whose width is a multiple of 8, up to 256"
+        if varlen_kernel(self._attention_dropout if self.training else 0.0) is None:
+            return "the package flash-attn (docs/large_models.md), or model.attention_dropout=0"
+        return None
+
+    @property
+    def _attention_dropout(self) -> float:
+        config = self.backbone.config
+        probability: float = getattr(config, "attention_probs_dropout_prob", getattr(config, "attention_dropout", 0.0))
+        return probability
+
+    def _packed(self, token_id_S: Tensor, text_S: Tensor, position_S: Tensor, start_B: Tensor, longest: int) -> Tensor:
+        """Returns the last hidden states [S, D]. Positions start anew in each text.
+
+        Where layers are of several kinds, no mask at all has to be said for each: one of a row would be its square.
+        """
+        kinds = getattr(self.backbone.config, "layer_types", None)
         output = self.backbone(
             input_ids=token_id_S.long()[None],
-            position_ids=self._counted(token_id_S, position_S, length_B)[None],
-            cu_seq_lens_q=ends.int().to(token_id_S.device),
+            attention_mask=dict.fromkeys(kinds) if kinds else None,
+            position_ids=self._counted(token_id_S, text_S, position_S, start_B)[None],
+            cu_seq_lens_q=functional.pad(start_B, (0, 1), value=len(token_id_S)).int(),
             max_length_q=longest,
         )
         hidden_SD: Tensor = output.last_hidden_state[0]
         return hidden_SD
 
-    def _counted(self, token_id_S: Tensor, position_S: Tensor, length_B: Tensor) -> Tensor:
+    def _counted(self, token_id_S: Tensor, text_S: Tensor, position_S: Tensor, start_B: Tensor) -> Tensor:
         """Returns positions [S] as the backbone itself counts them in padded rows.
 
         Encoders of the RoBERTa kind pass over the padding token, also where a text holds it literally.
         """
-        table, device = self.backbone.get_submodule("embeddings.position_embeddings"), token_id_S.device
-        if first_position(table) == 0:
-            return position_S.to(device)
-        padding = first_position(table) - 1
-        present_S = token_id_S != padding
+        first = first_position(getattr(self.backbone.embeddings, "position_embeddings", None))
+        if first == 0:
+            return position_S
+        present_S = token_id_S != first - 1
         count_S = present_S.cumsum(0)
-        start_B = (length_B.cumsum(0) - length_B).to(device)
-        before_S = (count_S - present_S.long())[start_B].repeat_interleave(
-            length_B.to(device), output_size=len(token_id_S)
-        )
-        return torch.where(present_S, count_S - before_S, 0) + padding
+        before_B = (count_S - present_S.long())[start_B]
+        return torch.where(present_S, count_S - before_B[text_S], 0) + first - 1
 
     def _pooled(self, hidden_BTD: Tensor, present_BT: Tensor) -> Tensor:
         embedding_BD = POOLING[self.pooling](hidden_BTD.float(), present_BT)
         return functional.normalize(embedding_BD, dim=-1) if self.normalize else embedding_BD
 
 
-def first_position(table: nn.Module) -> int:
+def first_position(table: nn.Module | None) -> int:
     """Returns the row of the first token's position: encoders like RoBERTa count from the padding index + 1."""
     padding = table.padding_idx if isinstance(table, nn.Embedding) else None
     return 0 if padding is None else padding + 1

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mixlingual.model.transfer import moved
 from mixlingual.records import MixlingualError
 
 
@@ -71,15 +72,17 @@ class TokenRows(nn.Embedding):
     def open_rows(self, ids_R: Tensor) -> None:
         """Starts a step in which only tokens of `ids_R` [R] (int64, ascending, distinct) are looked up.
 
-        The rows must be up to date (`RowAdamW.bring_up_to_date`). Nothing is opened if the weight is frozen.
+        The rows must be up to date (`RowAdamW.bring_up_to_date`). Nothing is opened if the weight is frozen. Ids on the
+        CPU make nobody wait for a GPU.
         """
         if not self.weight.requires_grad:
             return
+        padding = [] if self.padding_idx is None else (ids_R == self.padding_idx).nonzero().flatten().tolist()
+        ids_R = moved(ids_R, self.weight.device)
         rows_RD = self.weight.detach().index_select(0, ids_R).requires_grad_()
         place_V = torch.full((self.num_embeddings,), -1, dtype=torch.int32, device=ids_R.device)
         place_V[ids_R] = torch.arange(len(ids_R), dtype=torch.int32, device=ids_R.device)
-        padding = -1 if self.padding_idx is None else int(place_V[self.padding_idx])
-        self.opened = OpenRows(ids_R, rows_RD, place_V, padding_place=None if padding < 0 else padding)
+        self.opened = OpenRows(ids_R, rows_RD, place_V, padding_place=padding[0] if padding else None)
 
     def close_rows(self) -> None:
         """Ends the step; the gradient goes with it."""

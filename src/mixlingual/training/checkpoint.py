@@ -13,7 +13,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from lightning_fabric.plugins import CheckpointIO
@@ -60,10 +60,10 @@ class VerifiedCheckpointIO(CheckpointIO):
         temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
         try:
             with temporary.open("wb") as file:
-                torch.save(checkpoint, file)
+                torch.save(checkpoint, hashing := _Hashing(file))  # type: ignore[arg-type]  # PyTorch writes from start to end
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.replace(path.with_name(f"{path.stem}-{_hash_of(temporary)}{path.suffix}"))
+            temporary.replace(path.with_name(f"{path.stem}-{hashing.digits()}{path.suffix}"))
             sync(path.parent)
         finally:
             with suppress(OSError):
@@ -72,13 +72,36 @@ class VerifiedCheckpointIO(CheckpointIO):
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Tensors and plain values of a checkpoint."""
-        content: dict[str, Any] = torch.load(path, map_location=map_location or "cpu", weights_only=True)
+        """Tensors and plain values of a checkpoint.
+
+        For a GPU they stay in the file until they are copied there: those of a large encoder are more than a job's
+        memory holds.
+        """
+        mapped = torch.cuda.is_available()
+        content: dict[str, Any] = torch.load(path, map_location=map_location or "cpu", weights_only=True, mmap=mapped)
         return content
 
     def remove_checkpoint(self, path: str | Path) -> None:
         """Deletes a checkpoint."""
         Path(path).unlink(missing_ok=True)
+
+
+class _Hashing:
+    """Writes to a file and hashes what it writes, so that nobody has to read it again."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._hash = hashlib.sha256()
+
+    def write(self, content: bytes) -> int:
+        self._hash.update(content)
+        return self._file.write(content)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def digits(self) -> str:
+        return self._hash.hexdigest()[:_HASH_DIGITS]
 
 
 class CheckpointKeeper(Callback):

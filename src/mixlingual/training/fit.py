@@ -125,7 +125,6 @@ def fit(
         log.info("going on from %s", resumed)
     with _prepared(trained, config.trainer), _losing_peers():
         trainer.fit(module, datamodule=data, ckpt_path=resumed, weights_only=True)
-    module.optimizer.finish()
     module.check_weights()
     if average:
         average.take(module)

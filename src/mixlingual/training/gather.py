@@ -14,6 +14,7 @@ from torch import Tensor, distributed
 from torch.distributed.nn.functional import all_gather
 from torch.distributed.tensor import DTensor
 
+from mixlingual.model.transfer import moved
 from mixlingual.runs.lease import global_rank as global_rank
 
 
@@ -31,9 +32,16 @@ def largest(number: int, device: torch.device) -> int:
     """Returns the largest of all processes' numbers."""
     if processes() == 1:
         return number
-    shared = torch.tensor(number, device=device)
+    shared = moved(torch.tensor(number), device)
     distributed.all_reduce(shared, distributed.ReduceOp.MAX)
     return int(shared)
+
+
+def least(number: float, device: torch.device) -> float:
+    """Returns the smallest of all processes' numbers."""
+    shared = moved(torch.tensor(number, dtype=torch.float64), device)
+    distributed.all_reduce(shared, distributed.ReduceOp.MIN)
+    return float(shared)
 
 
 def own_first(local_B: Tensor) -> Tensor:
@@ -45,14 +53,15 @@ def own_first(local_B: Tensor) -> Tensor:
     return torch.cat([local_B, *gathered])
 
 
-def own_first_ragged(local_B: Tensor) -> Tensor | None:
-    """Does what `own_first` does for numbers of rows that differ between processes; None if nobody has any."""
-    counts = torch.stack(_gathered(torch.tensor(len(local_B), device=local_B.device))).tolist()
-    if not any(counts):
-        return None
+def own_first_ragged(local_B: Tensor, counts: list[int]) -> Tensor:
+    """Does what `own_first` does for numbers of rows that differ between processes; `counts` are those of each."""
+    if processes() == 1 or not any(counts):
+        return local_B
     padding = local_B.new_zeros(max(counts) - len(local_B), *local_B.shape[1:])
     gathered = _gathered(torch.cat([local_B, padding]))
-    others = [rows[:count] for rank, (rows, count) in enumerate(zip(gathered, counts)) if rank != _rank()]
+    others = [
+        rows[:count] for rank, (rows, count) in enumerate(zip(gathered, counts)) if rank != distributed.get_rank()
+    ]
     return torch.cat([local_B, *others])
 
 
@@ -73,10 +82,6 @@ def sum_gradients(parameters: Iterable[Tensor]) -> None:
     distributed.all_reduce(flat)
     for gradient, total in zip(gradients, torch.split(flat, [gradient.numel() for gradient in gradients])):
         gradient.copy_(total.view_as(gradient))
-
-
-def _rank() -> int:
-    return distributed.get_rank() if distributed.is_initialized() else 0
 
 
 def _gathered(local_B: Tensor) -> list[Tensor]:

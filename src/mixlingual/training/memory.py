@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -12,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.distributed.tensor import DTensor
+from torch.optim import Optimizer
 
 from mixlingual.model.token_rows import TokenRows
 
@@ -19,38 +18,50 @@ CONTROL_GROUPS, OWN_GROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 """Linux shows the control groups (v2), and that of this process, at these paths."""
 
 
-@dataclass
-class Saved:
-    """Counts the bytes that autograd holds after a block; storage that several nodes share counts once."""
+def held_bytes(run: Callable[[], Tensor]) -> int:
+    """Returns the bytes that autograd holds for the backward pass of one more `run`, which is called twice.
 
-    total: int = 0
-
-
-@contextmanager
-def activation_bytes(module: nn.Module) -> Iterator[Saved]:
-    """Counts what the block's forward pass saves for the backward pass, weights of the module left out.
-
-    Sharded weights are whole only within their layer: their storage is empty again when the block ends.
+    What both calls hold, as weights and their copies in low precision, counts as there already.
     """
-    saved = Saved()
-    weights = {weight.untyped_storage()._cdata for weight in module.parameters()}
-    storages: dict[int, torch.UntypedStorage] = {}
+    held: list[dict[int, torch.UntypedStorage]] = []
 
     def pack(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        storages[storage._cdata] = storage
+        held[-1][storage._cdata] = storage
         return tensor
 
-    with saved_tensors_hooks(pack, lambda tensor: tensor):
-        yield saved
-    saved.total = sum(storage.nbytes() for key, storage in storages.items() if key not in weights)
+    outputs = []
+    for _ in range(2):
+        held.append({})
+        with torch.enable_grad(), saved_tensors_hooks(pack, lambda tensor: tensor):
+            outputs.append(run())
+    return sum(storage.nbytes() for key, storage in held[1].items() if key not in held[0])
 
 
-def optimizer_bytes(module: nn.Module) -> int:
-    """Returns the bytes that AdamW holds for the module's dense weights: a gradient and two moments each."""
+def optimizer_bytes(module: nn.Module, optimizer: Optimizer | None) -> int:
+    """Returns the bytes that a step will add for the module's weights: a gradient, and AdamW's moments not there yet.
+
+    Of a table that is stepped by row, the moments alone.
+    """
     rows = {id(part.weight) for part in module.modules() if isinstance(part, TokenRows)}
-    dense = (weight for weight in module.parameters() if weight.requires_grad and id(weight) not in rows)
-    return sum(12 * (weight.to_local() if isinstance(weight, DTensor) else weight).numel() for weight in dense)
+    total = 0
+    for weight in module.parameters():
+        if weight.requires_grad:
+            numbers = (weight.to_local() if isinstance(weight, DTensor) else weight).numel()
+            has_moments = optimizer is not None and bool(optimizer.state.get(weight))
+            total += numbers * (4 * (id(weight) not in rows) + 8 * (not has_moments))
+    return total
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tells whether the error says that a device, or the machine, had no memory left."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
+    )
+
+
+_NO_MEMORY = ("can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDA error: out of memory")
+"""What PyTorch says on a CPU, and what the libraries below it say on a GPU."""
 
 
 def free_bytes(device: torch.device) -> int:

@@ -11,12 +11,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import Parameter
+from torch.nn import Parameter, functional
 from torch.optim import AdamW
 from torch.optim.adamw import adamw
 
 from mixlingual.config.schema import OptimConfig
 from mixlingual.model.token_rows import OpenRows, TokenRows
+from mixlingual.model.transfer import moved
 
 NEGLIGIBLE = 2.0**-24
 """This is half the spacing of float32 at 1."""
@@ -94,6 +95,7 @@ class RowAdamW(AdamW):
         if not table.weight.requires_grad:
             return
         group, state = self._of(table)
+        ids_R = moved(ids_R, table.weight.device)
         beta1, beta2 = group["betas"]
         done = len(state["missed_T3"]) - 1
         as_of_R = state["as_of_V"][ids_R].long()
@@ -139,7 +141,7 @@ class RowAdamW(AdamW):
             state["step"] = torch.zeros((), device=weight.device)
             state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(weight), torch.zeros_like(weight)
             state["as_of_V"] = torch.zeros(len(weight), dtype=torch.int32, device=weight.device)
-            state["missed_T3"] = torch.tensor([[1.0, 0.0, 0.0]], dtype=torch.float64, device=weight.device)
+            state["missed_T3"] = _with_row(torch.zeros(0, 3, dtype=torch.float64, device=weight.device))
         return group, state
 
 
@@ -195,8 +197,15 @@ def _count_step(group: dict[str, Any], state: dict[str, Any]) -> None:
     motion_T = (beta1 / math.sqrt(beta2)) ** gap_T * (group["lr"] * root / (1 - beta1**step))
     missed_T3[-recent:, 1] += motion_T
     missed_T3[-recent:, 2] += motion_T * (group["eps"] * root) * beta2 ** (-gap_T / 2)
-    state["missed_T3"] = torch.cat([missed_T3, missed_T3.new_tensor([[1.0, 0.0, 0.0]])])
+    state["missed_T3"] = _with_row(missed_T3)
     state["step"] += 1
+
+
+def _with_row(missed_T3: Tensor) -> Tensor:
+    """Returns the table with a row for the last step, since which nothing is missed."""
+    longer_T3 = functional.pad(missed_T3, (0, 0, 0, 1))
+    longer_T3[-1, 0] = 1.0
+    return longer_T3
 
 
 def horizon(beta1: float, beta2: float) -> int:

@@ -13,18 +13,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed, nn
+from torch.distributed.fsdp import FSDPModule
+from torch.optim import Optimizer
 
 from mixlingual.batches.permutation import derive_key
 from mixlingual.config.schema import LossConfig
-from mixlingual.model.encoder import PASS_TOKENS, DualEncoder
+from mixlingual.model.encoder import DualEncoder
 from mixlingual.model.loss import contrastive_loss
-from mixlingual.training.gather import global_rank, own_first, own_first_ragged, processes
-from mixlingual.training.memory import activation_bytes, free_bytes, optimizer_bytes
+from mixlingual.model.token_rows import TokenRows
+from mixlingual.model.transfer import moved
+from mixlingual.records import MixlingualError
+from mixlingual.training.gather import global_rank, least, own_first, own_first_ragged, processes
+from mixlingual.training.memory import free_bytes, held_bytes, is_out_of_memory, optimizer_bytes
+from mixlingual.training.passes import FEW_TOKENS, MEASURED_TOKENS, PADDING, plan_passes
 
 log = logging.getLogger(__name__)
 
@@ -38,14 +45,22 @@ class Pass:
 
     rows: slice
     tokens: slice
-    padded: int
-    """The pass has so many tokens with padding."""
+    longest: int
+    """The longest text has so many tokens."""
+    size: int
+    """The pass has so many tokens, with padding where it is padded."""
     seed: int
     """The seed names the dropout masks."""
 
 
 class ContrastiveStep:
-    """Computes the gradient of the mean loss over the pairs of a step, of all processes."""
+    """Computes the gradient of the mean loss over the pairs of a step, of all processes.
+
+    Attributes:
+        pass_tokens: most tokens of a pass, padding included; a longer text is a pass of its own. None until the first
+            step has found it. A resumed run sets it to that of the run before, since dropout masks go by passes.
+        optimizer: whose moments count as memory in use once they are there. None: they are all to come.
+    """
 
     def __init__(
         self,
@@ -64,102 +79,172 @@ class ContrastiveStep:
             encoder: on its device, in training mode.
             loss: the `loss` options.
             parts: stretches of the batch that do not see each other's passages.
-            pass_tokens: most tokens of a pass, padding included; a longer text is a pass of its own. None: as
-                `PASS_TOKENS`.
-            kept_bytes: memory that the graphs of a step's passes may take; None: half of what is free at
-                the first step.
+            pass_tokens: as the attribute. None: `PASS_TOKENS`, on a GPU halved until a pass takes at most a quarter of
+                the memory that gradients and moments leave.
+            kept_bytes: memory that the graphs of a step's passes may take; None: half of that memory.
             bf16: run the encoder under bfloat16 autocast.
             seed: names the dropout masks of all steps.
         """
+        self.pass_tokens = pass_tokens
+        self.optimizer: Optimizer | None = None
         self._encoder = encoder
         self._loss = loss
         self._parts = parts
-        self._pass_tokens = pass_tokens
         self._kept_bytes = kept_bytes
         self._bf16 = bf16
         self._seed = seed
         self._kept_tokens: float | None = None
-        self._told = False
+        self._halved = False
 
     def gradient(self, batch: Batch, device: torch.device) -> Tensor:
-        """Adds the gradient to the `.grad` of what is trained, and returns loss_B in nats, without a graph.
+        """Sets the `.grad` of what is trained, and returns loss_B in nats, without a graph.
 
-        Summed over the processes, the gradients are that of the mean loss over all their pairs.
+        Summed over the processes, the gradients are that of the mean loss over all their pairs. Where memory runs out,
+        the step is taken again with passes of half the size.
+
+        Raises:
+            MixlingualError: memory ran out for the smallest passes, or in one process of several.
         """
-        token_id_S = batch["token_ids"].to(device, non_blocking=True)
-        passes = list(self._passes(batch, self._pass_tokens or PASS_TOKENS[device.type]))
-        ends = accumulate(one.padded for one in passes)
-        outputs = [self._first_run(one, token_id_S, batch["lengths"], end) for one, end in zip(passes, ends)]
+        while True:
+            try:
+                with cast_once(self._encoder, enabled=self._bf16):
+                    return self._gradient(batch, device)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._halve(batch, error)
+            self._forget_gradients()  # the failed attempt is let go by now
+            if device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _gradient(self, batch: Batch, device: torch.device) -> Tensor:
+        inputs = {name: moved(batch[name], device) for name in _DEVICE_INPUTS}
+        texts = inputs["token_ids"], inputs["lengths"]
+        if self._kept_tokens is None:
+            self._measure(batch, *texts)
+        assert self._kept_tokens is not None
+        passes = self._passes(batch, device)
+        ends = accumulate(one.size for one in passes)
+        kept = [end <= self._kept_tokens for end in ends]
+        outputs = [self._run(one, *texts, graph=keep) for one, keep in zip(passes, kept)]
         embedding_UD = torch.cat([output.detach() for output in outputs]).requires_grad_()
-        loss_B = self._losses(embedding_UD, {name: batch[name].to(device) for name in _LOSS_INPUTS})
+        loss_B = self._losses(embedding_UD, inputs | {"negatives_of": batch["negatives_of"]})
         torch.autograd.backward(loss_B.sum() / (len(loss_B) * processes()))
         assert embedding_UD.grad is not None
-        for one, kept in zip(passes, outputs):
-            output = kept if kept.requires_grad else self._run(one, token_id_S, batch["lengths"])
+        for place, one in enumerate(passes):
+            output = outputs[place] if kept[place] else self._run(one, *texts, graph=True)
             torch.autograd.backward(output, embedding_UD.grad[one.rows])
+            outputs[place] = output.detach()  # its graph is spent
         return loss_B.detach()
 
-    def _passes(self, batch: Batch, pass_tokens: int) -> Iterator[Pass]:
-        """Cuts the texts, which come longest first."""
-        lengths = batch["lengths"].tolist()
+    def _passes(self, batch: Batch, device: torch.device) -> list[Pass]:
+        """Returns the passes of a step."""
+        assert self.pass_tokens is not None, "the first step measures"
+        return list(self._cut(batch, device, self.pass_tokens))
+
+    def _cut(self, batch: Batch, device: torch.device, most: int) -> Iterator[Pass]:
+        """Cuts the texts, which come longest first, at so many tokens and where padding would exceed a tenth.
+
+        Padding of a few tokens costs less than one more pass and is let be.
+        """
+        with self._autocast(device):
+            packed = self._encoder.packs(device)
+        lengths: list[int] = batch["lengths"].tolist()
         row = token = number = 0
         while row < len(lengths):
-            stop = min(len(lengths), row + max(1, pass_tokens // lengths[row]))
-            real = sum(lengths[row:stop])
+            stop, real, size = row, 0, 0
+            for length in lengths[row:]:
+                more = real + length
+                padded = more if packed else lengths[row] * (stop + 1 - row)
+                if stop > row and (padded > most or padded - more > max(PADDING * padded, FEW_TOKENS)):
+                    break
+                stop, real, size = stop + 1, more, padded
             seed = derive_key(self._seed, "dropout", int(batch["step"]), number, global_rank())
-            yield Pass(slice(row, stop), slice(token, token + real), lengths[row] * (stop - row), seed)
+            yield Pass(slice(row, stop), slice(token, token + real), lengths[row], size, seed)
             row, token, number = stop, token + real, number + 1
 
-    def _first_run(self, one: Pass, token_id_S: Tensor, length_U: Tensor, end: int) -> Tensor:
-        """Returns the embeddings of a pass, with its graph if the `end` tokens of all passes up to it fit in memory."""
-        if self._kept_tokens is None:
-            with activation_bytes(self._encoder) as measured:
-                output = self._run(one, token_id_S, length_U)
-            self._kept_tokens = self._allowed_bytes(token_id_S.device) / (measured.total / one.padded)
-            return output
-        if end > self._kept_tokens and not self._told:
-            self._told = True
-            log.info("graphs of about %.0f tokens fit in memory; passes beyond are computed twice", self._kept_tokens)
-        with torch.set_grad_enabled(end <= self._kept_tokens):
-            return self._run(one, token_id_S, length_U)
-
-    def _allowed_bytes(self, device: torch.device) -> float:
-        """Returns the bytes for graphs: those configured, or half of what gradients and moments will leave."""
-        if self._kept_bytes is not None:
-            return self._kept_bytes
+    def _measure(self, batch: Batch, token_id_S: Tensor, length_U: Tensor) -> None:
+        """Finds how many tokens a pass may have, and all passes whose graph is kept, from a pass over a few texts."""
+        device = token_id_S.device
+        if device.type == "cuda":
+            with self._autocast(device):
+                missing = self._encoder.why_padded(device)
+            log.info("texts are padded; without padding needs %s" if missing else "texts are packed%s", missing or "")
+        small = next(self._cut(batch, device, MEASURED_TOKENS))
+        bytes_per_token = held_bytes(lambda: self._run(small, token_id_S, length_U, graph=True)) / small.size
         free = free_bytes(device) / (processes() if device.type == "cpu" else 1)
-        return max(0.0, free - optimizer_bytes(self._encoder)) / 2
+        plan = plan_passes(
+            bytes_per_token, max(0.0, free - optimizer_bytes(self._encoder, self.optimizer)), device.type,
+            pass_tokens=self.pass_tokens, kept_bytes=self._kept_bytes,
+        )  # fmt: skip
+        self.pass_tokens, self._kept_tokens = self._agreed(plan.pass_tokens, plan.kept_tokens, device)
+        log.info(
+            "a token holds %.3g MB for its backward pass: passes have up to %d tokens; %.0f tokens of a step keep "
+            "theirs, others are computed twice", bytes_per_token / 1e6, self.pass_tokens, self._kept_tokens,
+        )  # fmt: skip
 
-    def _run(self, one: Pass, token_id_S: Tensor, length_U: Tensor) -> Tensor:
+    def _agreed(self, pass_tokens: int, kept_tokens: float, device: torch.device) -> tuple[int, float]:
+        """Returns the sizes of the process that has least: a checkpoint holds one number for all of them."""
+        if device.type == "cpu" or processes() == 1:
+            return pass_tokens, kept_tokens
+        return int(least(pass_tokens, device)), least(kept_tokens, device)
+
+    def _halve(self, batch: Batch, error: BaseException) -> None:
+        """Makes passes, and what is kept of them, half as large after an out-of-memory error; says so once."""
+        longest = int(batch["lengths"][0])
+        if self.pass_tokens is None or self._kept_tokens is None or self.pass_tokens < longest or processes() > 1:
+            size = self.pass_tokens or MEASURED_TOKENS
+            raise MixlingualError(
+                f"no memory is left for a pass of {max(size, longest)} tokens: {str(error).splitlines()[0]}\n"
+                f"Set trainer.pass_tokens={max(64, size // 2)} and trainer.activation_gib=0, or "
+                "trainer.gradient_checkpointing=true, or take a device with more memory."
+            ) from error
+        self.pass_tokens, self._kept_tokens = max(1, self.pass_tokens // 2), self._kept_tokens / 2
+        if not self._halved:
+            self._halved = True
+            log.warning(
+                "memory ran out (%s): passes have up to %d tokens from now on, and half as many are kept",
+                str(error).splitlines()[0], self.pass_tokens,
+            )  # fmt: skip
+
+    def _forget_gradients(self) -> None:
+        for module in self._encoder.modules():
+            for weight in module.parameters(recurse=False):
+                weight.grad = None
+            if isinstance(module, TokenRows) and module.opened is not None:
+                module.opened.rows_RD.grad = None
+
+    def _run(self, one: Pass, token_id_S: Tensor, length_U: Tensor, *, graph: bool) -> Tensor:
         torch.manual_seed(one.seed)
-        with torch.autocast(token_id_S.device.type, torch.bfloat16, enabled=self._bf16):
-            return self._encoder.embed(token_id_S[one.tokens], length_U[one.rows])
+        with torch.set_grad_enabled(graph), self._autocast(token_id_S.device):
+            return self._encoder.embed(token_id_S[one.tokens], length_U[one.rows], one.longest)
+
+    def _autocast(self, device: torch.device) -> torch.autocast:
+        return torch.autocast(device.type, torch.bfloat16, enabled=self._bf16)
 
     def _losses(self, embedding_UD: Tensor, inputs: Batch) -> Tensor:
         """Returns loss_B of all parts, each against the passages of its own part, of all processes."""
-        ends = inputs["negative_count"].cumsum(0)
         size = len(inputs["item"]) // self._parts
-        parts = []
-        for start in range(0, len(inputs["item"]), size):
-            pairs = slice(start, start + size)
-            first = int(ends[start - 1]) if start else 0
-            negatives = slice(first, int(ends[start + size - 1]))
-            parts.append(
+        rank = distributed.get_rank() if processes() > 1 else 0
+        losses, end = [], 0
+        for part, counts in enumerate(inputs["negatives_of"].tolist()):
+            pairs, negatives = slice(part * size, (part + 1) * size), slice(end, end + counts[rank])
+            end = negatives.stop
+            losses.append(
                 self._part_losses(
                     embedding_UD[inputs["query"][pairs]],
                     embedding_UD[inputs["passage"][pairs]],
-                    embedding_UD[inputs["negative"][negatives]],
+                    own_first_ragged(embedding_UD[inputs["negative"][negatives]], counts),
                     inputs["item"][pairs],
                 )
             )
-        return torch.cat(parts)
+        return torch.cat(losses)
 
     def _part_losses(self, query_BD: Tensor, positive_BD: Tensor, negative_HD: Tensor, item_B: Tensor) -> Tensor:
+        """Returns loss_B of a part; the negatives are those of all processes."""
         item_M = own_first(item_B)
-        candidate_ND, item_N = own_first(positive_BD), item_M
-        if (negative := own_first_ragged(negative_HD)) is not None:
-            candidate_ND = torch.cat([candidate_ND, negative])
-            item_N = torch.cat([item_M, item_M.new_full((len(negative),), -1)])
+        candidate_ND = torch.cat([own_first(positive_BD), negative_HD])
+        item_N = torch.cat([item_M, item_M.new_full((len(negative_HD),), -1)])
         return contrastive_loss(
             query_BD,
             candidate_ND,
@@ -173,4 +258,26 @@ class ContrastiveStep:
         )
 
 
-_LOSS_INPUTS = ("query", "passage", "negative", "negative_count", "item")
+_DEVICE_INPUTS = ("token_ids", "lengths", "query", "passage", "negative", "item")
+
+
+@contextmanager
+def cast_once(encoder: DualEncoder, *, enabled: bool) -> Iterator[None]:
+    """Lets linear layers use one bfloat16 copy of their weights in the block, in place of a new one in every pass.
+
+    Autocast would cast them in each pass, and again in one that is computed twice. Gradients go through the copy to the
+    weight, pass by pass, as autocast's do. Compiled encoders cast inside of their kernels, sharded ones as they gather.
+    """
+    linears = [part for part in encoder.modules() if isinstance(part, nn.Linear)]
+    if not enabled or encoder.backbone._compiled_call_impl or isinstance(encoder.backbone, FSDPModule):
+        linears = []
+    with torch.enable_grad():
+        for linear in linears:
+            for name, weight in linear.named_parameters(recurse=False):
+                linear.__dict__[name] = weight.to(torch.bfloat16)  # found before the parameter of this name
+    try:
+        yield
+    finally:
+        for linear in linears:
+            for name, _ in linear.named_parameters(recurse=False):
+                del linear.__dict__[name]

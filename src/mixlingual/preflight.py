@@ -1,6 +1,7 @@
 """Entry point: checks every run of a sweep, and what it costs, before anything starts.
 
 python -m mixlingual.preflight sweep=size_x_ratio
+python -m mixlingual.preflight sweep=paper data.root=FOLDER preflight.device=h100     # a login node needs no GPU
 """
 
 from __future__ import annotations
@@ -8,15 +9,17 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from pathlib import Path
 
 from hydra import initialize_config_dir
 
+from mixlingual.cluster.squeue import job_states
 from mixlingual.config.schema import TrainConfig
-from mixlingual.grid.compose import compose_runs, own_presets
+from mixlingual.grid.compose import compose_launcher, compose_runs, own_presets
 from mixlingual.grid.cost import Preflight, describe
 from mixlingual.grid.doors import answering, as_written
 from mixlingual.grid.hydra import CONF_DIR, register
-from mixlingual.training.device import device_of, matrix_rate
+from mixlingual.runs.state import Moment, states_of
 
 
 def main() -> None:
@@ -31,11 +34,12 @@ def main() -> None:
         register()
         overrides = as_written(given.overrides, TrainConfig)
         with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-            runs = compose_runs([*own_presets(given.config_dir), *overrides])
-        preflight = Preflight()
-        for run in runs:
-            preflight.check(run)
-        sys.stdout.write(describe(runs, preflight.cost, matrix_rate(device_of("auto"), size=1024, repeats=8)))
+            words = [*own_presets(given.config_dir), *overrides]
+            runs, preflight = compose_runs(words), Preflight(compose_launcher(words))
+        sweep, names = Path("multirun", runs[0].sweep_name), [run.run_name for run in runs]
+        for run, found in zip(runs, states_of(sweep, names, Moment(slurm=job_states())), strict=True):
+            preflight.check(run, found)
+        sys.stdout.write(describe(preflight))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import functools
 import math
 import types
 import typing
@@ -38,7 +40,7 @@ def to_config(schema: type[Schema], cfg: DictConfig) -> Schema:
     Raises:
         ConfigError: naming every wrong type, value out of range and contradiction, with dotted paths.
     """
-    typed = OmegaConf.structured(schema)
+    typed = copy.deepcopy(_structured(schema))  # type: ignore[arg-type]
     errors: dict[str, str] = dict(_timed_names(cfg))
     for path, hint, value in _leaves(schema, cfg, errors):
         if misfits := dict(_misfits(path, hint, value)):
@@ -58,6 +60,14 @@ def to_config(schema: type[Schema], cfg: DictConfig) -> Schema:
     return config  # type: ignore[no-any-return]
 
 
+_hints = functools.cache(typing.get_type_hints)
+
+
+@functools.cache
+def _structured(schema: Any) -> Any:
+    return OmegaConf.structured(schema)
+
+
 def _timed_names(cfg: DictConfig) -> Mistakes:
     """Names that would be others at the next start."""
     for option in NAMES:
@@ -69,7 +79,7 @@ def _timed_names(cfg: DictConfig) -> Mistakes:
 
 def text_options(schema: type, prefix: str = "") -> Iterator[str]:
     """Dotted paths of the options that are text, or lists of text; PATH.* for text under keys of the user's choice."""
-    own, hints = sections(schema), typing.get_type_hints(schema)
+    own, hints = sections(schema), _hints(schema)
     for name, hint in hints.items():
         if name in own:
             yield from text_options(own[name], f"{prefix}{name}.")
@@ -84,7 +94,7 @@ def _leaves(schema: type, cfg: DictConfig, errors: dict[str, str], prefix: str =
 
     An option whose interpolation leads nowhere is left out, and added to the errors.
     """
-    own, hints = sections(schema), typing.get_type_hints(schema)
+    own, hints = sections(schema), _hints(schema)
     for key in cfg:
         name = str(key)
         path = prefix + name
@@ -130,7 +140,7 @@ def _misfits_of_group(path: str, schema: Any, value: Any) -> Mistakes:
     if not isinstance(value, dict):
         yield path, NO_GROUP if value is None else f"got {value}; {_GROUP}"
         return
-    hints = typing.get_type_hints(schema)
+    hints = _hints(schema)
     for key, entry in value.items():
         yield from _misfits(f"{path}.{key}", hints.get(key), entry)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mixlingual.config.devices import DEVICES
 from mixlingual.config.names import BENCHMARKS
 
 LARGEST = 10**9
@@ -407,7 +408,7 @@ class TrainerConfig:
     pass_tokens: int | None = option(
         None,
         "A forward pass takes at most so many tokens, padding included, and a step as many passes as it needs. "
-        "Null takes 2048 on a CPU, 32768 on a GPU.",
+        "Null takes 2048 on a CPU; on a GPU 32768, halved until a pass fits in a quarter of what is free.",
         low=64,
     )
     activation_gib: float | None = option(
@@ -674,6 +675,21 @@ class AnalysisConfig:
 
 
 @dataclass
+class PreflightConfig:
+    """What a preflight plans for; a run takes no notice of it."""
+
+    device: str | None = option(
+        None,
+        "Runs are planned for this GPU. Null takes the one that the cluster's preset names, else the one at hand, "
+        "else a100-80gb where the runs ask for a GPU.",
+        choices=tuple(DEVICES),
+    )
+    utilisation: float = option(
+        0.3, "A run reaches this share of the device's rate in large matrix products.", low=0.01, high=1.0
+    )
+
+
+@dataclass
 class TrainConfig:
     """One run of a sweep: train on a mix of batches, then evaluate zero-shot."""
 
@@ -686,6 +702,7 @@ class TrainConfig:
     evaluation: EvaluationConfig = section(EvaluationConfig)
     tracking: TrackingConfig = section(TrackingConfig, computed=False)
     analysis: AnalysisConfig = section(AnalysisConfig, computed=False)
+    preflight: PreflightConfig = section(PreflightConfig, computed=False)
     seed: int = option(0, "It is the seed of weights, batches and dropout.", low=0, high=MOST_SEED)
     objective: str = option(
         "multi",
@@ -782,6 +799,9 @@ class ClusterConfig:
     cpus_per_task: int | None = option(None, "A process gets so many cores. Null takes the cluster's default.", low=1)
     gpus_per_node: int | None = option(
         None, "A run gets so many GPUs on each node. Null asks for none.", low=0, high=1024
+    )
+    gpu: str | None = option(
+        None, "Its GPUs are of this kind, which a preflight plans for. Null says none.", choices=tuple(DEVICES)
     )
     mem_gb: float | None = option(
         None, "A run gets so much memory on each node, in GB. Null takes the cluster's default.", low=0.1

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import json
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra import compose
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf
 
 from mixlingual.config.checks import ConfigError, Schema, to_config
-from mixlingual.config.schema import TrainConfig
+from mixlingual.config.schema import TrainConfig, sections
 
 
 def compose_runs(overrides: Sequence[str]) -> list[TrainConfig]:
@@ -40,6 +44,14 @@ def own_presets(folder: str | None) -> list[str]:
     return [] if folder is None else [f"hydra.searchpath=[{json.dumps(f'file://{Path(folder).absolute()}')}]"]
 
 
+def compose_launcher(overrides: Sequence[str]) -> dict[str, Any]:
+    """The options of the launcher that the command-line overrides name, as far as they do not depend on a run's own."""
+    chosen = compose("train", overrides=_without_choices(overrides), return_hydra_config=True)
+    options = OmegaConf.to_container(chosen.hydra.launcher, throw_on_missing=False)
+    assert isinstance(options, dict)
+    return {str(name): value for name, value in options.items()}
+
+
 def runs_of(config: DictConfig) -> list[TrainConfig]:
     """As `compose_runs`, of the multirun that Hydra is about to start with `config`."""
     return checked_runs(compose_cells("train", TrainConfig, config.hydra.sweeper.get("params"), overrides_of(config)))
@@ -63,9 +75,10 @@ def compose_cells(
     parsed = OverridesParser.create().parse_overrides([*swept, *overrides])
     configs: list[Schema] = []
     mistaken = defaultdict(list)
+    composed = _composer(primary, schema)
     for cell in BasicSweeper.split_arguments(parsed, None)[0]:
         try:
-            configs.append(to_config(schema, compose(primary, overrides=list(cell))))
+            configs.append(to_config(schema, composed(cell)))
         except ConfigError as error:
             mistaken[str(error)].append(" ".join(cell))
     if mistaken:
@@ -73,6 +86,31 @@ def compose_cells(
         listed = "\n".join(f"{_some(cells)}\n{message}" for message, cells in mistaken.items())
         raise ConfigError(f"{count} {'run' if count == 1 else 'runs'} of the sweep cannot start:\n{listed}")
     return configs
+
+
+def _composer(primary: str, schema: type) -> Callable[[Sequence[str]], DictConfig]:
+    """What composes the words of a cell as Hydra does, and reads presets once for all cells that name the same ones.
+
+    Hydra itself composes presets first and then sets single options, in the order of the words.
+    """
+    options = {part.name for part in dataclasses.fields(schema)} - set(sections(schema))
+    kept: dict[tuple[str, ...], DictConfig] = {}
+
+    def sets_option(word: Override) -> bool:
+        name = word.key_or_group
+        is_name = name in options or ("." in name and "/" not in name and not name.startswith("hydra."))
+        return is_name and word.type is OverrideType.CHANGE and word.package is None
+
+    def composed(words: Sequence[str]) -> DictConfig:
+        parsed = OverridesParser.create().parse_overrides(list(words))
+        presets = tuple(text for text, word in zip(words, parsed) if not sets_option(word))
+        if presets not in kept:
+            kept[presets] = compose(primary, overrides=list(presets))
+        config = copy.deepcopy(kept[presets])
+        ConfigLoaderImpl._apply_overrides_to_config([word for word in parsed if sets_option(word)], config)
+        return config
+
+    return composed
 
 
 def checked_runs(configs: list[TrainConfig]) -> list[TrainConfig]:

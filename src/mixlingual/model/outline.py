@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import mean
 
 import torch
-from transformers import AutoModel
+from transformers import AutoModel, PreTrainedConfig
 
 from mixlingual.config.schema import ModelConfig
 from mixlingual.model.encoder import DualEncoder, parameter_counts
@@ -28,6 +28,7 @@ class Sample:
 class Outline:
     """Holds the size of an encoder and the mean tokens of its texts, prefix and special tokens included."""
 
+    architecture: PreTrainedConfig
     parameters: dict[str, int]
     query_tokens: float
     passage_tokens: float
@@ -48,7 +49,8 @@ def outline(config: ModelConfig, training_texts: Callable[[], Iterable[str]], sa
     with quiet(), torch.device("meta"):
         if config.checkpoint is None:
             hf = train_tokenizer(training_texts(), config.scratch.vocabulary)
-            backbone = AutoModel.from_config(scratch_geometry(config, hf))  # type: ignore[no-untyped-call]
+            architecture: PreTrainedConfig = scratch_geometry(config, hf)
+            backbone = AutoModel.from_config(architecture)  # type: ignore[no-untyped-call]
         else:
             architecture, hf = read_architecture(config)
             check_layers(config.layers, architecture.num_hidden_layers)
@@ -61,6 +63,7 @@ def outline(config: ModelConfig, training_texts: Callable[[], Iterable[str]], sa
     encoder = DualEncoder(backbone, config.pooling, config.normalize, config.temperature, config.learn_temperature)
     tokenizer = TextTokenizer(hf, config)
     return Outline(
+        architecture,
         parameter_counts(encoder),
         mean(len(ids) for ids in tokenizer.encode(sample.queries, "query")),
         mean(len(ids) for ids in tokenizer.encode(sample.passages, "passage")),

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
-
-from torch.optim import AdamW
-from torch.optim.lr_scheduler import LambdaLR
+from typing import TYPE_CHECKING
 
 from mixlingual.config.schema import OptimConfig
+
+if TYPE_CHECKING:
+    from torch.optim import AdamW
+    from torch.optim.lr_scheduler import LambdaLR
 
 
 def make_scheduler(optimizer: AdamW, config: OptimConfig, steps: int) -> LambdaLR:
     """Multiplies the peak learning rate by `rate_factor` at every step."""
+    from torch.optim.lr_scheduler import LambdaLR  # here, so that budgets are known without PyTorch
+
     return LambdaLR(optimizer, lambda step: rate_factor(step, steps, config.warmup, config.schedule))
 
 

@@ -1,5 +1,6 @@
 """The saved folder gives the same embeddings, appears whole or not at all, and other libraries read it."""
 
+import dataclasses
 import json
 
 import pytest
@@ -112,13 +113,15 @@ def test_the_options_of_the_saved_encoder_hold(checkpoint, sentences, tmp_path, 
     options = {"pooling": "cls", "query_prefix": "ask: ", "max_query_length": 9, "temperature": 0.5}
     encoder, tokenizer = load_encoder(ModelConfig(checkpoint=str(checkpoint()), **options), None, seed=0)
     save_encoder(encoder, tokenizer, tmp_path / "model")
-    other = ModelConfig(checkpoint=str(tmp_path / "model"), layers=[0], query_prefix="query: ")
+    other = ModelConfig(checkpoint=str(tmp_path / "model"), layers=[0, 2, 5, 9], query_prefix="query: ")
     again, its_tokenizer = load_encoder(other, None, seed=1)
     texts = list(sentences.values())
     assert torch.equal(embed(again, its_tokenizer, texts, "query"), embed(encoder, tokenizer, texts, "query"))
     assert "model.pooling: 'cls'" in caplog.text
     assert "model.query_prefix: 'ask: '" in caplog.text
     assert again.temperature == pytest.approx(0.02), "the temperature of further training is chosen anew"
+    fewer, _ = load_encoder(dataclasses.replace(other, layers=[1, 3]), None, seed=1)
+    assert fewer.backbone.config.num_hidden_layers == 2
     (tmp_path / "model/mixlingual.json").write_text("{")
     with pytest.raises(MixlingualError, match=r"mixlingual\.json is damaged"):
         load_encoder(other, None, seed=1)

@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from mixlingual.batches.permutation import derive_key, uniforms
 from mixlingual.batches.plan import Kind
 from mixlingual.batches.sampler import Batch, HybridBatchSampler
+from mixlingual.batches.targets import Targets, pair_columns, text_numbers
 from mixlingual.batches.tokens import TokenStore
 from mixlingual.records import ParallelCorpus
 
@@ -60,9 +61,14 @@ class StepBatches(Dataset[dict[str, Tensor]]):
         self._hard_negatives = hard_negatives
         self._seed = seed
         self._rank, self._world = 0, 1
-        column = {language: number for number, language in enumerate(corpus.languages)}
-        self._query_column = np.array([column[pool.query_language] for pool in sampler.plan.pools])
-        self._passage_column = np.array([column[pool.passage_language] for pool in sampler.plan.pools])
+        self._columns = pair_columns(sampler, corpus.languages)
+        self._targets: Targets | None = None
+
+    def taught(self, targets: Targets) -> StepBatches:
+        """Returns the same steps, whose pairs bring along what a teacher makes of their texts."""
+        with_targets = copy.copy(self)
+        with_targets._targets = targets
+        return with_targets
 
     def dealt(self, rank: int, world: int) -> StepBatches:
         """Returns the same steps, of which only the pairs of `rank` among `world` processes are handed out."""
@@ -85,6 +91,7 @@ class StepBatches(Dataset[dict[str, Tensor]]):
             the corpus), `monolingual` (B, bool), `tokens` (B; of query and passage together) and
             `negative_count` (B; hard negatives that each brings along).
             The hard negatives, in the order of their pairs: `negative` (H; position in U).
+            Of pairs that are taught: `target_query` and `target_passage` (B x D, float32).
             Of the whole step, over all processes: `vocabulary` (V; the distinct token ids, ascending),
             `negatives_of` (parts x processes; hard negatives that each has) and `step`. All int64 where
             nothing else is said.
@@ -116,9 +123,10 @@ class StepBatches(Dataset[dict[str, Tensor]]):
         return halves
 
     def _assembled(self, batch: Batch, step: int) -> dict[str, Tensor]:
-        query_N = self._store.query_IL[batch.item_B, self._query_column[batch.pool_B]]
-        passage_N = self._store.passage_IL[batch.item_B, self._passage_column[batch.pool_B]]
-        pair_M, negative_M = self._negatives(step, batch.item_B, self._passage_column[batch.pool_B])
+        column_N = {side: columns[batch.pool_B] for side, columns in self._columns.items()}
+        query_N = self._store.query_IL[batch.item_B, column_N["query"]]
+        passage_N = self._store.passage_IL[batch.item_B, column_N["passage"]]
+        pair_M, negative_M = self._negatives(step, batch.item_B, column_N["passage"])
         new_M = self._are_new(pair_M, negative_M, passage_N)
         pair_M, negative_M = pair_M[new_M], negative_M[new_M]
         mine = slice(self._rank, None, self._world)
@@ -140,6 +148,10 @@ class StepBatches(Dataset[dict[str, Tensor]]):
             "vocabulary": self._vocabulary(np.concatenate([query_N, passage_N, negative_M])),
             "step": np.array(step),
         }
+        if self._targets is not None:
+            for side, columns in column_N.items():
+                numbers = text_numbers(batch.item_B[mine], columns[mine], side)
+                arrays[f"target_{side}"] = self._targets.of(numbers)
         return {name: torch.from_numpy(values).contiguous() for name, values in arrays.items()}
 
     def _negatives(self, step: int, item_N: Ints, column_N: Ints) -> tuple[Ints, NDArray[np.int32]]:

@@ -100,6 +100,8 @@ def _train(config: TrainConfig) -> Mistakes:
     yield from of_analysis(config.analysis)
     yield from _length(config)
     yield from _shares(config)
+    if config.loss.teacher is not None:
+        yield from _taught(config)
     if config.trainer.strategy == "shard":
         yield from _sharding(config)
     if config.tracking.artifacts == "model" and not config.trainer.save_model:
@@ -183,6 +185,21 @@ def _shares(config: TrainConfig) -> Mistakes:
                 "batching.batch_size, or set it to null"
             ),
         )
+
+
+def _taught(config: TrainConfig) -> Mistakes:
+    """Options of a loss that compares passages, which a run with a teacher does not have."""
+    unused = {
+        "loss.symmetric": config.loss.symmetric,
+        "loss.margin": config.loss.margin is not None,
+        "loss.matryoshka": config.loss.matryoshka,
+        "model.learn_temperature": config.model.learn_temperature,
+        "batching.hard_negatives": config.batching.hard_negatives,
+        "trainer.probe_every": config.trainer.probe_every is not None,
+    }
+    for option, is_set in unused.items():
+        if is_set:
+            yield option, "it has no meaning with loss.teacher, whose loss compares no passages; leave it out"
 
 
 def _sharding(config: TrainConfig) -> Mistakes:

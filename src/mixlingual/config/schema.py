@@ -327,8 +327,14 @@ class BatchingConfig:
 
 @dataclass
 class LossConfig:
-    """InfoNCE over the passages of a step; docs/losses.md has the formulas."""
+    """InfoNCE over the passages of a step, or the distance from a teacher; docs/losses.md has the formulas."""
 
+    teacher: str | None = option(
+        None,
+        "The hub id or folder of an encoder whose embeddings the run learns, in place of telling passages apart. It "
+        "is read whole, with the pooling, prefixes and lengths of `model` unless its files say others. Null has no "
+        "teacher.",
+    )
     symmetric: bool = option(
         False, "It takes the mean of query -> passages and passage -> queries; false takes the first alone."
     )

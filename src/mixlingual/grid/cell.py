@@ -22,6 +22,7 @@ from mixlingual.config.identity import config_hash, to_plain
 from mixlingual.config.schema import TrainConfig
 from mixlingual.data.registry import load_benchmarks, load_corpus
 from mixlingual.evaluation.suite import SuiteScores, evaluate_encoder
+from mixlingual.evaluation.teacher import learned_targets
 from mixlingual.grid.prerequisites import is_done
 from mixlingual.layout import LOG, MODEL, RESULT
 from mixlingual.model.encoder import DualEncoder, parameter_counts
@@ -160,6 +161,17 @@ def _train(config: TrainConfig, parts: _Parts, folder: Path, logger: Logger | No
         hard_negatives=config.batching.hard_negatives,
         seed=config.seed,
     )
+    if config.loss.teacher is not None:
+        batches = batches.taught(
+            learned_targets(
+                config,
+                parts.corpus,
+                parts.sampler,
+                steps=parts.steps,
+                dimension=parts.encoder.dimension,
+                device=device_of(config.trainer.accelerator),
+            )
+        )
     return fit(
         parts.encoder,
         HybridDataModule(batches, parts.corpus, workers=config.trainer.workers),

@@ -66,7 +66,8 @@ def quiet() -> Iterator[None]:
 def as_saved(config: ModelConfig) -> ModelConfig:
     """Returns the config, with the options of a checkpoint that `save_encoder` wrote in place of its own.
 
-    Pooling, prefixes, lengths and layers belong to trained weights; a warning names those that differ.
+    Pooling, prefixes, lengths and layers belong to trained weights; a warning names those that differ. Layers to keep
+    count only where they are fewer than the checkpoint has: one that was cut when it was trained is not cut again.
 
     Raises:
         MixlingualError: the file of options is damaged, or the hub cannot be asked for it.
@@ -82,6 +83,8 @@ def as_saved(config: ModelConfig) -> ModelConfig:
         raise MixlingualError(f"{path} is damaged ({error!r}); delete it to use the model options given") from error
     except MixlingualError as error:
         raise MixlingualError(f"{path} holds options that cannot be; mend it, or delete it: {error}") from error
+    if config.layers is not None and len(config.layers) < _architecture(config).num_hidden_layers:
+        del options["layers"]
     return replaced(config, options)
 
 

@@ -124,6 +124,19 @@ def info_nce(
         return loss_B
 
 
+def teacher_loss(query_BD: Tensor, passage_BD: Tensor, target_query_BD: Tensor, target_passage_BD: Tensor) -> Tensor:
+    """Returns half the squared distance of each text's embedding from the teacher's, as the mean of a pair's two texts.
+
+    It is the loss of Reimers & Gurevych 2020 (arXiv 2004.09813, equation 1) for a teacher that reads the text itself,
+    and 1 - cosine where embeddings have length 1.
+
+    Returns:
+        loss_B, float32.
+    """
+    pairs = ((query_BD, target_query_BD), (passage_BD, target_passage_BD))
+    return torch.stack([(own.float() - target).square().sum(1) for own, target in pairs]).mean(0) / 2
+
+
 def check_matryoshka(widths: list[int], dimension: int) -> None:
     """Refuses prefix widths that an embedding of `dimension` numbers does not have.
 

@@ -25,7 +25,7 @@ from torch.optim import Optimizer
 from mixlingual.batches.permutation import derive_key
 from mixlingual.config.schema import LossConfig
 from mixlingual.model.encoder import DualEncoder
-from mixlingual.model.loss import contrastive_loss
+from mixlingual.model.loss import contrastive_loss, teacher_loss
 from mixlingual.model.token_rows import TokenRows
 from mixlingual.model.transfer import moved
 from mixlingual.records import MixlingualError
@@ -118,7 +118,7 @@ class ContrastiveStep:
                 torch.cuda.empty_cache()
 
     def _gradient(self, batch: Batch, device: torch.device) -> Tensor:
-        inputs = {name: moved(batch[name], device) for name in _DEVICE_INPUTS}
+        inputs = {name: moved(batch[name], device) for name in (*_DEVICE_INPUTS, *_TARGETS) if name in batch}
         texts = inputs["token_ids"], inputs["lengths"]
         if self._kept_tokens is None:
             self._measure(batch, *texts)
@@ -223,7 +223,10 @@ class ContrastiveStep:
         return torch.autocast(device.type, torch.bfloat16, enabled=self._bf16)
 
     def _losses(self, embedding_UD: Tensor, inputs: Batch) -> Tensor:
-        """Returns loss_B of all parts, each against the passages of its own part, of all processes."""
+        """Returns loss_B of all parts, each against the passages of its own part, of all processes, or its targets."""
+        if _TARGETS[0] in inputs:
+            query_BD, passage_BD = embedding_UD[inputs["query"]], embedding_UD[inputs["passage"]]
+            return teacher_loss(query_BD, passage_BD, *(inputs[name] for name in _TARGETS))
         size = len(inputs["item"]) // self._parts
         rank = distributed.get_rank() if processes() > 1 else 0
         losses, end = [], 0
@@ -259,6 +262,7 @@ class ContrastiveStep:
 
 
 _DEVICE_INPUTS = ("token_ids", "lengths", "query", "passage", "negative", "item")
+_TARGETS = ("target_query", "target_passage")
 
 
 @contextmanager

@@ -100,8 +100,15 @@ def test_sharding_and_dense_tables_change_what_is_fixed():
 @pytest.mark.parametrize(
     "words",
     [
-        ["sweep=paper", "data.root=x", "seed=0", "model=xlmr_base,labse"],
-        ["sweep=size_x_ratio", "model=scratch_xs,scratch_s", "seed=1,2", "optim=finetune", "+data.sources.a.files=[x]"],
+        ["sweep=paper", "data.root=x", "seed=0,1", "batching.monolingual_ratio=0.5", "model=xlmr_base,labse"],
+        [
+            "sweep=size_x_ratio",
+            "model=scratch_xs,scratch_s",
+            "batching.monolingual_ratio=0,1",
+            "seed=1",
+            "optim=finetune",
+            "+data.sources.a.files=[x]",
+        ],
         ["experiment=smoke", "batching.monolingual_ratio=0,1", "run_name='x${seed}_${batching.monolingual_ratio}'"],
         ["batching=x_y", "batching.batch_size=8,16", "batching=hybrid", "run_name='b${batching.batch_size}'"],
     ],

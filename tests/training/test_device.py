@@ -33,7 +33,7 @@ def machine(monkeypatch):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found if isinstance(found, dict) else {})
         emulated = lambda including_emulation=True: including_emulation or found is True  # noqa: E731
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", emulated)
-        monkeypatch.setattr("mixlingual.training.device.matrix_rate", lambda *_: 5e9)
+        monkeypatch.setattr("mixlingual.training.device.matrix_rate", lambda *_, **__: 5e9)
 
     return become
 

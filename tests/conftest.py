@@ -8,6 +8,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+import mixlingual as mixlingual  # before PyTorch, so that threads which wait sleep
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 """Tiny encoders gain nothing from threads, and processes that share cores wait for each other's."""
 

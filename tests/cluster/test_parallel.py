@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import joblib
 import psutil
 import pytest
 import yaml
@@ -59,6 +60,21 @@ def test_workers_leave_when_the_driver_is_gone(tmp_path, how, deaf):
     assert not alive
     assert len(list(tmp_path.glob("told*"))) == 2 * deaf, "a run has the time to save"
     assert not list(tmp_path.glob("run[34]")), "no other run starts"
+
+
+def test_workers_share_the_cores_and_wait_asleep(tmp_path, monkeypatch):
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.delenv(name, raising=False)
+    driver, workers = started(tmp_path, deaf=False)
+    share = str(max(1, joblib.cpu_count() // 2))
+    try:
+        for worker in workers:
+            assert worker.environ()["OMP_NUM_THREADS"] == worker.environ()["OPENBLAS_NUM_THREADS"] == share
+            assert worker.environ()["OMP_WAIT_POLICY"] == "passive"
+    finally:
+        driver.kill()
+        driver.wait()
+        psutil.wait_procs(workers, timeout=60)
 
 
 def test_a_worker_that_is_killed_ends_the_grid_with_a_word(tmp_path):

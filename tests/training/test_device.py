@@ -2,21 +2,25 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 import torch
 from forks import on_ranks
 from run_folder import result_of, write_result
+from threadpoolctl import threadpool_info
 from training_fixture import trained
 
 from mixlingual.config.identity import config_hash, evaluation_hash, written_out
-from mixlingual.config.schema import EvaluateConfig, EvaluationConfig, TrainConfig, TrainerConfig
+from mixlingual.config.schema import EvaluateConfig, EvaluationConfig, ModelConfig, TrainConfig, TrainerConfig
 from mixlingual.grid.cell import train
 from mixlingual.grid.cost import Preflight, describe
+from mixlingual.grid.evaluation import evaluate
 from mixlingual.grid.guards import _check_same_evaluation
 from mixlingual.records import MixlingualError
 from mixlingual.runs.record import RunRecord
-from mixlingual.training.device import going_on, has_bf16, on_device
+from mixlingual.training.device import going_on, has_bf16, on_device, use_threads
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 AUTO = TrainConfig(trainer=TrainerConfig(steps=1, precision="auto"), evaluation=EvaluationConfig(precision="auto"))
@@ -66,6 +70,43 @@ def test_a_refused_run_has_trained_nothing(machine, tmp_path):
         train(TrainConfig(trainer=TrainerConfig(steps=1, precision="bf16-mixed", accelerator="cpu")), tmp_path)
     assert json.loads((tmp_path / "status.json").read_text())["state"] == "failed"
     assert not (tmp_path / "curves.csv").exists()
+
+
+def test_every_number_of_threads_is_the_configured_one(machine, tmp_path, monkeypatch):
+    machine({})
+    monkeypatch.chdir(tmp_path)
+    before = torch.get_num_threads()
+    half, none = EvaluationConfig(benchmarks=[], precision="bf16"), ModelConfig(checkpoint="none")
+    acts = {
+        2: lambda: train(TrainConfig(trainer=TrainerConfig(threads=2, accelerator="cpu"), evaluation=half), tmp_path),
+        3: lambda: evaluate(EvaluateConfig(threads=3, accelerator="cpu", evaluation=half, model=none)),
+    }
+    try:
+        for threads, act in acts.items():
+            with pytest.raises(MixlingualError, match="no instructions"):
+                act()
+            blas = {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+            assert (torch.get_num_threads(), blas) == (threads, {threads})
+    finally:
+        use_threads(before)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="libgomp prints what it was told")
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ({}, "GOMP_SPINCOUNT = '0'"),
+        ({"GOMP_SPINCOUNT": "77"}, "GOMP_SPINCOUNT = '77'"),
+        ({"OMP_WAIT_POLICY": "active"}, "OMP_WAIT_POLICY = 'ACTIVE'"),
+    ],
+)
+def test_threads_that_wait_sleep_unless_the_user_says_otherwise(given, shown):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
+    said = subprocess.run(
+        [sys.executable, "-c", "import mixlingual.training.device"],
+        env=environment | given | {"OMP_DISPLAY_ENV": "verbose"}, capture_output=True, text=True, check=True,
+    ).stderr  # fmt: skip
+    assert shown in said
 
 
 def test_a_run_is_named_by_what_auto_became():

@@ -468,7 +468,11 @@ class TrainerConfig:
         choices=("32-true", "bf16-mixed", "auto"),
     )
     threads: int | None = option(
-        None, "How many CPU threads a run uses. Null takes PyTorch's default.", low=1, high=1024, computed=False
+        None,
+        "How many CPU threads a run uses, numpy's included. Null takes all cores, or its share under `parallel`.",
+        low=1,
+        high=1024,
+        computed=False,
     )
     workers: int = option(
         0, "How many processes load data; 0 loads in the run's own.", low=0, high=1024, computed=False
@@ -742,7 +746,11 @@ class EvaluateConfig:
         computed=False,
     )
     threads: int | None = option(
-        None, "How many CPU threads are used. Null takes PyTorch's default.", low=1, high=1024, computed=False
+        None,
+        "How many CPU threads are used, numpy's included. Null takes all cores, or its share under `parallel`.",
+        low=1,
+        high=1024,
+        computed=False,
     )
     output: str = option("evaluation.json", "This file receives the metrics, as JSON.", computed=False)
     sweep_name: str = option(

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import torch
 from pytorch_lightning.loggers import Logger
 
 from mixlingual.batches.datamodule import HybridDataModule, StepBatches
@@ -35,7 +34,7 @@ from mixlingual.runs.progress import write_progress
 from mixlingual.runs.record import RunRecord
 from mixlingual.tracking.run import Tracker
 from mixlingual.tracking.terminal import terminal_bars
-from mixlingual.training.device import check_processes, device_of, going_on
+from mixlingual.training.device import check_processes, device_of, going_on, use_threads
 from mixlingual.training.fit import Trained, fit
 from mixlingual.training.gather import global_rank
 from mixlingual.training.preemption import Signals
@@ -102,8 +101,7 @@ def run(
     Raises:
         MixlingualError: data, checkpoint or training failed in a way that the user can mend.
     """
-    if config.trainer.threads is not None:
-        torch.set_num_threads(config.trainer.threads)
+    use_threads(config.trainer.threads)
     check_processes(config.trainer)
     device = device_of(config.trainer.accelerator)
     config = going_on(config, device, folder)

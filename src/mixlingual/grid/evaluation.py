@@ -22,7 +22,7 @@ from mixlingual.model.encoder import parameter_counts
 from mixlingual.model.hub import as_saved
 from mixlingual.model.load import load_encoder
 from mixlingual.records import AnyBenchmark, MixlingualError
-from mixlingual.training.device import device_of, on_device
+from mixlingual.training.device import device_of, on_device, use_threads
 from mixlingual.training.gather import global_rank
 
 log = logging.getLogger(__name__)
@@ -45,8 +45,7 @@ def evaluate(config: EvaluateConfig) -> None:
     Raises:
         MixlingualError: the checkpoint or a benchmark cannot be read, or embeddings are not finite.
     """
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
+    use_threads(config.threads)
     output = Path(config.output)
     check_writable(output.parent)
     benchmarks = load_benchmarks(config.evaluation)

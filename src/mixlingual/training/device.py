@@ -8,12 +8,20 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from mixlingual.config.identity import Config, config_hash, possible, written_out
 from mixlingual.config.schema import TrainConfig, TrainerConfig
 from mixlingual.layout import CHECKPOINTS
 from mixlingual.records import MixlingualError
 from mixlingual.runs.lease import types_in_shell
+
+
+def use_threads(threads: int | None) -> None:
+    """Lets PyTorch and the BLAS of numpy compute with so many threads; None leaves both as they are."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+        threadpool_limits(threads, user_api="blas")
 
 
 def device_of(accelerator: str) -> torch.device:

@@ -18,6 +18,13 @@ import traceback
 PATIENCE = 300
 """A process that has not ended after so many seconds is killed and fails its test."""
 
+_NEEDED = {
+    "mixlingual.train": ["mixlingual.grid.cell"],
+    "mixlingual.evaluate": ["mixlingual.grid.evaluation"],
+    "mixlingual.report": ["mixlingual.reporting.write", "mixlingual.analysis.read.parts"],
+}
+"""What an entry point imports where it is used."""
+
 
 def fork(act, folder, **environment):
     """Starts a fork that calls `act` with more variables set, and returns its number.
@@ -92,7 +99,8 @@ def on_ranks(folder, world, call, *, codes=None):
 
 def run_module(folder, module, *words, **environment):
     """Does what `python -m module words` does in a folder; returns a finished process with its output."""
-    importlib.import_module(module)  # here, for the forks that follow, too
+    for needed in (module, *_NEEDED.get(module, ())):
+        importlib.import_module(needed)  # here, for the forks that follow, too
 
     def act():
         os.chdir(folder)

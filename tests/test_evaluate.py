@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import mixlingual.evaluate
+import mixlingual.grid.evaluation
 from mixlingual.config.schema import EvaluateConfig, EvaluationConfig, ModelConfig, PostHocConfig, ScratchConfig
 from mixlingual.data.sources.atlas import atlas_benchmark, atlas_corpus
 from mixlingual.evaluation.encode import encode
@@ -85,7 +86,7 @@ def test_judged_benchmarks_are_resumed_and_shared(checkpoint, tmp_path, monkeypa
 def test_a_job_says_where_it_keeps_what_it_has_encoded(tmp_path, monkeypatch):
     """For the script around it, which queues a crashed evaluation again as long as there is more each time."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(mixlingual.evaluate, "evaluate", lambda config: Path(config.output).write_text("{}"))
+    monkeypatch.setattr(mixlingual.grid.evaluation, "evaluate", lambda config: Path(config.output).write_text("{}"))
     words = ["-m", "sweep_name=s", "run_name=a,b", "output='${run_name}.json'", "model.checkpoint=x"]
     monkeypatch.setattr("sys.argv", ["evaluate", *words, "evaluation.embeddings='${run_name}/embeddings'"])
     mixlingual.evaluate.main()

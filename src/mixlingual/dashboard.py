@@ -9,7 +9,6 @@ import sys
 
 from mixlingual.config.schema import DashboardConfig
 from mixlingual.grid.doors import door
-from mixlingual.tracking.dashboard import show
 
 
 def dashboard(config: DashboardConfig) -> None:
@@ -18,6 +17,8 @@ def dashboard(config: DashboardConfig) -> None:
     Raises:
         MixlingualError: there is no such sweep, no run of it is evaluated, the package is missing, or W&B refuses.
     """
+    from mixlingual.tracking.dashboard import show
+
     sys.stdout.write("".join(f"{name}: {url}\n" for name, url in show(config).items()))
 
 

@@ -13,13 +13,14 @@ from hydra.types import RunMode
 
 from mixlingual.config.schema import EvaluateConfig
 from mixlingual.grid.doors import door, end_cell
-from mixlingual.grid.evaluation import evaluate
+from mixlingual.runs.lease import global_rank
 from mixlingual.runs.progress import write_progress
-from mixlingual.training.gather import global_rank
 
 
 def evaluate_here(config: EvaluateConfig) -> None:
     """Evaluates; a cell of a grid also says where its encoded passages are, for the script around its job."""
+    from mixlingual.grid.evaluation import evaluate
+
     if HydraConfig.get().mode == RunMode.MULTIRUN and global_rank() == 0:
         folder = Path(HydraConfig.get().runtime.output_dir)
         write_progress(folder, "evaluating", 0, 0, embeddings=config.evaluation.embeddings)

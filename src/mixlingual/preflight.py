@@ -16,7 +16,6 @@ from hydra import initialize_config_dir
 from mixlingual.cluster.squeue import job_states
 from mixlingual.config.schema import TrainConfig
 from mixlingual.grid.compose import compose_launcher, compose_runs, own_presets
-from mixlingual.grid.cost import Preflight, describe
 from mixlingual.grid.doors import answering, as_written
 from mixlingual.grid.hydra import CONF_DIR, register
 from mixlingual.runs.state import Moment, states_of
@@ -29,6 +28,8 @@ def main() -> None:
     parser.add_argument("--config-dir", "-cd", help="folder of your own presets, as for mixlingual.train")
     parser.add_argument("--multirun", "-m", action="store_true", help="changes nothing: a grid is known by its options")
     given = parser.parse_intermixed_args()
+    from mixlingual.grid.cost import Preflight, describe  # after --help
+
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     with answering():
         register()

@@ -11,14 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from mixlingual.analysis.read.collect import read_sweep
-from mixlingual.analysis.read.parts import restore
-from mixlingual.cluster.squeue import job_states
 from mixlingual.config.schema import ReportConfig
 from mixlingual.grid.doors import door
 from mixlingual.layout import REPORT
-from mixlingual.reporting.write import write_report
-from mixlingual.runs.state import Moment
 
 
 def report(config: ReportConfig) -> None:
@@ -27,6 +22,12 @@ def report(config: ReportConfig) -> None:
     Raises:
         MixlingualError: there is no such sweep, or a part cannot be joined.
     """
+    from mixlingual.analysis.read.collect import read_sweep
+    from mixlingual.analysis.read.parts import restore
+    from mixlingual.cluster.squeue import job_states
+    from mixlingual.reporting.write import write_report
+    from mixlingual.runs.state import Moment
+
     folder = Path(config.root) / config.sweep_name
     output = Path(config.output) if config.output else folder / REPORT
     if config.parts:

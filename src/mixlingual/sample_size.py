@@ -9,9 +9,20 @@ import sys
 
 from mixlingual.config.schema import SampleSizeConfig
 from mixlingual.grid.doors import door
-from mixlingual.reporting.sample_size import plan
 
-main = door("sample_size", SampleSizeConfig, lambda config: sys.stdout.write(plan(config)))
+
+def sample_size(config: SampleSizeConfig) -> None:
+    """Prints the plan.
+
+    Raises:
+        MixlingualError: the pilot cannot be read, or does not allow a plan.
+    """
+    from mixlingual.reporting.sample_size import plan
+
+    sys.stdout.write(plan(config))
+
+
+main = door("sample_size", SampleSizeConfig, sample_size)
 
 if __name__ == "__main__":
     main()

@@ -11,13 +11,14 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 
 from mixlingual.config.schema import TrainConfig
-from mixlingual.grid.cell import train
 from mixlingual.grid.doors import door, end_cell
 from mixlingual.runs.result import objective
 
 
 def train_here(config: TrainConfig) -> float | None:
     """Runs one grid point in the folder that Hydra chose, and returns its objective for a search."""
+    from mixlingual.grid.cell import train
+
     folder = Path(HydraConfig.get().runtime.output_dir)
     train(config, folder)
     return objective(folder, config.objective)

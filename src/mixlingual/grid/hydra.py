@@ -32,6 +32,8 @@ def register() -> None:
     OmegaConf.register_new_resolver("number", lambda value: f"{float(value):g}", replace=True)
     OmegaConf.register_new_resolver("joined", lambda values: "-".join(values), replace=True)
     OmegaConf.register_new_resolver("mode", _mode, replace=True)
+    # Hydra copies its one store for each cell that it composes, and a hundred times for --help; nothing changes a copy
+    ConfigStore.__deepcopy__ = lambda store, _: store  # type: ignore[attr-defined]
     store = ConfigStore.instance()
     for name, schema in SCHEMAS.items():
         node = OmegaConf.create(dataclasses.asdict(schema()))

@@ -11,7 +11,7 @@ pytest.importorskip("faiss", reason="needs faiss")
 
 from mixlingual.config.schema import EvaluationConfig
 from mixlingual.evaluation import approximate
-from mixlingual.evaluation.approximate import _parts, approximate_search
+from mixlingual.evaluation.approximate import _parts, approximate_search, flat_search
 from mixlingual.evaluation.judged import score_judged
 from mixlingual.evaluation.judged_scores import score_runs
 from mixlingual.evaluation.scorer import UNCORRECTED
@@ -50,6 +50,24 @@ def test_recall_is_that_of_the_results_and_grows_with_the_probes(shards, kind, m
     assert kind == "ivf_pq" or recalls[1] == 1
 
 
+@pytest.mark.parametrize("most", [2600, 13])
+def test_flat_finds_what_the_exact_search_finds_with_its_ties(tmp_path, most, monkeypatch):
+    """800 passages of which 20 are alike, among others; at `most` 13 faiss gives no more, as on a GPU."""
+    names = [f"d{name:05}" for name in np.random.default_rng(4).permutation(9999)[:2600]]
+    vectors = np.concatenate([COPIES, EMBEDDINGS[:1800]])[np.random.default_rng(5).permutation(2600)]
+    corpus = Corpus("mixed", "sw", lambda: (Candidate(name, "sw", str(n)) for n, name in enumerate(names)), "f")
+    shards = encode_corpus(
+        corpus, by_text(lambda texts: vectors[[int(text) for text in texts]]), tmp_path, "e", shard_passages=700
+    )
+    built = approximate._built
+    monkeypatch.setattr(approximate, "_built", lambda *words, **more: built(*words, **more)._replace(most=most))
+    query_QD = np.concatenate([COPIES[::20], EMBEDDINGS[2000:2040]])
+    exact = search(query_QD, shards, 7, memory_mib=16, device=CPU)
+    hits = flat_search(query_QD, shards, 7, memory_mib=16, device=CPU)
+    assert np.array_equal(hits.position_QK, exact.position_QK)
+    assert np.array_equal(hits.score_QK, exact.score_QK)
+
+
 def test_results_say_how_they_were_searched():
     queries = tuple(Query(f"q{n}", "sw", str(n), f"q{n}") for n in range(0, 3000, 100))
     task = JudgedTask(queries, "sw", CORPUS, {query.id: {f"d{int(query.text):04}": 1} for query in queries})
@@ -58,9 +76,10 @@ def test_results_say_how_they_were_searched():
         how: score_judged(benchmark, source(embed), "e", EvaluationConfig(search=how, probes=1), CPU)[
             UNCORRECTED
         ].metrics
-        for how in ("exact", "ivf")
+        for how in ("exact", "flat", "ivf")
     }
     assert (found["exact"]["search"], found["exact"]["search_recall@100"]) == ("exact", 1)
+    assert found["flat"] == found["exact"] | {"search": "flat"}
     assert found["ivf"]["search"] == "ivf"
     assert 0 < found["ivf"]["search_recall@100"] < 1
     assert found["exact"]["mono"]["r@100"] == 1

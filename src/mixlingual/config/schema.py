@@ -580,9 +580,10 @@ class EvaluationConfig:
     )
     search: str = option(
         "exact",
-        "Judged benchmarks are searched exactly, or by faiss with inverted lists (ivf, all passages in memory) and"
-        " product quantisation (ivf_pq); the recall of an approximate search is measured and reported.",
-        choices=("exact", "ivf", "ivf_pq"),
+        "Judged benchmarks are searched exactly, from disk in search_memory (exact) or by faiss with all passages in "
+        "memory (flat), which find the same; or by faiss with inverted lists (ivf, all in memory) and product "
+        "quantisation (ivf_pq), whose recall is measured and reported.",
+        choices=("exact", "flat", "ivf", "ivf_pq"),
     )
     probes: int = option(32, "A query of an approximate search looks into so many inverted lists.", low=1)
     search_memory: int = option(

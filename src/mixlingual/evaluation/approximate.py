@@ -1,4 +1,4 @@
-"""Searches approximately by faiss, and always measures the recall of that against exact search.
+"""Searches by faiss: exactly, or approximately with a measured recall.
 
 Shape suffixes: Q queries, N passages, K best passages, D width.
 """
@@ -27,7 +27,25 @@ _MOST_PARTS = 64
 _ASKED = 1 << 22
 """Results that faiss is asked for at once, over all queries."""
 _MOST_ON_GPU = 2048
-"""Results of a query that faiss gives on a GPU; ties that go on beyond are cut there."""
+"""Results of a query that faiss gives on a GPU; where ties go on beyond, an approximate search cuts them."""
+
+
+def flat_search(
+    query_QD: NDArray[np.float32], shards: Shards, k: int, *, memory_mib: int, device: torch.device
+) -> Hits:
+    """Returns what `search.search` finds, by a faiss index of all passages in fp32, on the GPUs where faiss has them.
+
+    Queries whose ties go on beyond what faiss gives are searched by `search.search`, with `memory_mib` on `device`.
+
+    Raises:
+        MixlingualError: faiss is not installed.
+    """
+    k = min(k, len(shards))
+    hits, cut = _found(query_QD, shards, k, _built(shards, "flat", probes=1))
+    if cut:
+        exact = search(query_QD[cut], shards, k, memory_mib=memory_mib, device=device)
+        hits.score_QK[cut], hits.position_QK[cut] = exact.score_QK, exact.position_QK
+    return hits
 
 
 def approximate_search(
@@ -62,7 +80,7 @@ def approximate_search(
     """
     k = min(k, len(shards))
     try:
-        hits = _found(query_QD, shards, k, _built(shards, kind, probes))
+        hits, _ = _found(query_QD, shards, k, _built(shards, kind, probes))
     except RuntimeError as error:
         raise MixlingualError(
             f"faiss cannot search {len(shards)} passages by evaluation.search={kind} ({error}); set "
@@ -86,23 +104,28 @@ class _Built(NamedTuple):
     """Length of the longest passage."""
 
 
-def _found(query_QD: NDArray[np.float32], shards: Shards, k: int, built: _Built) -> Hits:
-    """Returns the k best of what faiss finds for each query, those that may be tied with the last one included."""
+def _found(query_QD: NDArray[np.float32], shards: Shards, k: int, built: _Built) -> tuple[Hits, list[int]]:
+    """Returns the k best of what faiss finds for each query, those that may be tied with the last one included.
+
+    Beside them: the queries whose ties were cut, since more may be tied than faiss can be asked for.
+    """
     hits = Hits(np.full((len(query_QD), k), -np.inf, np.float32), np.full((len(query_QD), k), -1, np.int64))
     slack_Q = 2 * built.longest * slack(lengths(query_QD), query_QD.shape[1])
-    rows, wanted = list(range(len(query_QD))), min(k + 1, built.most)
+    rows, wanted, cut = list(range(len(query_QD))), min(k + 1, built.most), []
     while rows:
         step, tied = max(1, _ASKED // wanted), []
         for start in range(0, len(rows), step):
             part = rows[start : start + step]
             for row, score_W, position_W in zip(part, *built.index.search(query_QD[part], wanted)):
-                if wanted < built.most and position_W[-1] >= 0 and score_W[-1] >= score_W[k - 1] - slack_Q[row]:
-                    tied.append(row)
-                    continue
+                if wanted < len(shards) and position_W[-1] >= 0 and score_W[-1] >= score_W[k - 1] - slack_Q[row]:
+                    if wanted < built.most:
+                        tied.append(row)
+                        continue
+                    cut.append(row)
                 score_K, position_K = _best(query_QD[row], shards, position_W[position_W >= 0], k)
                 hits.score_QK[row, : len(score_K)], hits.position_QK[row, : len(score_K)] = score_K, position_K
         rows, wanted = tied, min(4 * wanted, built.most)
-    return hits
+    return hits, cut
 
 
 def _best(
@@ -125,13 +148,16 @@ def _built(shards: Shards, kind: str, probes: int) -> _Built:
         raise MixlingualError(
             f"evaluation.search={kind} needs faiss; install the extra cpu or gpu, or set evaluation.search=exact"
         ) from error
-    lists = max(1, min(int(4 * len(shards) ** 0.5), len(shards) // _TRAINING_PER_LIST))
-    code = "Flat" if kind == "ivf" else f"PQ{_parts(shards.dimension)}"
-    index = faiss.index_factory(shards.dimension, f"IVF{lists},{code}", faiss.METRIC_INNER_PRODUCT)
-    index.nprobe = probes
-    step = max(1, len(shards) // (_TRAINING_PER_LIST * lists))
-    sample = [np.asarray(embedding_ND[::step], np.float32) for _, embedding_ND in shards.blocks(_BLOCK_PASSAGES)]
-    index.train(np.concatenate(sample))
+    if kind == "flat":
+        index = faiss.IndexFlatIP(shards.dimension)
+    else:
+        lists = max(1, min(int(4 * len(shards) ** 0.5), len(shards) // _TRAINING_PER_LIST))
+        code = "Flat" if kind == "ivf" else f"PQ{_parts(shards.dimension)}"
+        index = faiss.index_factory(shards.dimension, f"IVF{lists},{code}", faiss.METRIC_INNER_PRODUCT)
+        index.nprobe = probes
+        step = max(1, len(shards) // (_TRAINING_PER_LIST * lists))
+        sample = [np.asarray(embedding_ND[::step], np.float32) for _, embedding_ND in shards.blocks(_BLOCK_PASSAGES)]
+        index.train(np.concatenate(sample))
     most, longest = len(shards), 0.0
     if getattr(faiss, "get_num_gpus", int)():
         index, most = faiss.index_cpu_to_all_gpus(index), min(most, _MOST_ON_GPU)

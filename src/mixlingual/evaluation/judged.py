@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 
 from mixlingual.config.schema import EvaluationConfig
-from mixlingual.evaluation.approximate import approximate_search
+from mixlingual.evaluation.approximate import approximate_search, flat_search
 from mixlingual.evaluation.encode import CutTexts, Embed, Embedded
 from mixlingual.evaluation.inner_products import check_range
 from mixlingual.evaluation.judged_scores import (
@@ -201,7 +201,7 @@ class _Engine:
         An approximate search needs all passages in one index, which the first process builds alone.
         """
         config, share = self.config, self.share
-        alone = share.parts == 1 or config.search != "exact"
+        alone = share.parts == 1 or config.search not in ("exact", "flat")
         texts = [text for task in tasks for query in task.queries for text in (query.language, query.id, query.text)]
         name = f"search-{fingerprint((label, str(DEPTH), *texts))}"
         meeting = Meeting(folder / name, share.part, share.parts, config.wait_minutes)
@@ -228,6 +228,8 @@ class _Engine:
         config, shards = self.config, shards.changed(order.correct)
         if config.search == "exact":
             return search(order.query_QD, shards, DEPTH, memory_mib=config.search_memory, device=self.device), 1.0
+        if config.search == "flat":
+            return flat_search(order.query_QD, shards, DEPTH, memory_mib=config.search_memory, device=self.device), 1.0
         return approximate_search(
             order.query_QD,
             shards,

@@ -1,10 +1,13 @@
 """Batched encoding equals one text at a time, whatever the batches."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 
 from mixlingual.config.schema import ModelConfig, ScratchConfig
+from mixlingual.evaluation import encode as encode_module
 from mixlingual.evaluation.encode import encode, encoder_fingerprint, token_batches
 from mixlingual.model.export import save_encoder
 from mixlingual.model.load import load_encoder
@@ -57,6 +60,20 @@ def test_batches_equal_one_text_at_a_time(batch_tokens):
     assert embedding_ND.dtype == np.float32
     assert embedding_ND.shape == (len(TEXTS), 8)
     np.testing.assert_allclose(embedding_ND, expected_ND, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("part", [1, 2, 4])
+def test_parts_equal_the_whole(monkeypatch, part):
+    encoder, tokenised = RandomEncoder(), []
+    expected_ND = run(encoder, TEXTS)
+    whole = LetterTokenizer.encode_marked
+    monkeypatch.setattr(LetterTokenizer, "encode_marked", lambda *words: tokenised.append(words[1]) or whole(*words))
+    monkeypatch.setattr(encode_module, "_PART", part)
+    embedding_ND = run(encoder, TEXTS)
+    np.testing.assert_allclose(embedding_ND, expected_ND, rtol=1e-5, atol=1e-6)
+    lengths = [sorted(map(len, texts)) for texts in tokenised if texts]
+    assert all(len(one) <= part for one in lengths)
+    assert all(after[-1] <= before[0] for before, after in itertools.pairwise(lengths)), "longest first over the whole"
 
 
 def test_equal_texts_are_encoded_once_and_share_an_embedding():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
+import pickle
 from pathlib import Path
 
 from mixlingual.config.schema import DataConfig, EvaluationConfig
@@ -15,9 +17,20 @@ from mixlingual.records import AnyBenchmark, ParallelCorpus
 def load_corpus(config: DataConfig) -> ParallelCorpus:
     """Returns the training items that `config.name` stands for.
 
+    Cells that one process runs in turn mostly share their data: the last corpus is kept, as long as its files are.
+
     Raises:
         DataError: the data are missing or malformed, or lack a wanted language.
     """
+    folder = Path(config.root or "").expanduser()
+    files = folder.iterdir() if config.name == "parallel" and folder.is_dir() else ()
+    stamps = sorted((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in files if path.is_file())
+    return _corpus(pickle.dumps(config), str(folder.absolute()), *stamps)
+
+
+@functools.lru_cache(maxsize=1)
+def _corpus(pickled: bytes, *_: object) -> ParallelCorpus:
+    config: DataConfig = pickle.loads(pickled)
     return atlas_corpus(config.languages) if config.name == "atlas" else load_parallel(config)
 
 

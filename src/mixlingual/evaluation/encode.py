@@ -10,12 +10,14 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from tqdm import tqdm
 
 from mixlingual.config.devices import PASS_TOKENS
@@ -26,6 +28,9 @@ from mixlingual.records import MixlingualError, fingerprint
 log = logging.getLogger(__name__)
 
 _AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+_PART = 8192
+"""Texts that are tokenised together, while those before them are computed."""
 
 _CUT_NAMES: dict[Side, str] = {"query": "queries_cut", "passage": "passages_cut"}
 
@@ -111,26 +116,48 @@ def encode(
     if precision == "fp16" and device.type == "cpu":
         raise MixlingualError("got evaluation.precision=fp16 on a CPU; use fp32 or bf16 there, or a GPU")
     row_of = {text: row for row, text in enumerate(dict.fromkeys(texts))}
-    token_ids, is_cut = tokenizer.encode_marked(list(row_of), side)
     rows: list[int] = []
-    embeddings: list[NDArray[np.float32]] = []
+    embeddings: list[Tensor] = []
+    is_cut = np.zeros(len(row_of), bool)
     dtype = _AUTOCAST[precision]
     with (
         torch.inference_mode(),
         torch.autocast(device.type, dtype=dtype, enabled=dtype is not None),
-        tqdm(total=len(token_ids), desc=description, unit="text", disable=None) as progress,
+        tqdm(total=len(row_of), desc=description, unit="text", disable=None) as progress,
     ):
-        for batch in token_batches([len(ids) for ids in token_ids], batch_tokens or PASS_TOKENS[device.type]):
-            token_id_S = torch.tensor([token for row in batch for token in token_ids[row]], device=device)
-            embedding_BD = encoder.embed(token_id_S, torch.tensor([len(token_ids[row]) for row in batch]))
-            embeddings.append(embedding_BD.float().cpu().numpy())
-            rows += batch
-            progress.update(len(batch))
-    embedding_UD = np.concatenate(embeddings)[np.argsort(rows)]
+        for part, token_ids, is_cut[part] in _tokenised(tokenizer, list(row_of), side):
+            for batch in token_batches([len(ids) for ids in token_ids], batch_tokens or PASS_TOKENS[device.type]):
+                token_id_S = torch.tensor([token for row in batch for token in token_ids[row]])
+                if device.type == "cuda":
+                    token_id_S = token_id_S.pin_memory().to(device, non_blocking=True)
+                embedding_BD = encoder.embed(token_id_S, torch.tensor([len(token_ids[row]) for row in batch]))
+                embeddings.append(embedding_BD.float().to("cpu", non_blocking=True))
+                rows += [part[row] for row in batch]
+                progress.update(len(batch))
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)  # the copies have arrived
+    embedding_UD = torch.cat(embeddings).numpy()[np.argsort(rows)]
     place = [row_of[text] for text in texts]
     embedding_ND = embedding_UD[place]
     _check_finite(embedding_ND, texts, description)
-    return Embedded(embedding_ND, sum(is_cut[row] for row in place))
+    return Embedded(embedding_ND, int(is_cut[place].sum()))
+
+
+def _tokenised(
+    tokenizer: TextTokenizer, texts: list[str], side: Side
+) -> Iterator[tuple[list[int], list[list[int]], list[bool]]]:
+    """Yields places, token ids and marks of the texts in parts, each tokenised while the one before is used.
+
+    The parts go by characters, longest texts first, so that batches are of like length over the whole.
+    """
+    longest_first = sorted(range(len(texts)), key=lambda place: len(texts[place]), reverse=True)
+    parts = [sorted(longest_first[start : start + _PART]) for start in range(0, len(texts), _PART)]
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(tokenizer.encode_marked, [texts[place] for place in parts[0]], side)
+        for part, after in zip(parts, [*parts[1:], []]):
+            found = coming.result()
+            coming = thread.submit(tokenizer.encode_marked, [texts[place] for place in after], side)
+            yield part, *found
 
 
 def token_batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:

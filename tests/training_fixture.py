@@ -16,6 +16,7 @@ from mixlingual.config.schema import (
     ScratchConfig,
     TrainConfig,
     TrainerConfig,
+    ValidationConfig,
 )
 from mixlingual.model.load import load_encoder
 from mixlingual.model.loss import contrastive_loss
@@ -42,7 +43,7 @@ def corpus(size=40):
     return ParallelCorpus("toy", items, LANGUAGES, {"s": 1.0}, "0")
 
 
-def config_of(dropout=0.1, *, model=None, batching=None, optim=None, loss=None, **trainer):
+def config_of(dropout=0.1, *, model=None, batching=None, optim=None, loss=None, validation=None, **trainer):
     """Returns a run of `STEPS` steps of 8 pairs; dicts and keywords change options."""
     return TrainConfig(
         model=ModelConfig(
@@ -54,6 +55,7 @@ def config_of(dropout=0.1, *, model=None, batching=None, optim=None, loss=None, 
             **({"steps": STEPS, "log_every": 1, "checkpoint_minutes": None, "pass_tokens": 64} | trainer)
         ),
         loss=LossConfig(**(loss or {})),
+        validation=ValidationConfig(**(validation or {})),
     )
 
 
@@ -77,17 +79,17 @@ def prepare(dropout=0.1, **options):
     return encoder, HybridDataModule(batches, data, workers=config.trainer.workers), batches, config
 
 
-def train(folder, encoder, data, config, signals=None):
+def train(folder, encoder, data, config, signals=None, validator=None):
     """Calls `fit` in a folder, deaf to signals unless told otherwise."""
     folder.mkdir(exist_ok=True)
-    signals = signals or Signals(None)
-    return fit(encoder, data, config, steps=STEPS, data_fingerprint="d", folder=folder, logger=None, signals=signals)
+    own = {"signals": signals or Signals(None), "validator": validator}
+    return fit(encoder, data, config, steps=STEPS, data_fingerprint="d", folder=folder, logger=None, **own)
 
 
-def trained(folder, dropout=0.1, signals=None, **options):
+def trained(folder, dropout=0.1, signals=None, validator=None, **options):
     """Trains a run in a folder, with options of `config_of`; returns (encoder, what `fit` gave)."""
     encoder, data, _, config = prepare(dropout, **options)
-    return encoder, train(folder, encoder, data, config, signals)
+    return encoder, train(folder, encoder, data, config, signals, validator)
 
 
 class InterruptionError(Exception):

@@ -197,9 +197,11 @@ class RunResult:
     benchmarks: dict[str, Any]
     """benchmark -> mono | cross | multi -> metrics; see `evaluation.protocol`."""
     timings: dict[str, float]
-    """Seconds of `train` and of each `evaluate/<benchmark>`."""
+    """Seconds of `train`, of `validate` where the run was validated, and of each `evaluate/<benchmark>`."""
     probes: dict[str, float | None] = field(default_factory=dict)
     """How the gradients of the two kinds agreed, where that was measured; see `training.probes`."""
+    validation: dict[str, Any] = field(default_factory=dict)
+    """What was measured while the run trained, if anything: see `training.validation.Validation.summary`."""
     commits: list[str | None] = field(default_factory=list)
     """As `commit`, of each attempt at the run, in order; more than one kind makes the run hard to repeat."""
     schema: int = field(default=RESULT_SCHEMA)

@@ -32,6 +32,30 @@ def test_the_hash_names_what_a_run_computes(composed):
     assert len({hashed(override) for override in other} | {hashed()}) == 6
 
 
+def test_validation_is_part_of_a_run_where_it_decides_or_holds_out(composed):
+    """What is stored of a run that only watches counts as if it had not."""
+    watching = composed("validation=lareqa", "validation.questions=7")
+    assert config_hash(watching) == config_hash(composed())
+    stopping = ("validation=lareqa", "validation.patience=2")
+    deciding = [
+        composed("validation=lareqa", "validation.select=best"),
+        composed(*stopping),
+        composed(*stopping, "validation.questions=7"),
+        composed(*stopping, "validation.at=[3]"),
+        composed("validation.held_out=5"),
+    ]
+    assert len({config_hash(one) for one in [*deciding, composed()]}) == 6
+    assert not list(changes(to_plain(watching), composed()))
+    assert not list(changes(to_plain(composed()), watching))
+    assert list(changes(to_plain(watching), composed(*stopping))) == [
+        "validation.benchmarks: [] there, ['xquad_r'] now",
+        "validation.every: None there, 100 now",
+        "validation.patience: None there, 2 now",
+    ]
+    held_out = composed("validation=held_out")
+    assert list(changes(to_plain(held_out), composed())) == ["validation.held_out: 200 there, 0 now"]
+
+
 @dataclasses.dataclass
 class MoreLoss(LossConfig):
     """With an option that came later."""

@@ -15,7 +15,7 @@ from mixlingual.config.identity import to_plain
 from mixlingual.config.schema import SCHEMAS, ClusterConfig, TrainConfig, sections
 from mixlingual.grid.hydra import CONF_DIR
 
-SECTIONS = ("model", "data", "batching", "optim", "trainer", "evaluation", "tracking")
+SECTIONS = ("model", "data", "batching", "optim", "trainer", "evaluation", "validation", "tracking")
 GROUPS = (*SECTIONS, "experiment", "sweep")
 NEED_DATA = ("parallel", "paper", "xlmr_xl_sharded")
 

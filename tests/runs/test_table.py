@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 from rich.console import Console
 
@@ -31,6 +33,13 @@ def test_a_row_for_each_run():
         "large_r0.5_s0 failed 2 h 00 ago 1 Error: [red]no[/red] file",
         "large_r0.5_s1 killed job 12_4 ended OUT_OF_MEMORY",
     ]
+
+
+def test_the_newest_validation_is_shown_where_runs_have_one():
+    point = {"step": 200.0, "pairs": 12800.0, "value": 0.41234}
+    _, header, *rows = printed(runs_table("demo", [dataclasses.replace(RUNS[1], validated=point), RUNS[2]]))
+    assert header.split() == ["run", "state", "step", "pairs/s", "left", "validation", "seen", "attempt", "preempted"]
+    assert " ".join(rows[0].split()) == "small_r0_s1 running 30/120 64 2 min 0.4123 at 200 2 s ago 1 job 12_1"
 
 
 def test_sizes_by_ratios_count_the_seeds():

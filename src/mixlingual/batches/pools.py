@@ -33,7 +33,13 @@ def pool_members(corpus: ParallelCorpus, languages: Sequence[str]) -> dict[Key, 
 
 
 def make_sampler(
-    corpus: ParallelCorpus, config: BatchingConfig, *, seed: int, steps: int, accumulate: int = 1
+    corpus: ParallelCorpus,
+    config: BatchingConfig,
+    *,
+    seed: int,
+    steps: int,
+    accumulate: int = 1,
+    without: NDArray[np.int64] | None = None,
 ) -> HybridBatchSampler:
     """Returns the sampler of a corpus.
 
@@ -41,6 +47,7 @@ def make_sampler(
         seed: names all draws.
         steps: length of the run, over which the ratio moves from its first to its final value.
         accumulate: micro-batches of a step; they divide the batch.
+        without: numbers of items that are never drawn. None: there are none.
 
     Raises:
         DataError: a language is unknown, a drawn kind has no pool, a pool is smaller than what one
@@ -55,7 +62,7 @@ def make_sampler(
     groups = {"batch": 1, "micro_batch": accumulate, "example": config.batch_size}[config.granularity]
     mixed = {kind for kind, is_mixed in _mixed(config).items() if is_mixed}
     members = {
-        key: items
+        key: items if without is None else np.setdiff1d(items, without, assume_unique=True)
         for key, items in pool_members(corpus, _drawn_languages(corpus, config)).items()
         if key[1] == key[2] or _wanted(key[1], key[2], config.pairs)
     }

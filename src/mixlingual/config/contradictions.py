@@ -99,6 +99,7 @@ def _train(config: TrainConfig) -> Mistakes:
     yield from _evaluation(config.evaluation)
     yield from of_analysis(config.analysis)
     yield from _length(config)
+    yield from _validation(config)
     yield from _shares(config)
     if config.loss.teacher is not None:
         yield from _taught(config)
@@ -169,6 +170,27 @@ def _length(config: TrainConfig) -> Mistakes:
         yield "trainer.pairs", f"got {pairs}, more than {MOST_STEPS} batches of {config.batching.batch_size}"
 
 
+def _validation(config: TrainConfig) -> Mistakes:
+    validation, trainer = config.validation, config.trainer
+    yield from _known_benchmarks("validation.benchmarks", validation.benchmarks, config.evaluation)
+    if validation.decides and not validation.wanted:
+        option = "select" if validation.select == "best" else "patience"
+        yield (
+            f"validation.{option}",
+            f"got {getattr(validation, option)}, and the run is never validated; set validation.every or validation.at",
+        )
+    if validation.wanted and not validation.benchmarks and not validation.held_out:
+        yield (
+            "validation.benchmarks",
+            "there is nothing to validate on; name benchmarks, set validation.held_out, or choose validation=none",
+        )
+    if (trainer.steps is None) != (trainer.pairs is None):
+        steps = trainer.steps if trainer.pairs is None else math.ceil(trainer.pairs / config.batching.batch_size)
+        late = [step for step in validation.at if steps is not None and step > steps]
+        if late:
+            yield "validation.at", f"got {late[0]}, and the run has {steps} steps; name steps up to that"
+
+
 def _shares(config: TrainConfig) -> Mistakes:
     batch, trainer = config.batching.batch_size, config.trainer
     parts = trainer.accumulate * trainer.processes
@@ -229,11 +251,15 @@ def _evaluation(evaluation: EvaluationConfig) -> Mistakes:
         elif not folder.strip():
             yield path, f"got {folder!r}; give it the folder of the benchmark"
         taken.add(name.casefold())
+    yield from _known_benchmarks("evaluation.benchmarks", evaluation.benchmarks, evaluation)
+
+
+def _known_benchmarks(path: str, names: list[str], evaluation: EvaluationConfig) -> Mistakes:
     known = (*BENCHMARKS, *evaluation.custom)
-    for i, name in enumerate(evaluation.benchmarks):
+    for i, name in enumerate(names):
         if name not in known:
             own = f"one of your own needs evaluation.custom.{name}=FOLDER"
-            yield f"evaluation.benchmarks[{i}]", f"got {name!r}; allowed: {', '.join(known)}; {own}"
+            yield f"{path}[{i}]", f"got {name!r}; allowed: {', '.join(known)}; {own}"
 
 
 def _evaluate(config: EvaluateConfig) -> Mistakes:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mixlingual.config.schema import EvaluateConfig, TrainConfig, sections
+from mixlingual.config.schema import EvaluateConfig, TrainConfig, ValidationConfig, sections
 from mixlingual.layout import RESULT
 
 _FIRST: dict[str, Any] = json.loads(Path(__file__).with_name("first_defaults.json").read_text(encoding="utf-8"))
@@ -69,7 +69,16 @@ def evaluation_hash(config: EvaluateConfig) -> str:
 def identity(config: TrainConfig | EvaluateConfig) -> dict[str, Any]:
     """The options that a name covers, as nested dicts."""
     assert config == written_out(config, bf16=True), "precision=auto has no name until it is written out"
-    return _covered(config, _FIRST["evaluate" if isinstance(config, EvaluateConfig) else "train"])
+    if isinstance(config, EvaluateConfig):
+        return _covered(config, _FIRST["evaluate"])
+    return _covered(_without_watching(config), _FIRST["train"])
+
+
+def _without_watching(config: TrainConfig) -> TrainConfig:
+    """The config without the validation options that change no number: docs/decisions/0015 says when they do."""
+    if config.validation.decides:
+        return config
+    return dataclasses.replace(config, validation=ValidationConfig(held_out=config.validation.held_out))
 
 
 def changes(stored: dict[str, Any], config: TrainConfig) -> Iterator[str]:
@@ -84,11 +93,15 @@ def changes(stored: dict[str, Any], config: TrainConfig) -> Iterator[str]:
 def computed_options(stored: dict[str, Any], schema: type[TrainConfig] = TrainConfig) -> dict[str, Any]:
     """Dotted path -> value of each computed option in a run's stored plain config.
 
-    An option that it lacks, as one that came later, has its first default.
+    An option that it lacks, as one that came later, has its first default; so have those of validation that only
+    watches.
     """
     first = dict(_leaves(to_plain(schema()))) | dict(_leaves(_FIRST["train"])) | _FIRST["later"]
     left_out = tuple(f"{name}." for name in not_computed(schema))
     values = first | dict(_leaves(stored))
+    if values.get("validation.select") == "last" and values.get("validation.patience") is None:
+        watching = {path: value for path, value in first.items() if path.startswith("validation.")}
+        values |= watching | {"validation.held_out": values["validation.held_out"]}
     return {path: value for path, value in values.items() if not f"{path}.".startswith(left_out)}
 
 

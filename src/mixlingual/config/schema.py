@@ -600,6 +600,76 @@ class EvaluationConfig:
 
 
 @dataclass
+class ValidationConfig:
+    """What is measured on development sets while a run trains, and whether anything follows from it.
+
+    The development sets are encoded as `evaluation` says. Validation that only watches changes no number of the run.
+    """
+
+    every: int | None = option(
+        None, "So many optimiser steps lie between two validations. Null validates at the steps of `at` alone.", low=1
+    )
+    at: list[int] = option(
+        [],
+        "The run is validated after these steps too; 0 is before training. A run that is validated at all is so after "
+        "its last step as well.",
+        low=0,
+        high=MOST_STEPS,
+    )
+    benchmarks: list[str] = option(
+        [], "Parts of these benchmarks are development sets: those of evaluation.benchmarks, your own ones included."
+    )
+    held_out: int = option(
+        0,
+        "So many items of the training data are a development set and are never trained on, nor is an item that shares "
+        "a text with one of them. 0 holds out none.",
+        low=0,
+    )
+    languages: list[str] | None = option(None, "Development sets have these languages. Null takes all that they have.")
+    questions: int | None = option(
+        200,
+        "A benchmark's part has so many questions, each in all its languages; of a benchmark with judged passages, so "
+        "many in each of its tasks. Null takes all.",
+        low=1,
+    )
+    candidates: int | None = option(
+        1000,
+        "A benchmark's part has so many candidates in a language, and more only where its questions have more answers. "
+        "Null takes all.",
+        low=1,
+    )
+    measure: str = option(
+        "multi",
+        "This tells which of two validations is better: the mAP of a setting, or of two as mono_cross, as the mean over"
+        " development sets; or the in-batch loss. A benchmark with judged passages counts by its official measure.",
+        choices=("multi", "cross", "mono", "mono_cross", "loss"),
+    )
+    select: str = option(
+        "last",
+        "last saves and evaluates the weights that training ends with, best those of the best validation.",
+        choices=("last", "best"),
+    )
+    patience: int | None = option(
+        None, "Training ends when so many validations in a row were no better than one before. Null never does.", low=1
+    )
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the run is validated at all."""
+        return self.every is not None or bool(self.at)
+
+    @property
+    def decides(self) -> bool:
+        """Whether the run's numbers depend on what is measured."""
+        return self.select == "best" or self.patience is not None
+
+    def times(self, steps: int) -> int:
+        """Counts the validations of a run of so many steps, at least one, that is not stopped."""
+        every = range(self.every, steps + 1, self.every) if self.every else ()
+        return len({*self.at, *every, steps}) if self.wanted else 0
+
+
+@dataclass
 class PostHocDataConfig(DataConfig):
     """The parallel items behind a correction. An evaluation keeps no fingerprint of them, so the folder counts."""
 
@@ -711,6 +781,7 @@ class TrainConfig:
     optim: OptimConfig = section(OptimConfig)
     trainer: TrainerConfig = section(TrainerConfig)
     evaluation: EvaluationConfig = section(EvaluationConfig)
+    validation: ValidationConfig = section(ValidationConfig)
     tracking: TrackingConfig = section(TrackingConfig, computed=False)
     analysis: AnalysisConfig = section(AnalysisConfig, computed=False)
     preflight: PreflightConfig = section(PreflightConfig, computed=False)

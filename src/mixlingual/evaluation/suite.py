@@ -73,8 +73,8 @@ def evaluate_encoder(
     encoder.to(device).float()
     found: dict[str, dict[str, BenchmarkScores]] = {}
     timings = {}
-    with _eval_mode(encoder):
-        embed = partial(_embed, encoder, tokenizer, config, device)
+    with eval_mode(encoder):
+        embed = partial(embed_texts, encoder, tokenizer, config, device)
         first = share.part == 0
         encoding = Encoding(
             embed,
@@ -134,7 +134,7 @@ def suite_scores(
     )
 
 
-def _embed(
+def embed_texts(
     encoder: DualEncoder,
     tokenizer: TextTokenizer,
     config: EvaluationConfig,
@@ -143,6 +143,7 @@ def _embed(
     side: Side,
     label: str = "training",
 ) -> Embedded:
+    """Encodes texts as the config says, which makes an `Embed` of the first four arguments."""
     return encode(
         encoder,
         tokenizer,
@@ -166,7 +167,8 @@ def _corrections(
 
 
 @contextmanager
-def _eval_mode(encoder: DualEncoder) -> Iterator[None]:
+def eval_mode(encoder: DualEncoder) -> Iterator[None]:
+    """Puts the encoder into eval mode in the block, and then back into the mode that it was in."""
     training = encoder.training
     encoder.eval()
     try:

@@ -19,10 +19,12 @@ from mixlingual.batches.sampler import HybridBatchSampler, exposure
 from mixlingual.batches.tokens import TokenStore
 from mixlingual.config.identity import config_hash, to_plain
 from mixlingual.config.schema import TrainConfig
+from mixlingual.data.development import untrained
 from mixlingual.data.registry import load_benchmarks, load_corpus
 from mixlingual.evaluation.suite import SuiteScores, evaluate_encoder
 from mixlingual.evaluation.teacher import learned_targets
 from mixlingual.grid.prerequisites import is_done
+from mixlingual.grid.validation import make_validator
 from mixlingual.layout import LOG, MODEL, RESULT
 from mixlingual.model.encoder import DualEncoder, parameter_counts
 from mixlingual.model.export import save_encoder
@@ -39,6 +41,7 @@ from mixlingual.training.fit import Trained, fit
 from mixlingual.training.gather import global_rank
 from mixlingual.training.preemption import Signals
 from mixlingual.training.schedule import budget_steps
+from mixlingual.training.validation import Validator
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +121,7 @@ def run(
             save_encoder(parts.encoder, parts.tokenizer, folder / MODEL)
         parts.encoder.backbone.register_forward_pre_hook(lambda *_: signals.answer_now())
         embeddings = config.evaluation.embeddings
-        write_progress(folder, "evaluating", parts.steps, parts.steps, embeddings=embeddings)
+        write_progress(folder, "evaluating", trained.steps, parts.steps, embeddings=embeddings)
         scores = evaluate_encoder(parts.encoder, parts.tokenizer, parts.benchmarks, config.evaluation, device)
         result = _result(config, parts, attempt, trained, scores)
         save(attempt, result, scores.per_query)
@@ -136,6 +139,7 @@ class _Parts:
     encoder: DualEncoder
     tokenizer: TextTokenizer
     parameters: dict[str, int]
+    validator: Validator | None
 
 
 def _load(config: TrainConfig) -> _Parts:
@@ -144,9 +148,13 @@ def _load(config: TrainConfig) -> _Parts:
     benchmarks = load_benchmarks(config.evaluation)
     steps = budget_steps(config.trainer.steps, config.trainer.pairs, config.batching.batch_size)
     accumulate = config.trainer.accumulate
-    sampler = make_sampler(corpus, config.batching, seed=config.seed, steps=steps, accumulate=accumulate)
+    without = untrained(config, corpus)
+    sampler = make_sampler(
+        corpus, config.batching, seed=config.seed, steps=steps, accumulate=accumulate, without=without
+    )
     encoder, tokenizer = load_encoder(config.model, lambda: corpus_texts(corpus), config.seed)
-    return _Parts(corpus, benchmarks, steps, sampler, encoder, tokenizer, parameter_counts(encoder))
+    validator = make_validator(config, corpus, benchmarks, tokenizer, steps) if steps else None
+    return _Parts(corpus, benchmarks, steps, sampler, encoder, tokenizer, parameter_counts(encoder), validator)
 
 
 def _train(config: TrainConfig, parts: _Parts, folder: Path, logger: Logger | None, signals: Signals) -> Trained:
@@ -179,6 +187,7 @@ def _train(config: TrainConfig, parts: _Parts, folder: Path, logger: Logger | No
         folder=folder,
         logger=logger,
         signals=signals,
+        validator=parts.validator,
         callbacks=terminal_bars(),
     )
 
@@ -192,14 +201,22 @@ def _result(config: TrainConfig, parts: _Parts, attempt: Attempt, trained: Train
         commit=attempt.commits[-1],
         commits=attempt.commits,
         versions={"python": platform.python_version()} | {p: importlib.metadata.version(p) for p in PACKAGES},
-        data={f"train/{parts.corpus.name}": parts.corpus.fingerprint} | scores.fingerprints,
+        data={f"train/{parts.corpus.name}": parts.corpus.fingerprint} | scores.fingerprints | _deciding(config, parts),
         parameters=parts.parameters,
-        batches=exposure(parts.sampler, parts.steps) | {"tokens": trained.tokens},
+        batches=exposure(parts.sampler, trained.steps) | {"tokens": trained.tokens},
         training=trained.summary() | {"temperature": float(parts.encoder.temperature)},
         benchmarks=scores.benchmarks,
-        timings={"train": trained.seconds} | scores.timings,
+        timings=trained.timings | scores.timings,
         probes=trained.probes,
+        validation=trained.validation,
     )
+
+
+def _deciding(config: TrainConfig, parts: _Parts) -> dict[str, str]:
+    """Fingerprints of the development sets, where they decide how the run ends."""
+    if not config.validation.decides or parts.validator is None:
+        return {}
+    return {f"validation/{name}": fingerprint for name, fingerprint in parts.validator.about["data"].items()}
 
 
 def _outset(config: TrainConfig, parts: _Parts) -> str:

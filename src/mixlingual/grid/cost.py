@@ -17,6 +17,7 @@ from mixlingual.batches.pools import make_sampler
 from mixlingual.config.devices import DEVICES, USUAL, Device
 from mixlingual.config.identity import to_plain, written_out
 from mixlingual.config.schema import DataConfig, EvaluationConfig, ModelConfig, TrainConfig
+from mixlingual.data.development import development_sets, untrained
 from mixlingual.data.registry import load_benchmark, load_corpus
 from mixlingual.files import cache_dir, read_object, written_whole
 from mixlingual.records import ParallelCorpus, Size
@@ -89,6 +90,7 @@ class Cost:
     pairs: int = 0
     train_flops: float = 0.0
     evaluate_flops: float = 0.0
+    validate_flops: float = 0.0
     seconds: float = 0.0
     disk: float = 0.0
     checkpoints: float = 0.0
@@ -123,6 +125,7 @@ class Preflight:
         steps = budget_steps(run.trainer.steps, run.trainer.pairs, run.batching.batch_size)
         self._check_pools(run, corpus, steps)
         texts = {name: self._benchmark(name, run.evaluation) for name in run.evaluation.benchmarks}
+        development = self._development(run, corpus)
         self.runs.append((run, found))
         if found is not None and found.state == "done":
             self.cost.done += 1
@@ -135,12 +138,15 @@ class Preflight:
             held.queries * size.query_tokens + held.candidates * size.passage_tokens for held in texts.values()
         )
         evaluate = ENCODE_FLOPS * weights * tokens
+        tokens = sum(held.queries * size.query_tokens + held.candidates * size.passage_tokens for held in development)
+        validate = ENCODE_FLOPS * weights * tokens * run.validation.times(steps)
         self.cost.pairs += pairs
         self.cost.train_flops += train
         self.cost.evaluate_flops += evaluate
+        self.cost.validate_flops += validate
         utilisation = run.preflight.utilisation
         self.cost.seconds += goal.seconds(train, run.trainer.precision, utilisation) / run.trainer.processes
-        self.cost.seconds += goal.seconds(evaluate, run.evaluation.precision, utilisation)
+        self.cost.seconds += goal.seconds(evaluate + validate, run.evaluation.precision, utilisation)
         self.cost.disk += 4 * size.parameters["total"] if run.trainer.save_model else 0
         self.cost.disk += BYTES_PER_QUERY_SCORE * sum(held.rows for held in texts.values())
         step_tokens = run.batching.batch_size * pair_tokens / run.trainer.processes
@@ -160,9 +166,11 @@ class Preflight:
 
     def _check_pools(self, run: TrainConfig, corpus: ParallelCorpus, steps: int) -> None:
         """Makes the sampler of each kind of batches once: pools do not depend on the seed."""
-        key = "pools" + json.dumps([to_plain(run.data), to_plain(run.batching), steps, run.trainer.accumulate])
+        parts = [to_plain(run.data), to_plain(run.batching), steps, run.trainer.accumulate, run.validation.held_out]
+        key = "pools" + json.dumps(parts)
         if key not in self._kept:
-            make_sampler(corpus, run.batching, seed=run.seed, steps=steps, accumulate=run.trainer.accumulate)
+            options = {"seed": run.seed, "steps": steps, "accumulate": run.trainer.accumulate}
+            make_sampler(corpus, run.batching, **options, without=untrained(run, corpus))
             self._kept[key] = True
 
     def _corpus(self, config: DataConfig) -> ParallelCorpus:
@@ -184,6 +192,13 @@ class Preflight:
             if not path.exists():
                 with written_whole(path) as temporary:
                     temporary.write_text(json.dumps(dataclasses.asdict(self._kept[key])), encoding="utf-8")
+        return self._kept[key]  # type: ignore[no-any-return]
+
+    def _development(self, run: TrainConfig, corpus: ParallelCorpus) -> list[Size]:
+        parts = [to_plain(run.validation), to_plain(run.evaluation), corpus.fingerprint]
+        key = "development" + json.dumps(parts, sort_keys=True)
+        if key not in self._kept:
+            self._kept[key] = [one.size for one in development_sets(run, corpus)]
         return self._kept[key]  # type: ignore[no-any-return]
 
     def _benchmark(self, name: str, config: EvaluationConfig) -> Size:
@@ -252,7 +267,8 @@ def describe(preflight: Preflight) -> str:
             f"precision {'; '.join(sorted(cost.precisions)) or 'none'}",
             f"device    {rates}",
             f"pairs     {cost.pairs:,} to train on",
-            f"compute   {cost.train_flops:.3g} FLOPs to train, {cost.evaluate_flops:.3g} to evaluate",
+            f"compute   {cost.train_flops:.3g} FLOPs to train, {cost.evaluate_flops:.3g} to evaluate"
+            + (f", {cost.validate_flops:.3g} to validate" if cost.validate_flops else ""),
             f"time      {cost.seconds / 3600:.2g} h of one device at {utilisation:.0%} of that (preflight.utilisation)",
             *_memory(preflight, {name: goal.device for name, goal in goals.items()}),
             f"disk      {cost.disk / 1e9:.2g} GB, and up to {cost.checkpoints / 1e9:.2g} GB while a run lasts",

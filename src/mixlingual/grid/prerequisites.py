@@ -7,7 +7,8 @@ import pickle
 from collections.abc import Iterable
 from pathlib import Path
 
-from mixlingual.config.schema import DataConfig, ModelConfig, TrainConfig
+from mixlingual.config.schema import DataConfig, ModelConfig, TrainConfig, ValidationConfig
+from mixlingual.data.development import development_benchmarks, development_sets
 from mixlingual.data.registry import load_benchmarks, load_corpus
 from mixlingual.model.hub import read_architecture
 from mixlingual.records import DataError, MixlingualError
@@ -25,6 +26,9 @@ def check_files(runs: Iterable[TrainConfig]) -> None:
     """
     seen = set()
     for run in runs:
+        if repr((run.validation, run.evaluation)) not in seen:
+            seen.add(repr((run.validation, run.evaluation)))
+            development_benchmarks(run.validation, run.evaluation)
         for part in (run.data, run.evaluation, run.model):
             if repr(part) in seen:
                 continue
@@ -69,7 +73,8 @@ def check_same_data(known: dict[str, str], config: TrainConfig) -> None:
     Raises:
         MixlingualError: a folder holds other data, or none.
     """
-    found = _fingerprints(pickle.dumps(config.data), pickle.dumps(config.evaluation))
+    deciding = config.validation if config.validation.decides else ValidationConfig()
+    found = _fingerprints(pickle.dumps((config.data, config.evaluation, deciding)))
     if changed := sorted(name for name in known.keys() | found.keys() if known.get(name) != found.get(name)):
         raise MixlingualError(
             f"{config.run_name} was made from other data than data.root={config.data.root} and "
@@ -79,8 +84,11 @@ def check_same_data(known: dict[str, str], config: TrainConfig) -> None:
 
 
 @functools.cache
-def _fingerprints(data: bytes, evaluation: bytes) -> dict[str, str]:
+def _fingerprints(parts: bytes) -> dict[str, str]:
     """As in `RunResult.data`. The runs of a grid mostly share their data, so each set is read once."""
-    corpus = load_corpus(pickle.loads(data))
-    benchmarks = load_benchmarks(pickle.loads(evaluation))
-    return {f"train/{corpus.name}": corpus.fingerprint} | {each.name: each.fingerprint for each in benchmarks}
+    config = TrainConfig()
+    config.data, config.evaluation, config.validation = pickle.loads(parts)
+    corpus = load_corpus(config.data)
+    sets = {f"validation/{each.name}": each.fingerprint for each in development_sets(config, corpus)}
+    benchmarks = {each.name: each.fingerprint for each in load_benchmarks(config.evaluation)}
+    return {f"train/{corpus.name}": corpus.fingerprint} | benchmarks | sets

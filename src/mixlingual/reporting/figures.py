@@ -81,7 +81,7 @@ def pictures(
         "by language": lambda: _language_picture(benchmark, languages, axes),
     }
     attempt = attempt or Attempts()
-    with _style():
+    with style():
         drawn = [attempt(f"Picture {name} on {benchmark}", compute) for name, compute in draw.items()]
     return [picture for picture in drawn if picture]
 
@@ -89,7 +89,7 @@ def pictures(
 def language_png(benchmark: str, map_QC: pd.DataFrame) -> bytes:
     """Draws one run's mAP by language of question and candidates, as PNG."""
     png = io.BytesIO()
-    with _style():
+    with style():
         language_map(f"mAP × 100 on {benchmark}", map_QC).savefig(png, dpi=150)
     return png.getvalue()
 
@@ -97,7 +97,7 @@ def language_png(benchmark: str, map_QC: pd.DataFrame) -> bytes:
 def write_picture(picture: Picture, folder: Path) -> list[Path]:
     """Writes the picture as SVG and PNG; the same picture gives the same bytes."""
     figure, vector, raster = picture.figure, folder / f"{picture.name}.svg", folder / f"{picture.name}.png"
-    with _style():
+    with style():
         if layout := figure.get_layout_engine():
             layout.execute(figure)  # once; `Figure.savefig` lays out and draws twice for each format
         figure.set_layout_engine("none")
@@ -109,7 +109,8 @@ def write_picture(picture: Picture, folder: Path) -> list[Path]:
     return [vector, raster]
 
 
-def _style() -> AbstractContextManager[None]:
+def style() -> AbstractContextManager[None]:
+    """Draws what is drawn in the block in the style of all pictures."""
     return mpl.rc_context(_STYLE)
 
 

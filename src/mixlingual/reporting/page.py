@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import unescape
 from importlib.resources import files
@@ -26,7 +26,7 @@ from markupsafe import Markup
 from mixlingual.analysis.read.collect import Run, Sweep
 from mixlingual.analysis.read.launches import read_launches
 from mixlingual.analysis.tables.answer import Answer
-from mixlingual.layout import CURVES, LOG, PROBES, QUERIES, RESULT
+from mixlingual.layout import CURVES, LOG, PROBES, QUERIES, RESULT, VALIDATION
 from mixlingual.records import is_number
 from mixlingual.reporting.figures import Picture
 from mixlingual.reporting.labels import counted
@@ -35,7 +35,7 @@ from mixlingual.reporting.tables import Table, nothing_to_show, status_line, unf
 
 _SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", "sweep.js", "charts.js", "page.js")
 _LICENCES = ("vendor/LICENSE-d3", "vendor/LICENSE-plot")
-_RUN_FILES = (RESULT, CURVES, QUERIES, PROBES, LOG)
+_RUN_FILES = (RESULT, CURVES, VALIDATION, QUERIES, PROBES, LOG)
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ def render_page(
     unknown: Sequence[str],
     findings: Sequence[str],
     batches: Table,
+    learning: Mapping[Picture, str],
     payload: dict[str, Any],
     page: Path,
 ) -> str:
@@ -70,6 +71,7 @@ def render_page(
         unknown: benchmarks without a measure that this version knows.
         findings: what the statistics say, a paragraph each.
         batches: what the batches of each run held.
+        learning: learning curves, each with the address of its picture.
         payload: what the charts show, from `payload.payload`.
         page: where it will lie, for its links to the folders of the runs.
     """
@@ -87,6 +89,7 @@ def render_page(
         findings=findings,
         natures=dict.fromkeys(section.answer.nature for section in sections),
         batches=batches,
+        learning=learning,
         launches=read_launches(sweep.folder),
         command=_command(sweep),
         link=lambda run: _link(run, sweep, page),

@@ -16,13 +16,15 @@ from mixlingual.analysis.statistics.gaps import Attempts
 from mixlingual.analysis.tables.answer import Answer, answer
 from mixlingual.analysis.tables.exposure import batches_table, exposure_table
 from mixlingual.analysis.tables.grid import Axes, benchmarks, grid_axes, languages_table, results_table
+from mixlingual.analysis.tables.learning import learning_table
 from mixlingual.files import clear_leftovers, written_whole
 from mixlingual.layout import SWEEP
 from mixlingual.reporting.estimate_tables import estimate_tables
-from mixlingual.reporting.figures import pictures, write_picture
+from mixlingual.reporting.figures import Picture, pictures, write_picture
 from mixlingual.reporting.findings import findings, headline, nature, primary_findings
 from mixlingual.reporting.labels import file_name
 from mixlingual.reporting.latex import latex_tables
+from mixlingual.reporting.learning import inlined, learning_pictures
 from mixlingual.reporting.notes import benchmark_notes
 from mixlingual.reporting.page import Section, render_page
 from mixlingual.reporting.payload import known_benchmarks, payload
@@ -39,6 +41,9 @@ from mixlingual.reporting.tables import (
     summary_markdown,
     write_tables,
 )
+
+LEARNING = "learning.csv"
+"""The learning curves, where runs were validated."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,7 @@ def write_report(sweep: Sweep, output: Path) -> ReportPaths:
     estimates = analyse(sweep, sweep.analysis, scores, attempt)
     report = _Report(sweep, axes, everything, results, languages, scores, estimates, attempt)
     shown = [report.section(name, output / "figures") for name in names]
+    learning = report.learning(output / "figures")
     batches = attempt("What the batches held", lambda: batches_display(batches_table(sweep)))
     numbers = attempt("Charts", lambda: payload(sweep, results, languages, axes))
     tables = report.write_tables(names, output)
@@ -77,7 +83,7 @@ def write_report(sweep: Sweep, output: Path) -> ReportPaths:
         output / "index.html",
         output / "summary.md",
         tuple(tables),
-        tuple(file for _, files in shown for file in files),
+        tuple(file for files in (*learning.values(), *(files for _, files in shown)) for file in files),
     )
     with written_whole(paths.page) as path:
         path.write_text(
@@ -87,6 +93,7 @@ def write_report(sweep: Sweep, output: Path) -> ReportPaths:
                 [name for name in benchmarks(everything) if name not in names],
                 findings(estimates),
                 batches or Table("What the batches held", [], []),
+                {picture: inlined(vector) for picture, (vector, _) in learning.items()},
                 numbers or payload(replace(sweep, runs=()), results[:0], languages[:0], axes),
                 paths.page,
             ),
@@ -135,6 +142,15 @@ class _Report:
         )
         return section, [file for files in written.values() for file in files]
 
+    def learning(self, folder: Path) -> dict[Picture, list[Path]]:
+        """Draws the learning curves; each picture with its files."""
+        drawn = self.attempt("Learning curves", lambda: learning_pictures(learning_table(self.sweep), self.axes)) or []
+        written = {
+            picture: self.attempt(f"Files of the picture {picture.name}", partial(write_picture, picture, folder))
+            for picture in drawn
+        }
+        return {picture: files for picture, files in written.items() if files}
+
     def write_tables(self, names: Sequence[str], output: Path) -> list[Path]:
         """Writes every table, those of the statistics last: they name the gaps of the others."""
         sweep = self.sweep
@@ -144,6 +160,7 @@ class _Report:
             RUNS: lambda: runs_table(sweep),
             QUESTIONS: lambda: question_table(sweep, self.scores),
             "batches.csv": lambda: batches_table(sweep),
+            LEARNING: lambda: learning_table(sweep),
             "exposure.csv": lambda: exposure_table(sweep),
         }
         for name in names:
@@ -178,14 +195,15 @@ class _Report:
     def _written(self, name: str, make: Callable[[], pd.DataFrame | str], output: Path) -> list[Path]:
         def write() -> list[Path]:
             table = make()
-            return write_tables({name: table}, output) if len(table) or not name.startswith("published") else []
+            optional = name == LEARNING or name.startswith("published")
+            return write_tables({name: table}, output) if len(table) or not optional else []
 
         return self.attempt(f"The file {name}", write) or []
 
 
 def _remove_earlier(output: Path, tables: Collection[str]) -> None:
     """Deletes files of an earlier report that this one has no rows for, lest they be taken for its own."""
-    for path in (*output.glob("statistics_*.csv"), *output.glob(PLAN)):
+    for path in (*output.glob("statistics_*.csv"), *output.glob(PLAN), *output.glob(LEARNING)):
         if path.name not in tables:
             path.unlink(missing_ok=True)  # another report of the sweep may be at it
 

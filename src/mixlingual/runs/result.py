@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from mixlingual.layout import QUERIES, RESULT
 from mixlingual.records import RESULT_SCHEMA, RunResult, is_number
+from mixlingual.runs.validation import is_point
 
 MALFORMED = (OSError, ValueError, RecursionError)
 """What reading a damaged file raises."""
@@ -119,12 +120,24 @@ def _problems(document: dict[str, Any]) -> Iterator[str]:
             yield f"parameters.{name} is {value!r}, which is no number of weights"
     for name in ("training", "timings"):
         yield from (f"{name}.{key} is {value!r}" for key, value in document[name].items() if not is_number(value))
+    yield from _wrong_validation(document.get("validation", {}))
     for name, metrics in document["benchmarks"].items():
         if not isinstance(metrics, dict):
             yield f"benchmarks.{name} is no object"
             continue
         for section in _SECTIONS:
             yield from _wrong_scores(metrics.get(section, {}), f"benchmarks.{name}.{section}")
+
+
+def _wrong_validation(validation: object) -> Iterator[str]:
+    if not isinstance(validation, dict):
+        yield "validation is no object"
+        return
+    points, warnings = validation.get("points", []), validation.get("warnings", [])
+    if not isinstance(points, list) or not all(map(is_point, points)):
+        yield "validation.points is no list of validations"
+    if not isinstance(warnings, list) or not all(isinstance(warning, str) for warning in warnings):
+        yield "validation.warnings is no list of texts"
 
 
 def _option(config: dict[str, Any], path: str) -> object:

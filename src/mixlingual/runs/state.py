@@ -20,6 +20,7 @@ from mixlingual.runs.copies import copies
 from mixlingual.runs.jobs import AGAIN, after_release, end_of_job, read_jobs
 from mixlingual.runs.lease import process_of, read_attempts
 from mixlingual.runs.result import MALFORMED, read_run
+from mixlingual.runs.validation import read_points
 
 State = Literal[
     "planned", "queued", "held", "running", "evaluating", "requeued", "silent", "killed", "interrupted", "failed",
@@ -60,6 +61,8 @@ class RunState:
     """What the run's job printed; empty without a job."""
     updated: str = ""
     """ISO time of the last sign of life."""
+    validated: dict[str, float] | None = None
+    """The newest validation of a run: see `runs.validation.read_points`."""
     traceback: str = field(default="", repr=False)
     result: RunResult | None = field(default=None, repr=False)
     """Set exactly when the run is done."""
@@ -164,6 +167,7 @@ def _state_alone(folder: Path, moment: Moment, submitted: dict[str, Any]) -> Run
         slurm=slurm,
         log=str(submitted.get("log") or ""),
         updated=updated,
+        validated=next(reversed(read_points(folder)), None),
         traceback=_text(status, "traceback"),
     )
     if (folder / RESULT).exists():

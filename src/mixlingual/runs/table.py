@@ -50,11 +50,14 @@ def runs_table(sweep_name: str, runs: Sequence[RunState]) -> RenderableType:
     table = Table(box=None, pad_edge=False)
     table.add_column("run", overflow="fold")
     table.add_column("state")
-    for name in ("step", "pairs/s", "left", "seen", "attempt", "preempted"):
+    validated = any(run.validated for run in runs)
+    for name in ("step", "pairs/s", "left", *(["validation"] if validated else []), "seen", "attempt", "preempted"):
         table.add_column(name, justify="right")
     table.add_column("", overflow="fold")
     for run in runs:
-        table.add_row(Text(run.name), Text(run.state, STYLES[run.state]), *_figures(run), Text(_remark(run)))
+        table.add_row(
+            Text(run.name), Text(run.state, STYLES[run.state]), *_figures(run, validated=validated), Text(_remark(run))
+        )
     return Group(_counts(sweep_name, runs), table)
 
 
@@ -85,11 +88,14 @@ def _tally(runs: Sequence[RunState]) -> Text:
     return Text(", ").join(parts)
 
 
-def _figures(run: RunState) -> list[str]:
+def _figures(run: RunState, *, validated: bool) -> list[str]:
+    newest = run.validated
+    shown = f"{newest['value']:.4f} at {newest['step']:.0f}" if newest else ""
     return [
         "" if run.step is None else f"{run.step}/{run.steps}",
         "" if run.pairs_per_second is None else f"{run.pairs_per_second:.0f}",
         "" if run.seconds_left is None else duration(run.seconds_left),
+        *([shown] if validated else []),
         "" if run.age is None or run.state == "done" else f"{duration(run.age)} ago",
         str(run.attempts or ""),
         str(run.preempted or ""),

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from pytorch_lightning.loggers import WandbLogger
 
 from mixlingual.config.schema import TrainConfig
-from mixlingual.layout import CURVES, MODEL, PROBES, QUERIES, RESULT
+from mixlingual.layout import CURVES, MODEL, PROBES, QUERIES, RESULT, VALIDATION
 from mixlingual.records import MixlingualError, RunResult
 from mixlingual.reporting.figures import language_png
 from mixlingual.tracking.client import start_run, sync_command
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_RESULT_FILES = (RESULT, QUERIES, CURVES, PROBES)
+_RESULT_FILES = (RESULT, QUERIES, CURVES, PROBES, VALIDATION)
 _ARTIFACT_CHARACTERS = 100
 """W&B refuses names of artifacts beyond 128."""
 

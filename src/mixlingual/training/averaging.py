@@ -56,12 +56,32 @@ class WeightAverage(Callback):
     @torch.no_grad()
     def look(self, module: torch.nn.Module, step: int) -> None:
         """Adds the weights at a step, later than the last one added."""
-        fresh = 1 - self._decay ** (step - self._step)
         for name, weight in module.named_parameters():
             if weight.requires_grad:
-                earlier = self._sums[name].to(weight.device) if name in self._sums else torch.zeros_like(weight)
-                self._sums[name] = earlier.lerp_(weight, fresh)
+                self._sums[name] = self._added(name, weight, step)
         self._step = step
+
+    @torch.no_grad()
+    def at(self, name: str, weight: Tensor, step: int) -> Tensor:
+        """Returns the average of a weight that a run which ends at a step, with this weight, would take; adds no look.
+
+        Args:
+            name: of the weight.
+            weight: its value after the step, brought up to date.
+            step: the current one.
+        """
+        total = self._sums[name].to(weight.device) if step == self._step else self._added(name, weight, step)
+        return total / (1 - self._decay**step)
+
+    def _added(self, name: str, weight: Tensor, step: int) -> Tensor:
+        """Returns the sum of a weight with a look at a step, as a new tensor."""
+        earlier = self._sums[name].to(weight.device) if name in self._sums else torch.zeros_like(weight)
+        return earlier.lerp(weight, 1 - self._decay ** (step - self._step))
+
+    def end(self, module: torch.nn.Module, step: int) -> None:
+        """Looks at the weights of the last step, unless that is done; a run that ends early has no look there yet."""
+        if step > self._step:
+            self.look(module, step)
 
     @torch.no_grad()
     def take(self, module: torch.nn.Module) -> None:

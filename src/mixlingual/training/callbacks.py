@@ -73,13 +73,18 @@ class CurveRecorder(Callback):
         self._pairs = len(losses)
         self._since += zip(losses, monolingual)
         self._norm = outputs["gradient_norm"]
-        if trainer.global_step % self._every == 0 or trainer.is_last_batch:
+        if trainer.global_step % self._every == 0 or trainer.is_last_batch or trainer.should_stop:
             self._write_point(trainer)
 
     @property
     def seconds(self) -> float:
         """Returns the seconds spent training so far."""
         return self._before + time.perf_counter() - self._began
+
+    def leave_out(self, seconds: float) -> None:
+        """Takes off seconds that went by since training began or the last point, and were no training."""
+        self._began += seconds
+        self._started += seconds
 
     def state_dict(self) -> dict[str, Any]:
         """Returns what a resumed run needs: all losses, the pairs since the last point, tokens and seconds so far."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from lightning_fabric.plugins import CheckpointIO
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
@@ -24,7 +25,7 @@ from mixlingual.batches.datamodule import HybridDataModule
 from mixlingual.config.identity import config_hash
 from mixlingual.config.schema import TrainConfig, TrainerConfig
 from mixlingual.files import written_whole
-from mixlingual.layout import CHECKPOINTS, CURVES, DIVERGED, PROBES
+from mixlingual.layout import CHECKPOINTS, CURVES, DIVERGED, PROBES, VALIDATION
 from mixlingual.model.encoder import DualEncoder
 from mixlingual.model.loss import check_matryoshka
 from mixlingual.records import MixlingualError
@@ -43,6 +44,7 @@ from mixlingual.training.module import RetrieverModule
 from mixlingual.training.preemption import PreemptGuard, Signals
 from mixlingual.training.probes import GradientProbe
 from mixlingual.training.sharding import sharding_strategy, whole_weights
+from mixlingual.training.validation import Validation, Validator
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +53,8 @@ log = logging.getLogger(__name__)
 class Trained:
     """Holds what training did: `losses` of its steps (mean over the pairs of each), tokens by kind, seconds, probes.
 
-    Seconds are those of all attempts, without what an interrupted one did after its last checkpoint. The
-    default is that of no training.
+    Seconds are those of all attempts, without what an interrupted one did after its last checkpoint, and without
+    validation. The default is that of no training.
     """
 
     steps: int = 0
@@ -62,6 +64,14 @@ class Trained:
     seconds: float = 0.0
     probes: dict[str, float | None] = field(default_factory=dict)
     """This is `GradientProbe.summary`; it is empty if there were no probes."""
+    validation: dict[str, Any] = field(default_factory=dict)
+    """This is `Validation.summary`; it is empty if nothing was validated."""
+
+    @property
+    def timings(self) -> dict[str, float]:
+        """Returns seconds by what they were spent on."""
+        points = self.validation.get("points", [])
+        return {"train": self.seconds} | ({"validate": sum(point["seconds"] for point in points)} if points else {})
 
     def summary(self) -> dict[str, float]:
         """Returns `steps`, `pairs` and, after any step, `final_loss`: the mean over the last tenth of the steps."""
@@ -80,9 +90,10 @@ def fit(
     folder: Path,
     logger: Logger | None,
     signals: Signals,
+    validator: Validator | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> Trained:
-    """Trains the encoder in place for `steps` steps, at least one.
+    """Trains the encoder in place for `steps` steps, at least one, or until `validation.patience` ends it.
 
     An interrupted run goes on from its newest whole checkpoint in the folder and ends with the very
     weights that it would have had otherwise. With several devices, every process calls this; where they
@@ -90,9 +101,10 @@ def fit(
 
     Args:
         data_fingerprint: that of the training items; checkpoints from other items are not used.
-        folder: receives curves.csv, probes.csv and checkpoints/.
+        folder: receives curves.csv, probes.csv, validation.csv and checkpoints/.
         logger: Lightning logger for the curves, or None.
         signals: asked at the end of every step what to do.
+        validator: measures what `config.validation` asks for; None measures nothing.
         callbacks: what else watches the training, as a bar on the terminal does.
 
     Raises:
@@ -113,13 +125,26 @@ def fit(
         return divergence(what, step, data.item_ids(step), checkpoints, folder)
 
     if global_rank() == 0:
-        (folder / DIVERGED).unlink(missing_ok=True)  # of a run with other options
+        for name in (DIVERGED,) if validator else (DIVERGED, VALIDATION):
+            (folder / name).unlink(missing_ok=True)  # of a run with other options
     sharded = config.trainer.strategy == "shard"
     trained = copy.deepcopy(encoder) if sharded and global_rank() == 0 else encoder
     module = RetrieverModule(trained, config, steps=steps, diverged=diverged)
     guard = PreemptGuard(signals, steps=config.trainer.checkpoint_steps, minutes=config.trainer.checkpoint_minutes)
     keeper = CheckpointKeeper(checkpoints, guard, keep=config.trainer.keep_checkpoints)
-    watchers = [watcher for watcher in (guard, probe, average, recorder, keeper, *callbacks) if watcher]
+    validation = validator and Validation(
+        folder / VALIDATION,
+        config.validation,
+        validator,
+        pairs=config.batching.batch_size,
+        sharded=sharded,
+        whole=encoder,
+        average=average,
+        recorder=recorder,
+        guard=guard,
+        check=signals.check,
+    )
+    watchers = [watcher for watcher in (guard, probe, average, validation, recorder, keeper, *callbacks) if watcher]
     trainer = _trainer(config.trainer, steps, folder, logger, watchers, VerifiedCheckpointIO(signals.attempt))
     if resumed := newest_checkpoint(checkpoints):
         log.info("going on from %s", resumed)
@@ -127,16 +152,20 @@ def fit(
         trainer.fit(module, datamodule=data, ckpt_path=resumed, weights_only=True)
     module.check_weights()
     if average:
+        average.end(module, trainer.global_step)
         average.take(module)
     if sharded and (weights := whole_weights(trained)):
         encoder.load_state_dict(weights)
+    if validation:
+        validation.take_best(encoder)
     return Trained(
-        steps,
-        steps * config.batching.batch_size,
+        trainer.global_step,
+        trainer.global_step * config.batching.batch_size,
         recorder.losses,
         recorder.tokens,
         recorder.seconds,
         probe.summary() if probe else {},
+        validation.summary() if validation else {},
     )
 
 

@@ -8,6 +8,7 @@ Shape suffixes: B rows of a process, N rows of all.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeVar
 
 import torch
 from torch import Tensor, distributed
@@ -16,6 +17,8 @@ from torch.distributed.tensor import DTensor
 
 from mixlingual.model.transfer import moved
 from mixlingual.runs.lease import global_rank as global_rank
+
+Content = TypeVar("Content")
 
 
 def processes() -> int:
@@ -68,6 +71,15 @@ def own_first_ragged(local_B: Tensor, counts: list[int]) -> Tensor:
 def in_order(local_B: Tensor) -> Tensor:
     """Returns the rows of all processes, [N, ...], in the order of the batch and without a gradient."""
     return torch.stack(_gathered(local_B.detach()), dim=1).flatten(0, 1)
+
+
+def from_first(content: Content) -> Content:
+    """Returns what the first process has, in every process."""
+    if processes() == 1:
+        return content
+    shared = [content]
+    distributed.broadcast_object_list(shared, src=0)
+    return shared[0]
 
 
 def sum_gradients(parameters: Iterable[Tensor]) -> None:

@@ -94,6 +94,11 @@ class RowAdamW(AdamW):
         """
         if not table.weight.requires_grad:
             return
+        _, state = self._of(table)
+        _put(table.weight, state, ids_R, *self._caught_up(table, ids_R))
+
+    def _caught_up(self, table: TokenRows, ids_R: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns the rows and their moments as dense AdamW would have them, and changes nothing."""
         group, state = self._of(table)
         ids_R = moved(ids_R, table.weight.device)
         beta1, beta2 = group["betas"]
@@ -107,7 +112,16 @@ class RowAdamW(AdamW):
         rows_RD = table.weight.index_select(0, ids_R).mul_(shrink_R1.float()).sub_(motion_RD)
         moment_RD.mul_((beta1**missed_R1).float())
         square_RD.mul_((beta2**missed_R1).float())
-        _put(table.weight, state, ids_R, rows_RD, moment_RD, square_RD)
+        return rows_RD, moment_RD, square_RD
+
+    @torch.no_grad()
+    def finished(self, weight: Tensor) -> Tensor:
+        """Returns a weight as `finish` would leave it, and changes nothing: a copy for a table, else the weight."""
+        for table in self._tables:
+            if table.weight is weight:
+                parts = torch.split(torch.arange(len(weight), device=weight.device), ROWS_TOGETHER)
+                return torch.cat([self._caught_up(table, ids_R)[0] for ids_R in parts])
+        return weight
 
     def finish(self) -> None:
         """Brings all rows up to date, for whoever reads the weights next; not for checkpoints."""

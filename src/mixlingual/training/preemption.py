@@ -254,6 +254,12 @@ class PreemptGuard(Callback):
         self._saved_step = step
         self._saved_time = time.monotonic()
 
+    def agree_again(self, trainer: Trainer) -> None:
+        """Agrees on what has come since too, after work at the end of a step that may take as long as many steps."""
+        before = self.request
+        self._agree(trainer)
+        self.request = max(before, self.request)
+
     def _agree(self, trainer: Trainer) -> None:
         own = max(self._signals.take(), Request(self._due(trainer.global_step)))
         if attempt := self._signals.attempt:

@@ -98,7 +98,8 @@ class Sweep:
             found.append(
                 f"The content of {', '.join(changed)} differs between runs: compare only runs that read the same."
             )
-        return found
+        told = [each for result in self.results() for each in result.validation.get("warnings", [])]
+        return found + list(dict.fromkeys(told))
 
 
 def read_sweep(folder: Path, moment: Moment | None = None) -> Sweep:

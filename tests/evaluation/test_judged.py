@@ -12,7 +12,7 @@ from mixlingual.evaluation.judged import score_judged
 from mixlingual.evaluation.judged_metrics import tokens
 from mixlingual.evaluation.judged_scores import score_runs
 from mixlingual.evaluation.scorer import UNCORRECTED, Share
-from mixlingual.measures.judged import ndcg_at_10, recall_at_100, reciprocal_rank_at_100
+from mixlingual.measures.measure import OF_LISTS
 from mixlingual.records import Candidate, Corpus, DataError, JudgedBenchmark, JudgedTask, MixlingualError, Query
 
 CPU = torch.device("cpu")
@@ -83,6 +83,7 @@ def test_queries_of_runs_are_compared_with_those_of_the_benchmark(tmp_path, capl
 
 def test_measures_by_hand():
     judged = {"a": 2, "b": 0, "c": 1, "d": -1}
+    ndcg_at_10, recall_at_100, reciprocal_rank_at_100 = (OF_LISTS[name] for name in ("ndcg@10", "r@100", "mrr@100"))
     assert ndcg_at_10(["b", "c", "a"], judged) == pytest.approx((1 / np.log2(3) + 2 / 2) / (2 + 1 / np.log2(3)))
     assert ndcg_at_10(["x"] * 10 + ["a"], judged) == 0
     assert recall_at_100(["x"] * 99 + ["c", "a"], judged) == 0.5

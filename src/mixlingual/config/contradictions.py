@@ -48,6 +48,8 @@ def contradictions(config: object) -> Mistakes:
         yield from _train(config)
     elif isinstance(config, EvaluateConfig):
         yield from _evaluate(config)
+    elif isinstance(config, EvaluationConfig):
+        yield from _evaluation(config)
     elif isinstance(config, ReportConfig):
         taken = {Path(part).resolve() for part in config.parts}
         if config.parts and (config.output is None or Path(config.output).resolve() in taken):

@@ -32,7 +32,10 @@ def score_encoder(
     cut = CutTexts()
     cut.add("query", len(benchmark.queries), queries.cut)
     cut.add("passage", len(benchmark.candidates), candidates.cut)
-    about = {"token_parity": token_parity(benchmark, encoding.tokenizer), **cut.shares(benchmark.name)}
+    about = {
+        "token_parity": token_parity(benchmark, encoding.tokenizer) if encoding.tokenizer else {},
+        **cut.shares(benchmark.name),
+    }
     pairs = {UNCORRECTED: (queries.embedding_ND, candidates.embedding_ND)}
     for name, correct in encoding.corrections.items():
         pairs[name] = (

@@ -36,7 +36,8 @@ class Encoding:
     """Holds an encoder at work, and the corrections of its embeddings that are scored beside them."""
 
     embed: Embed
-    tokenizer: CountsTokens
+    tokenizer: CountsTokens | None
+    """None where another program encodes, whose tokens nobody counts."""
     identity: Callable[[], str]
     """Names the encoder and its precision; encoded passages are used again for the same one only."""
     device: torch.device

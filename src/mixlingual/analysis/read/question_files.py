@@ -21,14 +21,14 @@ _KEYS = ["benchmark", "setting", "query", "paragraph", "query_language", "candid
 
 
 def read_question_scores(
-    files: Mapping[str, Path], measures: Sequence[str] = tuple(COLUMNS)
+    files: Mapping[str, Path | pd.DataFrame], measures: Sequence[str] = tuple(COLUMNS)
 ) -> tuple[list[QuestionScores], dict[str, str]]:
     """The scores of all benchmarks and settings that the files hold, and why runs are missing from them.
 
     Args:
-        files: name of a run -> its queries.parquet.
-        measures: keys of `COLUMNS`; files and settings without one, as `mono` without the rank distance, are passed
-            over. A column `weight`, if there is one, says how many scores a row stands for.
+        files: name of a run -> its queries.parquet, or what that holds.
+        measures: keys of `COLUMNS`, or columns; files and settings without one, as `mono` without the rank distance,
+            are passed over. A column `weight`, if there is one, says how many scores a row stands for.
 
     Returns:
         Scores by question of the runs that have the questions that most have; name of another run -> reason.
@@ -37,14 +37,15 @@ def read_question_scores(
     left_out = {}
     layout: _Layout | None = None
     for run, path in files.items():
-        if not path.exists():
+        if isinstance(path, Path) and not path.exists():
             left_out[run] = "no scores by question are kept of it"
             continue
         try:
             keys, scores_of = _read(path, measures)
             layout = layout if layout and layout.keys.equals(keys) else _Layout(keys)
         except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-            left_out[run] = f"{path.name} cannot be read: {str(error).splitlines()[0]}"
+            what = path.name if isinstance(path, Path) else "the table"
+            left_out[run] = f"{what} cannot be read: {str(error).splitlines()[0]}"
             continue
         for benchmark, setting, measure, rows, values in layout.places(scores_of):
             _add(parts.setdefault((benchmark, setting, measure), []), run, rows, values)
@@ -57,16 +58,21 @@ def read_question_scores(
     return scores, left_out
 
 
-def _read(path: Path, measures: Sequence[str]) -> tuple[pa.Table, dict[str, NDArray[np.float64]]]:
+def _read(file: Path | pd.DataFrame, measures: Sequence[str]) -> tuple[pa.Table, dict[str, NDArray[np.float64]]]:
     """(columns that say what a row is, measure -> scores of all rows, NaN where there is none).
 
     Raises:
         ValueError: scores or weights are no finite numbers.
     """
-    held = pq.read_schema(path).names
-    wanted = {measure: COLUMNS[measure] for measure in measures if COLUMNS[measure] in held}
+    held = pq.read_schema(file).names if isinstance(file, Path) else list(file)
+    columns = {measure: COLUMNS.get(measure, measure) for measure in measures}
+    wanted = {measure: column for measure, column in columns.items() if column in held}
     weight = [WEIGHT] if WEIGHT in held else []
-    table = pq.read_table(path, columns=[*_KEYS, *wanted.values(), *weight], read_dictionary=_KEYS)
+    names = [*_KEYS, *wanted.values(), *weight]
+    if isinstance(file, Path):
+        table = pq.read_table(file, columns=names, read_dictionary=_KEYS)
+    else:
+        table = pa.Table.from_pandas(file[names].astype(dict.fromkeys(_KEYS, "category")), preserve_index=False)
     numbers = {column: _numbers(table, column) for column in (*wanted.values(), *weight)}
     if weight and not (numbers[WEIGHT] > 0).all():
         raise ValueError(f"the column {WEIGHT} holds other things than numbers above 0")

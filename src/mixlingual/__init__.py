@@ -59,6 +59,7 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
+
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 """Threads that wait for others sleep. OpenMP reads this when PyTorch is loaded; by its own default they spin, which
 takes the cores from every other run of the machine. A value that the user has set, as one of GOMP_SPINCOUNT, stays."""

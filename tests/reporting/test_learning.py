@@ -74,7 +74,7 @@ def test_a_panel_for_each_size_and_curve_and_a_line_for_each_ratio(folder):
     panels = pictures["_dev__learning"].figure.axes
     titles = [panel.get_title() for panel in panels]
     assert len(panels) == 2 * 3
-    assert [title.partition(":")[0] for title in titles] == ["small (21M)"] * 3 + ["base"] * 3
+    assert [title.partition("\n")[0] for title in titles] == ["small (21M)"] * 3 + ["base"] * 3
     multi = panels[2]
     lines = {tuple(line.get_xdata()): line.get_ydata().tolist() for line in multi.lines if line.get_ydata()[0] == 0.01}
     assert lines == {PAIRS: pytest.approx([0.01, 0.11, 0.21])}, "the mean of both seeds at ratio 0"

@@ -59,7 +59,7 @@ def _picture(name: str, rows: pd.DataFrame, axes: Axes) -> Picture:
         for curve, panel in zip(curves, across, strict=True):
             own = rows[(rows.model == model) & (rows.curve == curve)]
             _panel(panel, own, looks)
-            panel.set_title(f"{size_label(model, axes)}: {_title(curve)}")
+            panel.set_title(f"{size_label(model, axes)}\n{_title(curve)}")
             panel.set_ylabel(_label(own))
     for panel in panels[-1]:
         panel.set_xlabel("query-passage pairs seen")

@@ -184,6 +184,7 @@ def test_a_lease_that_cannot_be_read_for_a_moment_is_looked_at_again(tmp_path, l
 def test_a_run_whose_folder_is_deleted_ends_with_a_word_and_writes_nothing_more(tmp_path, looks):
     """Other runs of the sweep come after it in the process."""
     record = RunRecord(tmp_path / "run", TrainConfig())
+    looks += [lambda: None] * (attempt_module._LOOKS + 1)
 
     def run():
         with record.attempt() as own:
@@ -192,6 +193,7 @@ def test_a_run_whose_folder_is_deleted_ends_with_a_word_and_writes_nothing_more(
 
     with pytest.raises(LeaseLostError, match=r"lease\.json was deleted with its folder .*; start it again"):
         run()
+    assert len(looks) == 1, "what cannot be told is not asked again"
     assert not record.folder.exists()
     assert starts(record.folder)
 

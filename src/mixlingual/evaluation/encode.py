@@ -146,18 +146,16 @@ def encode(
 def _tokenised(
     tokenizer: TextTokenizer, texts: list[str], side: Side
 ) -> Iterator[tuple[list[int], list[list[int]], list[bool]]]:
-    """Yields places, token ids and marks of the texts in parts, each tokenised while the one before is used.
+    """Yields places, token ids and marks of the texts in parts, tokenised while those before are used.
 
     The parts go by characters, longest texts first, so that batches are of like length over the whole.
     """
     longest_first = sorted(range(len(texts)), key=lambda place: len(texts[place]), reverse=True)
     parts = [sorted(longest_first[start : start + _PART]) for start in range(0, len(texts), _PART)]
     with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(tokenizer.encode_marked, [texts[place] for place in parts[0]], side)
-        for part, after in zip(parts, [*parts[1:], []]):
-            found = coming.result()
-            coming = thread.submit(tokenizer.encode_marked, [texts[place] for place in after], side)
-            yield part, *found
+        found = thread.map(lambda part: tokenizer.encode_marked([texts[place] for place in part], side), parts)
+        for part, (token_ids, is_cut) in zip(parts, found):
+            yield part, token_ids, is_cut
 
 
 def token_batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:

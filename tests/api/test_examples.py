@@ -9,6 +9,11 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 PRINTS = {
     "evaluate_my_model": ("rank_distance", "atlas cross de en map", "TREC files: ['atlas.qrels.gz', 'atlas.trec.gz']"),
     "compare_systems": ("better baseline", "as good", "over questions and runs"),
+    "hybrid_batches_in_sentence_transformers": (
+        "step 10: mAP in the pool",
+        "step 20: mAP in the pool of all languages",
+    ),
+    "hybrid_batches_in_a_loop": ("18 batches an epoch; after the stop 11, the same ones: True",),
     "batches_in_my_loop": ("step 30: faq:", "share of monolingual pairs 0.5, planned 0.5"),
 }
 

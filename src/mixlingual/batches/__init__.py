@@ -5,11 +5,13 @@
     sampler = HybridBatchSampler(plan, [None] * len(plan.pools), seed=0)
     batch = sampler.batch(17)   # of step 17; nothing else need be kept to go on from there
 
-`batch.item_B` are rows of the pool `plan.pools[batch.pool_B[i]]`. See docs/batches.md.
+`batch.item_B` are rows of the pool `plan.pools[batch.pool_B[i]]`. `HybridBatches` is the same as a batch sampler of a
+DataLoader. See docs/batches.md and docs/library.md.
 """
 
+from mixlingual.batches.loader import HybridBatches
 from mixlingual.batches.plan import Kind, Plan, Pool
 from mixlingual.batches.ratio import RatioSchedule
 from mixlingual.batches.sampler import Batch, HybridBatchSampler, exposure
 
-__all__ = ["Batch", "HybridBatchSampler", "Kind", "Plan", "Pool", "RatioSchedule", "exposure"]
+__all__ = ["Batch", "HybridBatchSampler", "HybridBatches", "Kind", "Plan", "Pool", "RatioSchedule", "exposure"]

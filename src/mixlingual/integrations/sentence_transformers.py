@@ -1,5 +1,7 @@
-"""LAReQA's settings and language bias as an evaluator of sentence-transformers, for `SentenceTransformerTrainer`.
+"""Hybrid batches, and LAReQA's settings and language bias, inside `SentenceTransformerTrainer`.
 
+    data = DatasetDict({"de-de": ..., "de-en": ...})     # named by the languages of query and passage
+    args = SentenceTransformerTrainingArguments(..., multi_dataset_batch_sampler=hybrid_batches(data, ratio=0.5))
     evaluator = SentenceRetrievalEvaluator("xquad_r", languages=["de", "en"], root="data", paragraphs=60)
     SentenceTransformerTrainer(model, args, train_dataset=data, loss=loss, evaluator=evaluator)
 
@@ -9,14 +11,20 @@ Shape suffixes: N texts, D width of the embedding.
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator, Mapping, Sequence, Sized
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from accelerate import PartialState
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.evaluation import BaseEvaluator
+from sentence_transformers.base.sampler import MultiDatasetDefaultBatchSampler
 
 from mixlingual.api.evaluation import load_benchmark
+from mixlingual.batches.loader import HybridBatches
 from mixlingual.evaluation.protocol import score_benchmark
 from mixlingual.measures.geometry import unit
 from mixlingual.records import Benchmark, MixlingualError, is_number
@@ -161,3 +169,80 @@ def thinned(benchmark: Benchmark, paragraphs: int) -> Benchmark:
         unit=benchmark.unit,
         answers={question: row for question, row in benchmark.answers.items() if set(row) <= answers},
     )
+
+
+class HybridSampler(MultiDatasetDefaultBatchSampler):  # type: ignore[misc]
+    """Is what `hybrid_batches` makes: the trainer builds it."""
+
+    def __init__(
+        self,
+        dataset: Any,
+        batch_samplers: Sequence[Any],
+        generator: torch.Generator | None = None,
+        seed: int = 0,
+        *,
+        pairs: Sequence[str],
+        split_batches: bool,
+        options: Mapping[str, Any],
+    ) -> None:
+        super().__init__(dataset, batch_samplers=batch_samplers, generator=generator, seed=seed)
+        sizes = [len(part) for part in dataset.datasets]
+        if len(sizes) != len(pairs):
+            raise MixlingualError(
+                f"the trainer has {len(sizes)} data sets, and hybrid_batches was given {len(pairs)}: "
+                f"{', '.join(pairs)}; give both the same"
+            )
+        ranks = 1 if split_batches else PartialState().num_processes
+        self.batches = HybridBatches(
+            dict(zip(pairs, sizes, strict=True)),
+            batch_size=ranks * batch_samplers[0].batch_size,
+            ranks=ranks,
+            **{"seed": seed, **options},
+        )
+        self.drop_last = True
+        _check_ranks(self.batches.identity)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Yields the rows of each list of the epoch."""
+        self.batches.set_epoch(self.epoch)
+        return iter(self.batches)
+
+    def __len__(self) -> int:
+        """Returns how many lists an epoch has, over all ranks."""
+        return len(self.batches)
+
+
+def hybrid_batches(data: Mapping[str, Sized], *, split_batches: bool = False, **options: Any) -> partial[HybridSampler]:
+    """Returns the `multi_dataset_batch_sampler` that draws exact shares of monolingual batches.
+
+    Every batch is of one pair of languages, on all ranks the same at a step; rows of a batch are of different items, so
+    that no translation of a passage is among its in-batch negatives. It is repeatable, follows the trainer's seed and
+    `set_epoch`, goes on in the middle of an epoch, and can be pickled with the training arguments.
+
+    Args:
+        data: the training data: pair of languages, as "en-de", -> data set, in the trainer's order.
+        split_batches: whether accelerate splits each batch between ranks, by
+            `accelerator_config={"split_batches": True}`, where the trainer's batch size is that of all ranks together.
+            False: each rank has a batch of that size.
+        options: ratio, schedule, final_ratio, phases, draw, exponent, steps, epochs and seed of
+            `mixlingual.batches.HybridBatches`; the seed is the trainer's unless given.
+
+    Raises:
+        MixlingualError: a key is no pair of languages, or an option is out of range.
+    """
+    HybridBatches({pair: len(rows) for pair, rows in data.items()}, batch_size=1, **options)
+    return partial(HybridSampler, pairs=tuple(data), split_batches=split_batches, options=options)
+
+
+def _check_ranks(identity: str) -> None:
+    """Refuses ranks whose data or options differ: they would train on other pairs without a word."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return
+    found: list[str | None] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(found, identity)
+    if len(set(found)) > 1:
+        odd = [rank for rank, one in enumerate(found) if one != found[0]]
+        raise MixlingualError(
+            f"the data sets or options of rank {odd[0]} are not those of rank 0; give all ranks the same data, whole "
+            "and in the same order"
+        )

@@ -58,7 +58,10 @@ class Rows(list):
     """A data set."""
 
 
-@pytest.mark.parametrize("mode", ["shard", "split", "unequal"])
+SLOW = [pytest.param(mode, marks=pytest.mark.slow) for mode in ("split", "unequal")]
+
+
+@pytest.mark.parametrize("mode", ["shard", *SLOW])
 def test_two_processes(tmp_path, mode):
     """All ranks share the pair of a step, and train together on the batch that one process would have."""
     with socket.socket() as probe:

@@ -1,6 +1,6 @@
 """Entry point: prints every option with its default, its allowed values and what it means.
 
-python -m mixlingual.options [train | evaluate | report | sample_size | status | dashboard | cluster] [part of a name]
+python -m mixlingual.options [train | evaluate | prepare | report | sample_size | status | dashboard | cluster] [WORD]
 """
 
 from __future__ import annotations

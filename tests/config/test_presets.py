@@ -26,7 +26,13 @@ def choices(*groups):
 
 def test_every_group_has_choices():
     assert {group for group, _ in choices(*GROUPS)} == set(GROUPS)
-    assert {path.name for path in CONF_DIR.iterdir() if path.is_dir()} == {*GROUPS, "cluster", "hydra", "runs"}
+    assert {path.name for path in CONF_DIR.iterdir() if path.is_dir()} == {
+        *GROUPS,
+        "cluster",
+        "hydra",
+        "recipe",
+        "runs",
+    }
     assert {*SECTIONS, "loss", "analysis", "preflight"} == set(sections(TrainConfig)), "three groups have no presets"
 
 
@@ -52,6 +58,16 @@ def test_every_cluster_composes(choice, primary):
     assert (config.tasks_per_node, config.nodes) == ((4, 2) if primary == "train" else (1, 1))
     assert config.gpus_per_node in ((None,) if choice in ("none", "slurm_cpu") else (config.tasks_per_node,))
     assert config.detach
+
+
+@pytest.mark.parametrize("choice", [choice for _, choice in choices("recipe")])
+def test_every_recipe_composes(composed, choice):
+    config = composed(f"recipe={choice}", primary="prepare")
+    assert config.recipe.name == choice
+    assert config.recipe.sources
+    for source in config.recipe.sources.values():
+        assert source.license != "unknown"
+        assert re.fullmatch(r"[0-9a-f]{40}", source.pairs.revision or "0" * 40), "a commit: branches move"
 
 
 @pytest.mark.parametrize(("group", "choice"), choices(*SECTIONS))

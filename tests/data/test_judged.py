@@ -194,7 +194,8 @@ def test_missing_data_sets_and_languages_say_what_to_do(root, tmp_path):
 def test_the_hub_is_asked_for_the_files_that_are_needed(monkeypatch, root):
     asked = []
 
-    def snapshot(repository, repo_type, allow_patterns):
+    def snapshot(repository, repo_type, allow_patterns, revision):
+        assert revision is None
         asked.append((repository, repo_type, allow_patterns))
         return str(root / repository.partition("/")[2])
 

@@ -19,6 +19,8 @@ from mixlingual.config.schema import (
     EvaluationConfig,
     ModelConfig,
     OptimConfig,
+    PrepareConfig,
+    RecipeConfig,
     ReportConfig,
     StatusConfig,
     TrainConfig,
@@ -60,6 +62,8 @@ def contradictions(config: object) -> Mistakes:
                 "signal_delay_s",
                 f"got {config.signal_delay_s}, which is not less than the {config.timeout_min} minutes",
             )
+    elif isinstance(config, PrepareConfig):
+        yield from _recipe(config.recipe)
     elif isinstance(config, StatusConfig) and config.json and config.watch:
         yield "json", "the runs are printed as JSON once; set watch=false"
 
@@ -91,6 +95,25 @@ def _names(config: Any) -> Mistakes:
         if hasattr(config, option) and not is_title:
             problem = name_problem(option, getattr(config, option))
             yield from [(option, problem)] if problem else []
+
+
+def _recipe(recipe: RecipeConfig) -> Mistakes:
+    spans: dict[str, list[Any]] = {
+        "filter.query_characters": recipe.filter.query_characters,
+        "filter.passage_characters": recipe.filter.passage_characters,
+        "translate.length_ratio": recipe.translate.length_ratio,
+    }
+    for path, span in spans.items():
+        if len(span) != 2 or span[0] > span[1]:
+            yield f"recipe.{path}", f"got {span}; it takes two numbers, the smallest and the largest"
+    if recipe.mine.first_rank > recipe.mine.last_rank:
+        yield (
+            "recipe.mine.first_rank",
+            f"got {recipe.mine.first_rank}, after recipe.mine.last_rank={recipe.mine.last_rank}; lower it",
+        )
+    for name in recipe.sources:
+        if problem := name_problem("run_name", name):
+            yield "recipe.sources", problem
 
 
 def _train(config: TrainConfig) -> Mistakes:

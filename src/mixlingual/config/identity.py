@@ -13,14 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mixlingual.config.schema import EvaluateConfig, TrainConfig, ValidationConfig, sections
+from mixlingual.config.schema import EvaluateConfig, PrepareConfig, TrainConfig, ValidationConfig, sections
 from mixlingual.layout import RESULT
 
 _FIRST: dict[str, Any] = json.loads(Path(__file__).with_name("first_defaults.json").read_text(encoding="utf-8"))
 """`train` and `evaluate`: every option of the first version, with its default; a name covers all of these.
 `later`: dotted path -> first default of each option that came after; a name covers those with another value."""
 
-Config = TypeVar("Config", bound=TrainConfig | EvaluateConfig)
+Config = TypeVar("Config", bound=TrainConfig | EvaluateConfig | PrepareConfig)
 
 _AUTO = {"trainer": ("32-true", "bf16-mixed"), "evaluation": ("fp32", "bf16")}
 """Section -> what `precision=auto` stands for in it, on a device without bf16 and on one with it."""

@@ -853,6 +853,189 @@ class EvaluateConfig:
 
 
 @dataclass
+class RecipeSourceConfig:
+    """One collection of question-passage pairs that a recipe reads."""
+
+    files: list[str] = option(
+        [],
+        "Its files, folders or wildcards. With `pairs.hub` they are names in that data set, as in train/*.parquet; "
+        "none reads it by `datasets`.",
+    )
+    pairs: PairsConfig = section(PairsConfig)
+    license: str = option("unknown", "Its licence, which the manifest repeats.")
+    where: dict[str, str] = option({}, "Rows are read whose column has this value, as in {label: '1'}.")
+    join: dict[str, str] = option(
+        {},
+        "Where rows hold ids in place of texts, it maps `query` and `passage` to the files of the texts, lines of id, "
+        "tab, text; {language} stands for each of `join_languages`.",
+    )
+    join_languages: dict[str, str] = option(
+        {}, "It maps language codes to what {language} stands for in `join`, as in {de: german}."
+    )
+    negatives: int = option(8, "At most so many negatives of an item are read.", low=0, high=1000)
+    limit: int | None = option(None, "Reading ends after so many items. Null reads all.", low=1)
+    languages: list[str] | None = option(None, "Its texts in other languages are left out. Null keeps all.")
+    translate: bool = option(True, "Its texts are translated.")
+    note: str = option("", "What the manifest says of it, as what it is read in place of.")
+
+
+@dataclass
+class FilterConfig:
+    """Which items and texts a recipe keeps."""
+
+    identify: bool = option(
+        True, "Texts of 40 characters or more in another language than theirs are left out (py3langid)."
+    )
+    query_characters: list[int] = option([3, 1000], "Shortest and longest query, in characters.", low=0)
+    passage_characters: list[int] = option([10, 20_000], "Shortest and longest passage, in characters.", low=0)
+    exact: bool = option(
+        True, "Of items with the same query and passage, but for case and white space, the first stays."
+    )
+    near: float | None = option(
+        0.9,
+        "Of items whose queries and whose passages share this much of their word triples (Jaccard, estimated by "
+        "MinHash), the first stays. Null looks for none.",
+        low=0.1,
+        high=1.0,
+    )
+    overlap_words: int = option(
+        13,
+        "An item is left out where it shares so many words in a row, or all of a shorter text, with a text of "
+        "`evaluation.benchmarks`.",
+        low=2,
+    )
+
+
+@dataclass
+class EngineConfig:
+    """A program or model that translates."""
+
+    kind: str = option(
+        "program",
+        "ctranslate2 and transformers run sequence-to-sequence models, apertium its rules, and program any command "
+        "that reads lines and writes as many.",
+        choices=("ctranslate2", "transformers", "apertium", "program"),
+    )
+    model: str | None = option(
+        None,
+        "The hub id or folder of the model; {source} and {target} stand for the codes of the languages. ctranslate2 "
+        "needs a converted folder.",
+    )
+    tokenizer: str | None = option(None, "The hub id or folder of the tokenizer. Null takes the model's.")
+    revision: str | None = option(None, "The hub revision of model and tokenizer. Null takes the newest.")
+    codes: dict[str, str] = option(
+        {}, "It maps language codes to the engine's own, as in {en: eng_Latn}; others stay as they are."
+    )
+    command: list[str] = option(
+        [], "The words of the program's command; {source} and {target} stand for the codes of the languages."
+    )
+    prefix: str = option("", "A model reads this before each line, as in '>>{target}<< '.")
+    beams: int = option(1, "So many beams search for a translation; 1 is greedy.", low=1, high=100)
+    batch_tokens: int = option(4096, "A batch has at most so many source tokens, padding included.", low=16)
+    max_tokens: int = option(256, "A line's translation ends after so many tokens.", low=1, high=100_000)
+    compute: str = option("default", "The number format of ctranslate2, as in int8 or float16; of transformers, dtype.")
+    parameters: float | None = option(
+        None, "How many weights the model has, for the estimate of GPU hours. Null estimates none.", low=1, high=1e13
+    )
+
+
+@dataclass
+class TranslateConfig:
+    """Which texts are translated by which engine, and which translations are kept."""
+
+    engines: dict[str, EngineConfig] = option({}, "The engines, by names of your choice.")
+    query: dict[str, str] = option({}, "It maps a language to the engine that translates queries into it.")
+    passage: dict[str, str] = option({}, "It maps a language to the engine that translates passages into it.")
+    source: str = option("en", "Texts are translated from this language.")
+    via: dict[str, str] = option(
+        {}, "It maps a language to another one, named before it, that it is translated from in place of `source`."
+    )
+    sentence_characters: int = option(300, "Longer texts are translated sentence by sentence, and joined again.", low=1)
+    lines: int = option(512, "So many lines are translated at a time, and then kept for good.", low=1, high=1_000_000)
+    identify: bool = option(True, "Translations in another language than the target are left out.")
+    copied: float = option(
+        0.6, "Translations of four words or more with a larger share of the source's words are left out.", low=0.0
+    )
+    length_ratio: list[float] = option(
+        [0.3, 5.0], "Least and largest length of a translation over that of its source, in bytes of UTF-8.", low=0.0
+    )
+    repetition: float = option(
+        3.0,
+        "Translations that compress (zlib) so many times better than their source are left out: they say the same over "
+        "and over.",
+        low=1.0,
+    )
+
+
+@dataclass
+class MineConfig:
+    """How hard negatives are found: passages of other items that rank high for a query."""
+
+    by: str = option(
+        "none",
+        "none finds none; encoder ranks by `model`, exactly; bm25 ranks by words.",
+        choices=("none", "encoder", "bm25"),
+    )
+    negatives: int = option(5, "A query gets so many at most.", low=1, high=1000)
+    first_rank: int = option(1, "Passages that rank before this one are not taken; 1 is the best.", low=1)
+    last_rank: int = option(50, "Passages that rank after this one are not taken.", low=1, high=10_000)
+    margin: float | None = option(
+        None, "A negative scores at least so much below the item's own passage. Null asks for nothing.", low=0.0
+    )
+    relative_margin: float | None = option(
+        None,
+        "As margin, in shares of the own passage's score: .05 is what NV-Retriever (arXiv 2407.15831) found best. Null"
+        " asks for nothing.",
+        low=0.0,
+        high=1.0,
+    )
+    pool: str = option(
+        "same",
+        "Queries are compared with the passages of their own language (same), or with all passages at once (all).",
+        choices=("same", "all"),
+    )
+
+
+@dataclass
+class RecipeConfig:
+    """A way from sources to training data."""
+
+    name: str = option("local", "It is the name of the recipe.")
+    root: str | None = option(
+        None, "The folder that holds hub data sets under their names. Null fetches them from the hub."
+    )
+    sources: dict[str, RecipeSourceConfig] = option({}, "What is read, by names of your choice.")
+    filter: FilterConfig = section(FilterConfig)
+    translate: TranslateConfig = section(TranslateConfig)
+    mine: MineConfig = section(MineConfig)
+    shard_items: int = option(
+        10_000, "A file has so many items: what a killed process loses at most.", low=1, high=10_000_000
+    )
+
+
+@dataclass
+class PrepareConfig:
+    """Make training data: read, filter, translate, mine and write."""
+
+    recipe: RecipeConfig = section(RecipeConfig)
+    model: ModelConfig = section(ModelConfig)
+    evaluation: EvaluationConfig = section(EvaluationConfig)
+    accelerator: str = option(
+        "auto", "Where models compute; auto takes a GPU if there is one.", choices=("auto", "cpu", "gpu")
+    )
+    threads: int | None = option(None, "How many CPU threads are used. Null takes PyTorch's default.", low=1, high=1024)
+    folder: str = option("prepared/${recipe.name}", "This folder receives the data and manifest.json.")
+    worker: int = option(
+        0, "With -m, worker=0,1,2,3 starts so many processes that share the work of one recipe.", low=0, high=100_000
+    )
+    sweep_name: str = option("prepare_${recipe.name}", "Logs of several workers lie in this folder under multirun/.")
+    run_name: str = option("worker_${worker}", "It names a worker, and must be unique among them.")
+    detach: bool = option(
+        False, "With hydra/launcher=submitit_slurm the command submits the workers and returns, rather than wait."
+    )
+
+
+@dataclass
 class ReportConfig:
     """Tables and pictures of one sweep, from its files."""
 
@@ -963,6 +1146,7 @@ class SampleSizeConfig:
 SCHEMAS = {
     "train": TrainConfig,
     "evaluate": EvaluateConfig,
+    "prepare": PrepareConfig,
     "report": ReportConfig,
     "sample_size": SampleSizeConfig,
     "status": StatusConfig,

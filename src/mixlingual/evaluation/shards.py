@@ -184,7 +184,7 @@ def _encode_part(corpus: Corpus, embed: EmbedPassages, folder: Path, own: range,
             break
         path = shard_path(folder, number)
         if number in own and not path.exists():
-            _write_shard(path, chunk, embed, corpus.name)
+            write_shard(path, chunk, embed, corpus.name)
         if number == own.start == 0 and len(chunk) == shard_passages:
             _check_space(folder, corpus, shard_passages)
     if number == 0:
@@ -229,7 +229,7 @@ def _claim(path: Path, wanted: dict[str, object]) -> None:
         )
 
 
-def _write_shard(path: Path, chunk: list[Candidate], embed: EmbedPassages, name: str) -> None:
+def write_shard(path: Path, chunk: list[Candidate], embed: EmbedPassages, name: str) -> None:
     """Writes a shard, its embeddings last: where they are, it is whole."""
     ids = np.array([passage.id.encode() for passage in chunk])
     repeated = repeated_id([ids])

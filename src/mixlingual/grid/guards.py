@@ -16,12 +16,12 @@ from omegaconf import DictConfig, open_dict
 from mixlingual.cluster.squeue import job_states
 from mixlingual.config.checks import ConfigError, to_config
 from mixlingual.config.identity import evaluation_hash, possible, to_plain
-from mixlingual.config.schema import EvaluateConfig, TrainConfig
+from mixlingual.config.schema import EvaluateConfig, PrepareConfig, TrainConfig
 from mixlingual.files import lock_on, read_object, written_whole
 from mixlingual.grid.compose import compose_cells, overrides_of, runs_of
 from mixlingual.grid.declared import sizes_by_name
 from mixlingual.grid.prerequisites import check_files, is_done
-from mixlingual.layout import MODEL, STARTS, SWEEP
+from mixlingual.layout import MODEL, RESULT, STARTS, SWEEP
 from mixlingual.records import MixlingualError
 from mixlingual.runs.exits import ExitCode, ending_the_program
 from mixlingual.runs.jobs import end_of_job, read_jobs
@@ -112,6 +112,34 @@ class EvaluationGuard(Callback):
         for each in missing:
             job = jobs.get(each.run_name)
             _say(f"{each.output} was not written" + (f": {end_of_job(job, {})}; log: {job['log']}" if job else ""))
+        if missing:
+            sys.exit(ExitCode.ERROR)
+
+
+class WorkerGuard(Callback):
+    """Around several workers of one recipe: checks their options before they start, and names those that failed."""
+
+    def __init__(self) -> None:
+        self._results: list[Path] = []
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Validates every worker; what earlier ones left is taken away, so that a changed recipe starts anew."""
+        with ending_the_program():
+            workers = compose_cells("prepare", PrepareConfig, None, overrides_of(config))
+            names = [worker.run_name for worker in workers]
+            if len(set(names)) < len(names):
+                raise ConfigError(f"workers need run_names of their own, as in worker=0,1,2; got {', '.join(names)}")
+            self._results = [Path(config.hydra.sweep.dir, name, RESULT) for name in names]
+            for result in self._results:
+                result.unlink(missing_ok=True)
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        """Names the workers that did not end well; any makes the exit code 1."""
+        jobs = read_jobs(Path(config.hydra.sweep.dir))
+        missing = [result.parent.name for result in self._results if not result.exists()]
+        for name in missing:
+            job = jobs.get(name)
+            _say(f"{name} failed" + (f": {end_of_job(job, {})}; log: {job['log']}" if job else ""))
         if missing:
             sys.exit(ExitCode.ERROR)
 

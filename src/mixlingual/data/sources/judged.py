@@ -18,33 +18,42 @@ ReadRows = Callable[[Path], Iterator[tuple[str, Row]]]
 _WHOLE = re.compile(r"-?[0-9]+")
 
 
-def dataset_folder(repository: str, patterns: Sequence[str], root: Path | None) -> Path:
+def dataset_folder(
+    repository: str,
+    patterns: Sequence[str],
+    root: Path | None,
+    revision: str | None = None,
+    option: str = "evaluation.root",
+) -> Path:
     """Returns the folder of a hub data set: `root`/NAME, or fetched from the hub where root is None.
 
     Args:
         repository: OWNER/NAME on the hub.
         patterns: files that are needed, with wildcards.
         root: the user's folder of data sets.
+        revision: what to fetch: a commit, branch or tag; None is the default branch.
+        option: that sets `root`.
 
     Raises:
         DataError: it is not there and cannot be fetched.
     """
+    command = f"hf download {repository} --repo-type dataset" + (f" --revision {revision}" if revision else "")
     if root is not None:
         folder = root / repository.partition("/")[2]
         if not folder.is_dir():
             raise DataError(
-                f"{folder} is missing. Run `hf download {repository} --repo-type dataset --local-dir {folder}`, "
-                "or set evaluation.root=null to let it be fetched"
+                f"{folder} is missing. Run `{command} --local-dir {folder}`, or set {option}=null to let it be fetched"
             )
         return folder
     try:
-        return Path(snapshot_download(repository, repo_type="dataset", allow_patterns=list(patterns)))
+        return Path(
+            snapshot_download(repository, repo_type="dataset", allow_patterns=list(patterns), revision=revision)
+        )
     except (OSError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise DataError(
-            f"the data set {repository} cannot be fetched ({reason}). Where there is network, run `hf download "
-            f"{repository} --repo-type dataset --local-dir FOLDER/{repository.partition('/')[2]}` and set "
-            "evaluation.root=FOLDER"
+            f"the data set {repository} cannot be fetched ({reason}). Where there is network, run "
+            f"`{command} --local-dir FOLDER/{repository.partition('/')[2]}` and set {option}=FOLDER"
         ) from error
 
 

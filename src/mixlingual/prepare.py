@@ -15,7 +15,6 @@ from hydra.types import RunMode
 from mixlingual.config.schema import PrepareConfig
 from mixlingual.grid.doors import door, end_cell
 from mixlingual.layout import RESULT
-from mixlingual.preparation.recipe import Recipe
 from mixlingual.runs.lease import write_json
 
 log = logging.getLogger(__name__)
@@ -23,6 +22,8 @@ log = logging.getLogger(__name__)
 
 def prepare(config: PrepareConfig) -> None:
     """Does what is missing of the recipe; one of several workers then says so in a file of its own."""
+    from mixlingual.preparation.recipe import Recipe
+
     recipe = Recipe(config)
     manifest = recipe.run()
     log.info("%s\ndata in %s, all about them in %s", recipe.table(), manifest.parent, manifest)

@@ -133,9 +133,11 @@ def test_overlap_with_a_benchmark_is_taken_out_and_named(tmp_path):
 
 def test_short_texts_and_unknown_languages_are_not_judged():
     assert is_language("Berlin", "fr")
-    assert is_language("Das ist ein deutscher Satz über nichts.", "de_AT")
-    assert not is_language("Das ist ein deutscher Satz über nichts.", "en")
-    assert is_language("Das ist ein deutscher Satz über nichts.", "gsw"), "a language that nobody here tells apart"
+    assert is_language("Das ist ein deutscher Satz, der von gar nichts handelt.", "de_AT")
+    assert not is_language("Das ist ein deutscher Satz, der von gar nichts handelt.", "en")
+    assert is_language("Das ist ein deutscher Satz, der von gar nichts handelt.", "gsw"), (
+        "a language that nobody here tells apart"
+    )
 
 
 def test_languages_of_real_questions(real_data):

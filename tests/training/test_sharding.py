@@ -81,21 +81,23 @@ def test_in_bf16_layers_are_gathered_so_and_the_numbers_are_those_of_replicated_
         return train(tmp_path / "replicated", encoder, data, config).losses
 
     def cut():
-        gathered = []
-        original = torch.distributed.all_gather_into_tensor
+        seen = {torch.nn.Linear: set(), torch.nn.LayerNorm: set()}
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(
-                torch.distributed,
-                "all_gather_into_tensor",
-                lambda output, *more, **named: gathered.append(output.dtype) or original(output, *more, **named),
-            )
+            for kind, dtypes in seen.items():
+                computed = kind.forward
+
+                def noting(self, values, dtypes=dtypes, computed=computed):
+                    dtypes.add(self.weight.dtype)
+                    return computed(self, values)
+
+                patch.setattr(kind, "forward", noting)
             losses, _, _ = sharded_run(tmp_path / "all", **options)
-        return losses, gathered
+        return losses, list(seen.values())
 
     whole, _ = on_ranks(tmp_path, 2, replicated)
-    for losses, gathered in on_ranks(tmp_path, 2, cut):
+    for losses, (linear, norm) in on_ranks(tmp_path, 2, cut):
         assert losses == pytest.approx(whole, rel=2e-3)
-        assert torch.bfloat16 in gathered
+        assert (linear, norm) == ({torch.bfloat16}, {torch.float32})
 
 
 def test_an_interrupted_run_ends_where_a_whole_one_does(tmp_path):

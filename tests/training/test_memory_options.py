@@ -1,5 +1,6 @@
 """Options that spend time for memory, or the other way round, give the same gradients and leave nothing behind."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +13,7 @@ from mixlingual.model.dropout import use_cheap_dropout
 from mixlingual.model.encoder import DualEncoder
 from mixlingual.records import MixlingualError
 from mixlingual.training import fit
-from mixlingual.training.memory import held_bytes
+from mixlingual.training.memory import graph_bytes, held_bytes
 
 SIZES = {
     "vocab_size": 100, "hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2, "intermediate_size": 64,
@@ -52,6 +53,18 @@ def test_layers_computed_again_give_the_same_bits_for_less_memory(architecture):
     assert torch.equal(computed, expected)
     assert little < much / 3
     assert not again.backbone.is_gradient_checkpointing
+
+
+@pytest.mark.parametrize("architecture", ["bert", "xlm_roberta"])
+def test_inputs_of_layers_computed_again_and_one_of_these_count(architecture):
+    """Passes are sized by it: autograd alone would show neither."""
+    encoder = encoder_of(architecture)
+    run = partial(encoder.embed, torch.full((40,), 7), torch.tensor([20, 20]))
+    plain = graph_bytes(encoder, 40, run)
+    assert plain == held_bytes(run)
+    with fit._prepared(encoder, prepare(gradient_checkpointing=True)[3].trainer):
+        assert graph_bytes(encoder, 40, run) == plain // 4 + 4 * 40 * 4 * 32
+        assert encoder.backbone.is_gradient_checkpointing
 
 
 def test_training_with_layers_computed_again_ends_with_the_same_bits(tmp_path, recwarn):

@@ -12,6 +12,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
+from mixlingual.model.encoder import DualEncoder
 from mixlingual.model.token_rows import TokenRows
 
 CONTROL_GROUPS, OWN_GROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
@@ -36,6 +37,24 @@ def held_bytes(run: Callable[[], Tensor]) -> int:
         with torch.enable_grad(), saved_tensors_hooks(pack, lambda tensor: tensor):
             outputs.append(run())
     return sum(storage.nbytes() for key, storage in held[1].items() if key not in held[0])
+
+
+def graph_bytes(encoder: DualEncoder, tokens: int, run: Callable[[], Tensor]) -> int:
+    """Returns the bytes that one more `run` of so many tokens takes until its backward pass is done.
+
+    Where layers are computed again, those are their inputs, which autograd does not see, and one layer in full.
+    """
+    again = [part for part in encoder.backbone.modules() if getattr(part, "gradient_checkpointing", False)]
+    for part in again:
+        part.gradient_checkpointing = False  # type: ignore[assignment]
+    try:
+        whole = held_bytes(run)
+    finally:
+        for part in again:
+            part.gradient_checkpointing = True  # type: ignore[assignment]
+    config = encoder.backbone.config
+    layers = config.num_hidden_layers
+    return whole // layers + 4 * config.hidden_size * layers * tokens if again else whole
 
 
 def optimizer_bytes(module: nn.Module, optimizer: Optimizer | None) -> int:

@@ -15,6 +15,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 
 import torch
@@ -30,7 +31,7 @@ from mixlingual.model.token_rows import TokenRows
 from mixlingual.model.transfer import moved
 from mixlingual.records import MixlingualError
 from mixlingual.training.gather import global_rank, least, own_first, own_first_ragged, processes
-from mixlingual.training.memory import free_bytes, held_bytes, is_out_of_memory, optimizer_bytes
+from mixlingual.training.memory import free_bytes, graph_bytes, is_out_of_memory, optimizer_bytes
 from mixlingual.training.passes import FEW_TOKENS, MEASURED_TOKENS, PADDING, plan_passes
 
 log = logging.getLogger(__name__)
@@ -171,7 +172,8 @@ class ContrastiveStep:
                 missing = self._encoder.why_padded(device)
             log.info("texts are padded; without padding needs %s" if missing else "texts are packed%s", missing or "")
         small = next(self._cut(batch, device, MEASURED_TOKENS))
-        bytes_per_token = held_bytes(lambda: self._run(small, token_id_S, length_U, graph=True)) / small.size
+        run = partial(self._run, small, token_id_S, length_U, graph=True)
+        bytes_per_token = graph_bytes(self._encoder, small.size, run) / small.size
         free = free_bytes(device) / (processes() if device.type == "cpu" else 1)
         plan = plan_passes(
             bytes_per_token, max(0.0, free - optimizer_bytes(self._encoder, self.optimizer)), device.type,

@@ -109,6 +109,31 @@ def test_a_subset_of_languages_keeps_the_form_and_the_judgements(tmp_path):
         loaded(tmp_path, languages=["xx"])
 
 
+def test_a_parallel_benchmark_beyond_memory_is_searched_in_shards(tmp_path, monkeypatch, caplog):
+    parallel(tmp_path)
+    whole = loaded(tmp_path)
+    monkeypatch.setattr("mixlingual.data.sources.custom.IN_MEMORY", 10)
+    found = loaded(tmp_path)
+    assert isinstance(found, JudgedBenchmark)
+    tasks = {(task.language, task.corpus.language): task for task in found.tasks}
+    expected = {
+        (query.language, code): {
+            other.id: row
+            for other in whole.queries
+            if other.language == query.language
+            and (row := {a: g for a, g in whole.answers[other.id].items() if (a, code) in whole.gold})
+        }
+        for query in whole.queries
+        for code in whole.languages
+    }
+    assert {key: task.qrels for key, task in tasks.items()} == {key: rows for key, rows in expected.items() if rows}
+    assert "passages are too many to be ranked whole" in found.note
+    assert found.note in caplog.text
+    write_text(tmp_path / "de/qrels/test.tsv", "q1\tp1\t2\nq1\tp2\t1\nq1\tp7\t1\n")
+    with pytest.raises(DataError, match=r"line 3: no corpus.jsonl has the passage 'p7'"):
+        loaded(tmp_path)
+
+
 def test_lareqas_json_needs_no_checksum(tmp_path):
     def file(question, sentences):
         text = " ".join(sentences)

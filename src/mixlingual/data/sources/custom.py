@@ -8,7 +8,8 @@
 Files may be compressed, as corpus.jsonl.gz. Where the same id in several languages is the same text translated, the
 benchmark is parallel: judgements of all languages are joined, and every setting and measure of language bias follows.
 Then a language may lack queries, passages or judgements. Otherwise each language is a benchmark of its own. Judgements
-above 0 are relevant, and their number is the gain of nDCG.
+above 0 are relevant, and their number is the gain of nDCG. A parallel benchmark that is too large for memory is
+searched in shards, in and across languages.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import re
 import zlib
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 
 from mixlingual.config.schema import EvaluationConfig
@@ -45,6 +46,14 @@ log = logging.getLogger(__name__)
 
 MEASURES = ("ndcg@10", "r@100")
 """Of each language on its own: those of BEIR."""
+
+IN_MEMORY = 1 << 31
+"""Most bytes of passages, as they lie in files, that are held and ranked whole."""
+
+_TOO_LARGE = (
+    "passages are too many to be ranked whole: lists of 100, in and across languages; the pool of all and the measures "
+    "of language bias need languages or passages left out"
+)
 
 _LANGUAGE = re.compile(r"[a-z]{2,3}(_[A-Za-z0-9]+)*")
 _HEADS = {"query-id", "query_id", "qid", "query"}
@@ -132,6 +141,11 @@ def _corpus(name: str, language: _Language) -> Corpus:
     return corpus_of(f"{name}/{language.code}", language.code, language.passages, read, ["_id", "id"])
 
 
+def _named(name: str, language: _Language) -> Corpus:
+    """Returns the passages with a fingerprint of their content."""
+    return dataclasses.replace(_corpus(name, language), fingerprint=fingerprint(map(_digest, language.passages)))
+
+
 def _there(folder: Path, name: str) -> list[Path]:
     """Returns the file of that name in a folder, plain or compressed, if it is there."""
     both = [path for path in (folder / name, folder / f"{name}.gz") if path.is_file()]
@@ -209,8 +223,7 @@ def _separate(name: str, languages: Sequence[_Language], *, complete: bool) -> J
             )
         _check_queries([one], one.queries)
         queries = tuple(Query(key, one.code, one.queries[key], key) for key in one.queries if key in one.qrels)
-        corpus = dataclasses.replace(_corpus(name, one), fingerprint=fingerprint(map(_digest, one.passages)))
-        tasks.append(JudgedTask(queries, one.code, corpus, one.qrels))
+        tasks.append(JudgedTask(queries, one.code, _named(name, one), one.qrels))
     return judged_benchmark(name, tasks, MEASURES, complete=complete)
 
 
@@ -222,9 +235,11 @@ def _check_queries(languages: Iterable[_Language], known: Container[str]) -> Non
                 raise DataError(f"{where}: there is no query {query!r}; add it to queries.jsonl, or take the line out")
 
 
-def _parallel(name: str, languages: Sequence[_Language], kept: Sequence[str], *, checked: bool) -> Benchmark:
+def _parallel(name: str, languages: Sequence[_Language], kept: Sequence[str], *, checked: bool) -> AnyBenchmark:
     """Joins the languages by ids: an answer is a relevant passage, whatever its language."""
     own = [language for language in languages if language.code in kept]
+    if sum(path.stat().st_size for language in own for path in language.passages) > IN_MEMORY:
+        return _pairs(name, languages, own, checked=checked)
     candidates: list[Candidate] = []
     place: dict[tuple[str, str], int] = {}
     for language in own:
@@ -234,13 +249,7 @@ def _parallel(name: str, languages: Sequence[_Language], kept: Sequence[str], *,
                 raise DataError(f"{where}: the passage id {passage.id!r} comes twice; ids must be unique in a language")
             place[passage.id, language.code] = len(candidates)
             candidates.append(dataclasses.replace(passage, id=f"{language.code}/{passage.id}"))
-    if checked:
-        _check_agreement(name, [language for language in own if language.qrels], place)
-    grades = _joined(languages)
-    _check_queries(languages, {key for language in languages for key in language.queries})
-    complete = len(own) == len(languages)
-    if complete:
-        _check_passages(languages, place.keys())
+    grades = _grades(name, languages, own, place, checked=checked)
     answers = {
         query: {passage: grade for passage, grade in row.items() if any((passage, code) in place for code in kept)}
         for query, row in grades.items()
@@ -268,10 +277,46 @@ def _parallel(name: str, languages: Sequence[_Language], kept: Sequence[str], *,
         tuple(candidates),
         {(passage, code): place[passage, code] for passage in members for code in kept if (passage, code) in place},
         fingerprint((name, *(part for query in queries for part in query), *texts, *judged)),
-        complete,
+        len(own) == len(languages),
         "passage",
         asked,
     )
+
+
+def _pairs(name: str, languages: Sequence[_Language], own: Sequence[_Language], *, checked: bool) -> JudgedBenchmark:
+    """Returns a task for each language, and each ordered pair of languages, whose passages are read as a stream."""
+    judged = {passage for language in languages for row in language.qrels.values() for passage in row}
+    held = [language for language in own if language.passages]
+    place = {(one.id, language.code): 0 for language in held for one in _corpus(name, language) if one.id in judged}
+    grades = _grades(name, languages, own, place, checked=checked)
+    corpora = {language.code: _named(name, language) for language in held}
+    tasks = []
+    for asked, (code, corpus) in product(own, corpora.items()):
+        relevant = {key: {p: g for p, g in grades.get(key, {}).items() if (p, code) in place} for key in asked.queries}
+        qrels = {key: row for key, row in relevant.items() if row}
+        queries = tuple(Query(key, asked.code, asked.queries[key], key) for key in qrels)
+        if queries:
+            tasks.append(JudgedTask(queries, asked.code, corpus, qrels))
+    log.warning("%s: %s", name, _TOO_LARGE)
+    return judged_benchmark(name, tasks, MEASURES, complete=len(own) == len(languages), note=_TOO_LARGE)
+
+
+def _grades(
+    name: str,
+    languages: Sequence[_Language],
+    own: Sequence[_Language],
+    place: Mapping[tuple[str, str], int],
+    *,
+    checked: bool,
+) -> Judgements:
+    """Returns the joined judgements, once they agree and name queries and passages that are there."""
+    if checked:
+        _check_agreement(name, [language for language in own if language.qrels], place)
+    grades = _joined(languages)
+    _check_queries(languages, {key for language in languages for key in language.queries})
+    if len(own) == len(languages):
+        _check_passages(languages, place.keys())
+    return grades
 
 
 def _joined(languages: Iterable[_Language]) -> Judgements:

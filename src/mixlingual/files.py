@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import logging
 import os
@@ -19,6 +20,11 @@ from filelock import FileLock, Timeout
 
 log = logging.getLogger(__name__)
 
+_SEAL = "sealed.json"
+_CHECKED_WHOLE = 1 << 28
+"""Folders of at most so many bytes are checked byte by byte when they are opened; larger ones would take long."""
+_STAMPED_WHOLE = 1 << 20
+_ENDS = 1 << 16
 DAMAGED = (OSError, EOFError, ValueError, KeyError, TypeError)
 """What reading a damaged cache raises."""
 
@@ -124,6 +130,45 @@ def built_once(folder: Path, write: Callable[[Path], None], read: Callable[[Path
             f"cannot write {folder}: {error}; make room there, or set MIXLINGUAL_CACHE to another folder"
         ) from error
     return read(folder)
+
+
+def seal(folder: Path, key: str) -> None:
+    """Notes for `check_sealed` the key of a folder, and sizes and, unless they are large, checksums of its files."""
+    files = sorted(path for path in folder.iterdir() if path.name != _SEAL)
+    sizes = {path.name: path.stat().st_size for path in files}
+    hashed = sum(sizes.values()) <= _CHECKED_WHOLE
+    seals = {path.name: [sizes[path.name], _digest(path) if hashed else None] for path in files}
+    (folder / _SEAL).write_text(json.dumps({"key": key, "files": seals}), encoding="utf-8")
+
+
+def check_sealed(folder: Path, key: str) -> None:
+    """Raises one of `DAMAGED` where a folder was sealed with another key, or a file is missing or not as it was."""
+    sealed = json.loads((folder / _SEAL).read_text(encoding="utf-8"))
+    if sealed["key"] != key:
+        raise ValueError(f"it holds {sealed['key']}")
+    for name, (size, digest) in sealed["files"].items():
+        if (folder / name).stat().st_size != size or (digest is not None and _digest(folder / name) != digest):
+            raise ValueError(f"{name} is not as it was written")
+
+
+def stamp(path: Path) -> str:
+    """What tells a file from another: its content if it is small, else its size, time and ends.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        about = path.stat()
+        if about.st_size <= _STAMPED_WHOLE:
+            return hashlib.sha256(file.read()).hexdigest()
+        ends = file.read(_ENDS)
+        file.seek(-_ENDS, 2)
+        return f"{about.st_size} {about.st_mtime_ns} {hashlib.sha256(ends + file.read()).hexdigest()}"
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def lock_on(path: Path, seconds: float = -1) -> FileLock:

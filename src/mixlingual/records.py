@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, TypeGuard
 
@@ -43,7 +43,8 @@ class ParallelCorpus:
     """Training items in a fixed order; positions in `items` are the item numbers of the sampler."""
 
     name: str
-    items: tuple[ParallelItem, ...]
+    items: Sequence[ParallelItem]
+    """In memory, or in files and read when they are asked for: see `data.items`."""
     languages: tuple[str, ...]
     source_weights: dict[str, float]
     """Source name -> relative share of the batches, for every source that items name."""

@@ -1,13 +1,17 @@
 """Pools of a corpus with gaps have the right items and weights, or are refused with the reason."""
 
 import dataclasses
+import itertools
+import re
+from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixlingual.batches.plan import Kind
-from mixlingual.batches.pools import make_sampler, pool_members
+from mixlingual.batches.pools import FEEDS, make_sampler, pool_members
 from mixlingual.config.schema import BatchingConfig
 from mixlingual.records import DataError, ParallelCorpus, ParallelItem
 
@@ -27,17 +31,23 @@ def sampler(rows, weights=None, **options):
     return make_sampler(corpus(rows, weights), BatchingConfig(batch_size=4, **options), seed=0, steps=10, accumulate=2)
 
 
+def numbers(pools, *key):
+    return pools[key].at(np.arange(len(pools[key]))).tolist() if key in pools else []
+
+
 sides = st.sets(st.sampled_from("abc")).map(sorted)
 
 
 @given(st.lists(st.tuples(st.sampled_from("st"), sides, sides), min_size=1, max_size=30))
 @settings(max_examples=40)
 def test_members_are_the_items_with_both_sides(rows):
-    found = pool_members(corpus(rows, {"s": 1.0, "t": 1.0}), "abc")
-    assert len(found) == 2 * 9
-    for (source, query, passage), items in found.items():
+    held = corpus(rows, {"s": 1.0, "t": 1.0})
+    found = pool_members(held, "abc")
+    fewer = pool_members(held, "abc", np.array([n for n in (0, 3) if n < len(rows)]))
+    for source, query, passage in itertools.product("st", "abc", "abc"):
         expected = [i for i, (s, q, p) in enumerate(rows) if s == source and query in q and passage in p]
-        assert items.tolist() == expected
+        assert numbers(found, source, query, passage) == expected
+        assert numbers(fewer, source, query, passage) == [i for i in expected if i not in (0, 3)]
 
 
 def test_a_pair_draws_only_items_that_hold_both_sides():
@@ -111,6 +121,22 @@ def test_one_language_has_no_crosslingual_pair():
     with pytest.raises(DataError, match=r"ratio=0.5 draws cross-lingual .* set batching.monolingual_ratio=1"):
         sampler([("s", "a", "a")] * 8)
     assert sampler([("s", "a", "a")] * 8, monolingual_ratio=1.0).batch(0).monolingual_B.all()
+
+
+def test_a_ratio_that_the_data_cannot_feed_is_refused_in_the_words_of_the_table():
+    table = Path(__file__).parents[2].joinpath("docs/data.md").read_text(encoding="utf-8")
+    for shape, feeds, ratios in FEEDS.values():
+        assert re.search(rf"^\| {shape} \|.*\| {feeds} \| {ratios} \|$", table, re.MULTILINE)
+    one_each, two_each = [("s", "a", "a"), ("s", "b", "b")] * 8, [("s", "a", "b")] * 8
+    with pytest.raises(DataError, match=r"Pairs in one language each feed monolingual batches only, .* can be 1 alone"):
+        sampler(one_each)
+    with pytest.raises(
+        DataError, match=r"Pairs of two languages each feed cross-lingual batches only, .* can be 0 alone"
+    ):
+        sampler(two_each)
+    assert not sampler(two_each, monolingual_ratio=0.0).batch(0).monolingual_B.any()
+    assert sampler(one_each, monolingual_ratio=1.0).batch(0).monolingual_B.all()
+    assert sampler(one_each + [("t", "ab", "ab")] * 8), "another source may feed the other kind"
 
 
 def test_weights_that_are_all_0_are_named():

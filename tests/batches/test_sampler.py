@@ -1,6 +1,7 @@
 """The sampler draws what a slow, obvious one draws that walks every stream from its start."""
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -66,7 +67,7 @@ def test_each_item_once_in_a_pass(options):
 
 
 def test_members_turn_positions_into_item_numbers():
-    members = [np.arange(pool.size, dtype=np.int32) * 10 + 3 for pool in make().plan.pools]
+    members = [SimpleNamespace(at=lambda place: place * 10 + 3) for _ in make().plan.pools]
     plain, mapped = make(), make(members=members)
     for step in range(20):
         assert mapped.batch(step).item_B.tolist() == (plain.batch(step).item_B * 10 + 3).tolist()

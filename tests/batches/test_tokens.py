@@ -116,7 +116,7 @@ def flip(path, where):
     path.write_bytes(damaged)
 
 
-FILES = ("tokens", "offsets", "query", "passage", "negative", "negative_start", "header.json")
+FILES = ("tokens", "offsets", "query", "passage", "negative", "negative_start", "header.json", "sealed.json")
 
 
 DAMAGES = (

@@ -14,22 +14,36 @@ from mixlingual.batches.plan import Kind, Plan, Pool
 from mixlingual.batches.ratio import RatioSchedule
 from mixlingual.batches.sampler import HybridBatchSampler
 from mixlingual.config.schema import BatchingConfig
+from mixlingual.data.items import Members, Patterns, has_negatives
 from mixlingual.records import DataError, ParallelCorpus
+
+FEEDS = {
+    Kind.CROSSLINGUAL: ("Pairs in one language each", "monolingual", "1"),
+    Kind.MONOLINGUAL: ("Pairs of two languages each", "cross-lingual", "0"),
+}
+"""Kind that data cannot feed -> their shape, the batches that they feed and the possible ratio, as in docs/data.md."""
 
 Key = tuple[str, str, str]
 """A key is (source, query language, passage language)."""
 
 
-def pool_members(corpus: ParallelCorpus, languages: Sequence[str]) -> dict[Key, NDArray[np.int32]]:
-    """Returns the numbers of the items with both sides, ascending, for every source and ordered pair of languages."""
-    query_LI = np.array([[language in item.query for item in corpus.items] for language in languages])
-    passage_LI = np.array([[language in item.passage for item in corpus.items] for language in languages])
-    source_I = np.array([item.source for item in corpus.items])
-    return {
-        (source, query, passage): np.flatnonzero((source_I == source) & query_LI[q] & passage_LI[p]).astype(np.int32)
-        for source in corpus.source_weights
-        for (q, query), (p, passage) in itertools.product(enumerate(languages), repeat=2)
-    }
+def pool_members(
+    corpus: ParallelCorpus, languages: Sequence[str], without: NDArray[np.int64] | None = None
+) -> dict[Key, Members]:
+    """Returns the numbers of the items with both sides, ascending, for every source and ordered pair of languages.
+
+    A pool without items is left out. The time this takes grows with the number of patterns; of items only where some,
+    whose numbers are `without`, are left out.
+    """
+    patterns = Patterns.of(corpus.items)
+    patterns = patterns if without is None else patterns.without(without)
+    holding: dict[Key, list[int]] = {}
+    for number, pattern in enumerate(patterns.names):
+        for query, passage in itertools.product(pattern.query, pattern.passage):
+            holding.setdefault((pattern.source, query, passage), []).append(number)
+    keys = itertools.product(corpus.source_weights, languages, languages)
+    members = {key: Members(patterns, holding[key]) for key in keys if key in holding}
+    return {key: items for key, items in members.items() if len(items)}
 
 
 def make_sampler(
@@ -53,7 +67,7 @@ def make_sampler(
         DataError: a language is unknown, a drawn kind has no pool, a pool is smaller than what one
             batch takes from it (every such pool is named), or wanted hard negatives are missing.
     """
-    if config.hard_negatives and not any(item.negatives for item in corpus.items):
+    if config.hard_negatives and not has_negatives(corpus.items):
         raise DataError(
             f"batching.hard_negatives={config.hard_negatives}, but no item of {corpus.name} has negatives; add them to "
             "the items, or set it to 0"
@@ -62,8 +76,8 @@ def make_sampler(
     groups = {"batch": 1, "micro_batch": accumulate, "example": config.batch_size}[config.granularity]
     mixed = {kind for kind, is_mixed in _mixed(config).items() if is_mixed}
     members = {
-        key: items if without is None else np.setdiff1d(items, without, assume_unique=True)
-        for key, items in pool_members(corpus, _drawn_languages(corpus, config)).items()
+        key: items
+        for key, items in pool_members(corpus, _drawn_languages(corpus, config), without).items()
         if key[1] == key[2] or _wanted(key[1], key[2], config.pairs)
     }
     pools = []
@@ -71,7 +85,7 @@ def make_sampler(
         of_kind = {key: items for key, items in members.items() if (key[1] == key[2]) is (kind is Kind.MONOLINGUAL)}
         pools += (kept := list(_weighted(of_kind, corpus.source_weights, config)))
         if not kept:
-            raise DataError(_no_pool(kind, corpus, config, weightless=any(map(len, of_kind.values()))))
+            raise DataError(_no_pool(kind, corpus, config, weightless=bool(of_kind)))
         if kind not in mixed:
             _check_sizes(kept, config.batch_size // groups)
     plan = Plan(
@@ -118,9 +132,7 @@ def _wanted(query: str, passage: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(f"{query}-{passage}", pattern) for pattern in patterns)
 
 
-def _weighted(
-    members: dict[Key, NDArray[np.int32]], source_weights: dict[str, float], config: BatchingConfig
-) -> Iterator[Pool]:
+def _weighted(members: dict[Key, Members], source_weights: dict[str, float], config: BatchingConfig) -> Iterator[Pool]:
     """Yields pools of one kind with their weights: first the source by its weight, then the language pair within it.
 
     So every source has the same share of the batches of either kind, as far as it has pools of both.
@@ -158,12 +170,16 @@ def _no_pool(kind: Kind, corpus: ParallelCorpus, config: BatchingConfig, *, weig
             "source that have one a weight above 0"
         )
     languages = ", ".join(config.languages or corpus.languages)
+    shape, feeds, ratios = FEEDS[kind]
+    reason = f"{shape} feed {feeds} batches only, so batching.monolingual_ratio can be {ratios} alone (docs/data.md)"
     if kind is Kind.MONOLINGUAL:
         return (
-            f"no item has query and passage in one of the languages {languages}; check the data or batching.languages"
+            f"batching.monolingual_ratio={config.monolingual_ratio} draws monolingual batches, and no item has query "
+            f"and passage in one of the languages {languages}: {reason}; check the data or batching.languages, or set "
+            "batching.monolingual_ratio=0"
         )
     return (
         f"batching.monolingual_ratio={config.monolingual_ratio} draws cross-lingual batches, but the languages "
-        f"{languages} with batching.pairs={config.pairs} leave no pair that items have both sides of; add a language, "
-        "widen batching.pairs, or set batching.monolingual_ratio=1"
+        f"{languages} with batching.pairs={config.pairs} leave no pair that items have both sides of: {reason}; add a "
+        "language, widen batching.pairs, or set batching.monolingual_ratio=1"
     )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mixlingual.batches.permutation import derive_key, permute
 from mixlingual.batches.plan import Kind, Plan
+from mixlingual.data.items import Members
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class HybridBatchSampler:
     on. The plan gives each pair its place in a stream, so that no item comes twice in a pass.
     """
 
-    def __init__(self, plan: Plan, members: Sequence[NDArray[np.integer] | None], *, seed: int) -> None:
+    def __init__(self, plan: Plan, members: Sequence[Members | None], *, seed: int) -> None:
         """Takes the item numbers of each pool of `plan.pools`, or None where they are 0 .. size - 1."""
         self.plan = plan
         self._members = members
@@ -60,7 +61,7 @@ class HybridBatchSampler:
         for turn in range(passes.min(), passes.max() + 1):  # the positions of one step are consecutive
             in_turn = passes == turn
             within[in_turn] = permute(place[in_turn], size, derive_key(self._keys[number], turn))
-        return within if members is None else members[within].astype(np.int64)
+        return within if members is None else members.at(within)
 
 
 def exposure(sampler: HybridBatchSampler, steps: int) -> dict[str, object]:

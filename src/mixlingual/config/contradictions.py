@@ -150,6 +150,12 @@ def _model(model: ModelConfig) -> Mistakes:
 def _data(data: DataConfig, path: str) -> Mistakes:
     if data.name == "parallel" and data.root is None:
         yield f"{path}.root", f"data=parallel needs the folder of its JSON lines; set {path}.root=FOLDER"
+    hubs = [source.pairs.hub or (None if source.files else data.pairs.hub) for source in data.sources.values()]
+    if data.name == "pairs" and data.root is None and None in (hubs or [data.pairs.hub]):
+        yield (
+            f"{path}.root",
+            f"data=pairs needs files or a hub data set; set {path}.root=PATH or {path}.pairs.hub=OWNER/NAME",
+        )
 
 
 def _batching(batching: BatchingConfig) -> Mistakes:

@@ -206,8 +206,10 @@ class PairsConfig:
         "The column that holds the language of passage and negatives. Null takes `passage_language`, else that of both "
         "sides.",
     )
-    file_languages: dict[str, str] = option(
-        {}, "File name -> language of its texts; wildcards are allowed, as in {english_*: en, german_*: de}."
+    file_languages: dict[str, str] | None = option(
+        None,
+        "File name -> language of its texts; wildcards are allowed, as in {english_*: en, german_*: de}. Null takes "
+        "the codes in names.",
     )
     by_line: bool | None = option(
         None,
@@ -227,10 +229,14 @@ class PairsConfig:
 class SourceConfig:
     """A named group of data files that is drawn from as one source."""
 
-    files: list[str] = option([], "The names of its files under `data.root`; shell wildcards are allowed.")
+    files: list[str] = option(
+        [],
+        "The names of its files under `data.root`; shell wildcards are allowed, and folders where data=pairs.",
+    )
     weight: float | None = option(
         None, "Its share of the batches, relative to the other sources. Null takes its number of items.", low=0.0
     )
+    pairs: PairsConfig = section(PairsConfig)
 
 
 @dataclass
@@ -239,11 +245,15 @@ class DataConfig:
 
     name: str = option(
         "atlas",
-        "atlas is the embedded data set made from Unicode CLDR; parallel reads JSON lines under `root`.",
-        choices=("atlas", "parallel"),
+        "atlas is the embedded data set made from Unicode CLDR; parallel reads JSON lines of multi-way items under "
+        "`root`; pairs reads rows of most shapes, from files or the hub.",
+        choices=("atlas", "parallel", "pairs"),
     )
     root: str | None = option(
-        None, "The folder of *.jsonl or *.jsonl.gz files, which `parallel` needs.", computed=False
+        None,
+        "The folder of *.jsonl or *.jsonl.gz files, which `parallel` needs; for `pairs` a file, a folder or a path "
+        "with wildcards, unless all is read from the hub.",
+        computed=False,
     )
     languages: list[str] | None = option(
         None, "The language codes to keep. Null keeps every language that the data hold."
@@ -252,6 +262,14 @@ class DataConfig:
         {}, "Named groups of files, each drawn from on its own. If there is none, all files are one source."
     )
     exclude: list[str] = option([], "These file names under `root` are left out; shell wildcards are allowed.")
+    pairs: PairsConfig = section(PairsConfig)
+    processes: int | None = option(
+        None,
+        "So many processes convert and tokenise the data, once. Null takes as many as there are cores.",
+        low=1,
+        high=1024,
+        computed=False,
+    )
 
 
 @dataclass
@@ -673,7 +691,7 @@ class ValidationConfig:
 class PostHocDataConfig(DataConfig):
     """The parallel items behind a correction. An evaluation keeps no fingerprint of them, so the folder counts."""
 
-    root: str | None = option(None, "The folder of *.jsonl or *.jsonl.gz files, which `parallel` needs.")
+    root: str | None = option(None, "As in `data`.")
 
 
 @dataclass

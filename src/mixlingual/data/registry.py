@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
-import pickle
 from pathlib import Path
 
 from mixlingual.config.schema import DataConfig, EvaluationConfig
 from mixlingual.data.sources.atlas import atlas_corpus
 from mixlingual.data.sources.custom import load_custom
+from mixlingual.data.sources.pair_corpus import load_pairs
 from mixlingual.data.sources.parallel import load_parallel
 from mixlingual.records import AnyBenchmark, ParallelCorpus
 
@@ -17,21 +16,12 @@ from mixlingual.records import AnyBenchmark, ParallelCorpus
 def load_corpus(config: DataConfig) -> ParallelCorpus:
     """Returns the training items that `config.name` stands for.
 
-    Cells that one process runs in turn mostly share their data: the last corpus is kept, as long as its files are.
-
     Raises:
         DataError: the data are missing or malformed, or lack a wanted language.
     """
-    folder = Path(config.root or "").expanduser()
-    files = folder.iterdir() if config.name == "parallel" and folder.is_dir() else ()
-    stamps = sorted((path.name, path.stat().st_mtime_ns, path.stat().st_size) for path in files if path.is_file())
-    return _corpus(pickle.dumps(config), str(folder.absolute()), *stamps)
-
-
-@functools.lru_cache(maxsize=1)
-def _corpus(pickled: bytes, *_: object) -> ParallelCorpus:
-    config: DataConfig = pickle.loads(pickled)
-    return atlas_corpus(config.languages) if config.name == "atlas" else load_parallel(config)
+    if config.name == "atlas":
+        return atlas_corpus(config.languages)
+    return load_parallel(config) if config.name == "parallel" else load_pairs(config)
 
 
 def load_benchmarks(config: EvaluationConfig) -> list[AnyBenchmark]:

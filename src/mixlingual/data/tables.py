@@ -7,6 +7,7 @@ its place for messages: file and line, or file, row group and row.
 from __future__ import annotations
 
 import csv
+import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,7 +29,8 @@ from mixlingual.data.lines import (
     stretches,
     text_lines,
 )
-from mixlingual.records import DataError
+from mixlingual.files import stamp
+from mixlingual.records import DataError, fingerprint
 
 FORMATS = {
     ".jsonl": "json", ".ndjson": "json", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet", ".arrow": "arrow",
@@ -52,7 +54,23 @@ class Piece:
     batches: tuple[int, int] = (0, 1 << 62)
     """Of Parquet and Arrow: the first row group or record batch, and the one after the last."""
     before: int = 0
-    """Rows of the file before the first of these."""
+    """Rows of the file before the first of these; lines, where it is text."""
+    share: float = 1.0
+    """About so much of the file is read."""
+
+    @property
+    def bytes(self) -> int:
+        """Returns about how many bytes are read."""
+        return int(self.path.stat().st_size * self.share)
+
+    def content(self) -> str:
+        """Returns a hash of what is read and where it lies: of lines by themselves, else of what `stamp` says."""
+        if self.lines == WHOLE:
+            return fingerprint((str(self), stamp(self.path)))
+        with self.path.open("rb") as file:
+            file.seek(self.lines.start)
+            content = file.read(-1 if self.lines.stop is None else self.lines.stop - self.lines.start)
+        return fingerprint((str(self.path), str(self.lines.before), hashlib.sha256(content).hexdigest()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,18 +110,20 @@ def pieces(path: Path, table: Table, size: int) -> Iterator[Piece]:
     """
     kind = format_of(path)
     if kind == "json" or (kind == "tsv" and not table.quotes):
+        whole = max(1, path.stat().st_size)
         for lines in stretches(path, size):
-            yield Piece(path, lines, before=lines.before)
+            yield Piece(path, lines, before=lines.before, share=((lines.stop or whole) - lines.start) / whole)
     elif kind == "csv" or kind == "tsv":
         yield Piece(path)
     else:
+        counts = _counts(path, kind)
         first, before, rows = 0, 0, 0
-        for number, count in enumerate(_counts(path, kind)):
+        for number, count in enumerate(counts):
             if rows and rows + count > size:
-                yield Piece(path, batches=(first, number), before=before)
+                yield Piece(path, batches=(first, number), before=before, share=rows / sum(counts))
                 first, before, rows = number, before + rows, 0
             rows += count
-        yield Piece(path, batches=(first, 1 << 62), before=before)
+        yield Piece(path, batches=(first, 1 << 62), before=before, share=rows / max(1, sum(counts)))
 
 
 def rows(piece: Piece, table: Table) -> Iterator[tuple[str, Row]]:

@@ -6,20 +6,18 @@ normalises are scaled to length 1 again. Shape suffixes: N texts, D width of the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mixlingual.config.schema import PostHocConfig
+from mixlingual.data.items import Members, Pattern, Patterns
 from mixlingual.evaluation.encode import Embed
 from mixlingual.measures.geometry import unit
 from mixlingual.model.tokenizer import Side
-from mixlingual.records import DataError, ParallelCorpus
-
-Entry = TypeVar("Entry")
+from mixlingual.records import DataError, ParallelCorpus, ParallelItem
 
 _TWO_LETTERS = {
     "arb": "ar", "ben": "bn", "bul": "bg", "ces": "cs", "deu": "de", "ell": "el", "eng": "en", "fin": "fi", "fra": "fr",
@@ -96,8 +94,7 @@ def fit_corrections(
             maps = {}
             for side in _SIDES:
                 for language in languages:
-                    texts = _texts(corpus, side, training_code(language, corpus.languages))
-                    text_ND = embed(_sample(texts, config, f"{side} in {language}"), side)[0]
+                    text_ND = embed(_texts(corpus, side, language, config), side)[0]
                     maps[side, language] = (
                         centering(text_ND) if name == "centering" else lir(text_ND, config.components)
                     )
@@ -149,8 +146,9 @@ def _shifts(
     for language in languages:
         code = training_code(language, corpus.languages)
         if code != config.source:
-            parallel = [i for i in corpus.items if code in i.passage and config.source in i.passage]
-            chosen = _sample(parallel, config, f"passages in both {language} and {config.source}")
+            wanted = frozenset((code, config.source))
+            what = f"passages in both {language} and {config.source}"
+            chosen = _sample(corpus, lambda pattern, wanted=wanted: wanted <= {*pattern.passage}, config, what)  # type: ignore[misc]
             text_ND, source_ND = (
                 embed([item.passage[side] for item in chosen], "passage")[0] for side in (code, config.source)
             )
@@ -164,13 +162,18 @@ def training_code(language: str, known: Sequence[str]) -> str:
     return next((code for code in (language, main, _TWO_LETTERS.get(main, "")) if code in known), language)
 
 
-def _texts(corpus: ParallelCorpus, side: Side, language: str) -> list[str]:
-    sides = (item.query if side == "query" else item.passage for item in corpus.items)
-    return [texts[language] for texts in sides if language in texts]
+def _texts(corpus: ParallelCorpus, side: Side, language: str, config: PostHocConfig) -> list[str]:
+    code = training_code(language, corpus.languages)
+    chosen = _sample(corpus, lambda pattern: code in getattr(pattern, side), config, f"{side} in {language}")
+    return [getattr(item, side)[code] for item in chosen]
 
 
-def _sample(entries: list[Entry], config: PostHocConfig, what: str) -> list[Entry]:
-    """Returns at most `config.texts` entries, evenly spaced over the corpus."""
+def _sample(
+    corpus: ParallelCorpus, holds: Callable[[Pattern], bool], config: PostHocConfig, what: str
+) -> list[ParallelItem]:
+    """Returns at most `config.texts` of the items whose pattern holds what is wanted, evenly spaced over the corpus."""
+    patterns = Patterns.of(corpus.items)
+    entries = Members(patterns, [number for number, pattern in enumerate(patterns.names) if holds(pattern)])
     least = max(2, config.components)
     if len(entries) < least:
         raise DataError(
@@ -178,4 +181,4 @@ def _sample(entries: list[Entry], config: PostHocConfig, what: str) -> list[Entr
             "choose a corpus that has the language, or leave it out with evaluation.languages"
         )
     positions = np.linspace(0, len(entries) - 1, min(len(entries), config.texts)).astype(int)
-    return [entries[position] for position in positions]
+    return [corpus.items[number] for number in entries.at(positions).tolist()]

@@ -45,6 +45,9 @@ from mixlingual.training.validation import Validator
 
 log = logging.getLogger(__name__)
 
+TOKENIZER_ITEMS = 200_000
+"""A tokenizer is trained on the texts of at most so many items."""
+
 PACKAGES = ("mixlingual", "torch", "pytorch-lightning", "transformers", "tokenizers", "numpy")
 
 
@@ -161,7 +164,7 @@ def _train(config: TrainConfig, parts: _Parts, folder: Path, logger: Logger | No
     batches = StepBatches(
         parts.corpus,
         parts.sampler,
-        TokenStore.open(parts.corpus, parts.tokenizer),
+        TokenStore.open(parts.corpus, parts.tokenizer, config.data.processes),
         steps=parts.steps,
         accumulate=config.trainer.accumulate,
         hard_negatives=config.batching.hard_negatives,
@@ -231,8 +234,9 @@ def _outset(config: TrainConfig, parts: _Parts) -> str:
 
 
 def corpus_texts(corpus: ParallelCorpus) -> Iterator[str]:
-    """Every training text, for a tokenizer made from them."""
-    for item in corpus.items:
+    """Every training text, for a tokenizer made from them; of a large corpus those of items evenly spaced over it."""
+    step = max(1, -(-len(corpus.items) // TOKENIZER_ITEMS))
+    for item in corpus.items[::step]:
         yield from itertools.chain.from_iterable(
             texts.values() for texts in (item.query, item.passage, *item.negatives)
         )

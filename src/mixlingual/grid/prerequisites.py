@@ -10,6 +10,7 @@ from pathlib import Path
 from mixlingual.config.schema import DataConfig, ModelConfig, TrainConfig, ValidationConfig
 from mixlingual.data.development import development_benchmarks, development_sets
 from mixlingual.data.registry import load_benchmarks, load_corpus
+from mixlingual.data.sources.pair_corpus import check_pairs
 from mixlingual.model.hub import read_architecture
 from mixlingual.records import DataError, MixlingualError
 from mixlingual.runs.record import RunRecord
@@ -42,7 +43,9 @@ def check_files(runs: Iterable[TrainConfig]) -> None:
 
 
 def _check_data(config: DataConfig) -> None:
-    if config.root is not None and not any(Path(config.root).expanduser().glob("[!.]*.jsonl*")):
+    if config.name == "pairs":
+        check_pairs(config)
+    elif config.root is not None and not any(Path(config.root).expanduser().glob("[!.]*.jsonl*")):
         raise DataError(f"data.root={config.root} holds no *.jsonl or *.jsonl.gz file; set it to the folder that does")
 
 

@@ -1,4 +1,4 @@
-"""`data=pairs`: (query, passage) rows in the shapes that people have them.
+"""The rows of `data=pairs`: queries, passages and negatives in the shapes that people have them.
 
 Which column holds what is named by `PairsConfig`, or understood from usual names, or from the order of columns, as
 sentence-transformers does: anchor, positive, negatives. docs/data.md has an example of each shape.
@@ -35,7 +35,7 @@ _SIDES = ("query_language", "query_lang"), ("passage_language", "passage_lang")
 _NO_TEXT = re.compile(r".*_id|ids?|idx|index|labels?|scores?|.*lang(uage)?|locale")
 """Columns that are passed over where columns go by their order; sentence-transformers takes labels and scores so."""
 _HIDDEN = re.compile(r"(^|/)\.")
-_WILD = re.compile(r"[*?[]")
+WILD = re.compile(r"[*?[]")
 _NUMBERED = re.compile(r"[-_]\d+(-of-\d+)?$")
 _PAIR = re.compile(r"(?:^|[_-])([a-z]{2,3})-([a-z]{2,3})$")
 _CODE = re.compile(r"(?:^|(?<=[_-])(?=[a-z]{2}$))([a-z]{2,3})$")
@@ -96,7 +96,7 @@ def files_under(root: Path, patterns: Sequence[str] = ("*",)) -> list[Path]:
     Raises:
         DataError: there are none.
     """
-    if _WILD.search(str(root)):
+    if WILD.search(str(root)):
         root, patterns = Path(root.anchor or "."), [str(root.relative_to(root.anchor) if root.anchor else root)]
     if root.is_file():
         return [root]
@@ -108,7 +108,7 @@ def files_under(root: Path, patterns: Sequence[str] = ("*",)) -> list[Path]:
         inside = [path for match in matches if match.is_dir() for path in match.rglob("*")]
         seen = [path for path in (*matches, *inside) if not _HIDDEN.search(str(path.relative_to(root)))]
         tables = {path for path in seen if is_table(path)}
-        named = {path for path in matches if path.is_file() and not _WILD.search(pattern)}
+        named = {path for path in matches if path.is_file() and not WILD.search(pattern)}
         if not tables | named:
             raise DataError(f"{root / pattern} matches no file to read, whose name ends in {ALLOWED}")
         found |= tables | named
@@ -153,6 +153,8 @@ class Layout:
     given: tuple[str | None, str | None]
     """Languages of query and passage, where no column holds them."""
     table: Table
+    known: frozenset[str]
+    """All columns that the first rows have."""
 
     @classmethod
     def of(cls, path: Path, config: PairsConfig) -> Layout:
@@ -198,7 +200,7 @@ class Layout:
             negatives = [name for name in names if NEGATIVES.fullmatch(name.lower())]
             if by_order and not negatives:
                 negatives = [name for name in texts if name not in (query, passage)]
-        layout = cls(query, passage, tuple(negatives), id_column, (sides[0], sides[1]), given, table)
+        layout = cls(query, passage, tuple(negatives), id_column, (sides[0], sides[1]), given, table, frozenset(names))
         layout._check(path, first, names, config.negatives)
         return layout
 
@@ -254,9 +256,13 @@ class Layout:
 
     def parsed(self, row: Row, where: str) -> list[PairRow]:
         """Returns the pairs of a row. Raises DataError where it is malformed."""
-        asked, answered = (
-            self._language(row, side, where) if self.columns[side] or self.given[side] else None for side in (0, 1)
-        )
+        for name in row.keys() - self.known:
+            if NEGATIVES.fullmatch(name.lower()):
+                raise DataError(
+                    f"{where}: there is a column {name}, which none of the first {_LOOKED_AT} rows has; give the first "
+                    "row an empty one, so that it is not overlooked"
+                )
+        asked, answered = self._language(row, 0, where), self._language(row, 1, where)
         query = _texts(_value(row, self.query), asked, self.query, where)
         passages = _value(row, self.passage)
         if not isinstance(passages, list):
@@ -280,12 +286,12 @@ class Layout:
             for number, passage in enumerate(passages)
         ]
 
-    def _language(self, row: Row, side: int, where: str) -> str:
+    def _language(self, row: Row, side: int, where: str) -> str | None:
         column = self.columns[side]
         if column is None:
-            return str(self.given[side])
+            return self.given[side]
         language = _value(row, column)
-        if not isinstance(language, str) or not LANGUAGE.fullmatch(language):
+        if language is not None and not (isinstance(language, str) and LANGUAGE.fullmatch(language)):
             raise DataError(
                 f"{where}: {column} is {described(language)}; it must be a language code such as en, zh-Hans or pt_BR"
             )
@@ -302,7 +308,7 @@ def _given(path: Path, config: PairsConfig) -> tuple[str | None, str | None]:
     """Returns the languages of queries and of passages that config or file name give."""
     by_pattern = [
         code
-        for pattern, code in config.file_languages.items()
+        for pattern, code in (config.file_languages or {}).items()
         if fnmatchcase(path.name, pattern) or fnmatchcase(path.name.partition(".")[0], pattern)
     ]
     if len(set(by_pattern)) > 1:
@@ -384,7 +390,9 @@ def _texts(value: Any, language: str | None, name: str, where: str) -> dict[str,
         return texts
     _check_text(value, name, where)
     if language is None:
-        raise DataError(f"{where}: {name} is a text, and nothing says in which language; set data.pairs.language=en")
+        raise DataError(
+            f"{where}: {name} is a text without a language; fill the column of languages, or set data.pairs.language=en"
+        )
     return {language: value}
 
 

@@ -14,16 +14,19 @@ matches the file's whole name or its name without `.jsonl` or `.jsonl.gz`: `faq`
 
 from __future__ import annotations
 
-import json
 import logging
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from mixlingual.config.schema import DataConfig
-from mixlingual.data.lines import Row, described, json_lines
+from mixlingual.data.convert import PART_ROWS, Conversion, Plan, Row
+from mixlingual.data.corpus import corpus_of
+from mixlingual.data.lines import described, json_lines
+from mixlingual.data.tables import Piece, Table, pieces
 from mixlingual.records import DataError, ParallelCorpus, ParallelItem, fingerprint
 
 log = logging.getLogger(__name__)
@@ -45,18 +48,18 @@ def load_parallel(config: DataConfig) -> ParallelCorpus:
     """
     root = _folder(config)
     sources = _files_by_source(config, root)
-    items = tuple(read_items(sources))
-    if config.languages is not None:
-        items = _restrict(items, config.languages)
-    corpus = ParallelCorpus(
-        name=root.name,
-        items=items,
-        languages=tuple(sorted(_languages(items))),
-        source_weights=_source_weights(config, sources, items),
-        fingerprint=fingerprint(_parts(items)),
+    if config.languages == []:
+        raise DataError("data.languages is empty; list language codes, or set it to null for all")
+    files = [path for paths in sources.values() for path in paths]
+    conversion = Conversion(
+        root.name,
+        ("parallel", *(f"{source}/{path.name}" for source, paths in sources.items() for path in paths)),
+        files,
+        lambda: Plan([part for source, paths in sources.items() for path in paths for part in _parts(source, path)]),
+        config.languages,
+        config.processes,
     )
-    log.info("%s: %d items in %s", corpus.name, len(items), ", ".join(corpus.languages))
-    return corpus
+    return corpus_of(conversion, config)
 
 
 def _folder(config: DataConfig) -> Path:
@@ -119,32 +122,50 @@ def _check_sources(sources: dict[str, list[Path]]) -> None:
 
 
 def read_items(sources: Mapping[str, Sequence[Path]]) -> Iterator[ParallelItem]:
-    """Returns the items of each source's files, in order.
+    """Returns the items of each source's files, in order; whether ids differ is not looked at.
 
     Raises:
-        DataError: naming file and line of what is malformed, or of an id that comes twice.
+        DataError: naming file and line of what is malformed.
     """
-    first_seen: dict[str, str] = {}
     for source, files in sources.items():
         for path in files:
-            empty = True
-            for where, record in json_lines(path, f"write each item as one line {_SHAPE}"):
-                empty = False
-                item = _parse(record, source, where)
-                if item.id in first_seen:
-                    raise DataError(
-                        f"{where}: the id {item.id!r} is taken by {first_seen[item.id]}; "
-                        "ids are unique over all files: rename one or leave a file out with data.exclude"
-                    )
-                first_seen[item.id] = where
-                yield item
-            if empty:
-                raise DataError(
-                    f"{path}, line 1: the file is empty; write one item a line or leave it out with data.exclude"
-                )
+            yield from (row.item for row in FilePart(source, Piece(path)).rows())
 
 
-def _parse(record: Row, source: str, where: str) -> ParallelItem:
+@dataclass(frozen=True)
+class FilePart:
+    """A stretch of a file of items: see `data.convert.Part`."""
+
+    source: str
+    piece: Piece
+
+    @property
+    def bytes(self) -> int:
+        """Returns the size of the stretch."""
+        return self.piece.bytes
+
+    def content(self) -> str:
+        """Returns a hash of the stretch, its place and its source."""
+        return fingerprint((self.source, self.piece.content()))
+
+    def rows(self) -> Iterator[Row]:
+        """Yields the items. Raises DataError where one is malformed, or the file is empty."""
+        is_empty = True
+        path = self.piece.path
+        for where, record in json_lines(path, f"write each item as one line {_SHAPE}", self.piece.lines):
+            is_empty = False
+            yield Row(where, _parse(record, self.source, where))
+        if is_empty:
+            raise DataError(
+                f"{path}, line 1: the file is empty; write one item a line or leave it out with data.exclude"
+            )
+
+
+def _parts(source: str, path: Path) -> Iterator[FilePart]:
+    return (FilePart(source, piece) for piece in pieces(path, Table(), PART_ROWS))
+
+
+def _parse(record: dict[str, Any], source: str, where: str) -> ParallelItem:
     identifier = record.get("id")
     if not isinstance(identifier, str) or not identifier:
         raise DataError(f"{where}: id is {described(identifier)}; give each item a non-empty string, as in {_SHAPE}")
@@ -182,60 +203,3 @@ def _texts(texts: object, side: str, where: str) -> dict[str, str]:
                 "or leave the language out where there is none"
             )
     return texts
-
-
-def _restrict(items: Sequence[ParallelItem], languages: Sequence[str]) -> tuple[ParallelItem, ...]:
-    """Returns the items with texts in `languages` only, without those that then lack a side."""
-    if not languages:
-        raise DataError("data.languages is empty; list language codes, or set it to null for all")
-
-    def only(texts: dict[str, str]) -> dict[str, str]:
-        return {language: text for language, text in texts.items() if language in languages}
-
-    restricted = (
-        ParallelItem(
-            item.id,
-            item.source,
-            only(item.query),
-            only(item.passage),
-            tuple(negative for negative in map(only, item.negatives) if negative),
-        )
-        for item in items
-    )
-    kept = tuple(item for item in restricted if item.query and item.passage)
-    missing = sorted(set(languages) - _languages(kept))
-    if missing:
-        raise DataError(
-            f"data.languages names {', '.join(missing)}, in which no item has a text to train on; "
-            f"the files hold {', '.join(sorted(_languages(items)))}: choose from these, or null for all"
-        )
-    log.info(
-        "%d of %d items have no (query, passage) in the chosen languages: left out", len(items) - len(kept), len(items)
-    )
-    return kept
-
-
-def _languages(items: Iterable[ParallelItem]) -> set[str]:
-    return {language for item in items for side in (item.query, item.passage) for language in side}
-
-
-def _source_weights(config: DataConfig, sources: Iterable[str], items: Sequence[ParallelItem]) -> dict[str, float]:
-    """Returns the weight of each source that has items: the configured one, else its number of items."""
-    sizes = Counter(item.source for item in items)
-    configured = {name: source.weight for name, source in config.sources.items()}
-    weights = {}
-    for name in sources:
-        weight = configured.get(name)
-        if sizes[name]:
-            weights[name] = float(sizes[name] if weight is None else weight)
-        else:
-            log.warning("source %s has no item in the chosen languages and is never drawn", name)
-    if not any(weights.values()):
-        raise DataError(f"every source of data.sources has weight 0 ({', '.join(weights)}); give one a positive weight")
-    return weights
-
-
-def _parts(items: Iterable[ParallelItem]) -> Iterator[str]:
-    """Returns what the fingerprint covers, independent of the order of languages in a line."""
-    for item in items:
-        yield json.dumps([item.id, item.query, item.passage, *item.negatives], ensure_ascii=False, sort_keys=True)

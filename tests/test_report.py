@@ -4,7 +4,12 @@ import sys
 import tempfile
 
 import pytest
-from sweep_fixture import write_sweep
+from inotify import opened
+from scored_sweep import write_scored_sweep, write_variant
+from sweep_fixture import write_curve, write_sweep
+
+from mixlingual.config.schema import ReportConfig
+from mixlingual.report import report as main_report
 
 LIGHT = """
 import sys
@@ -82,3 +87,18 @@ def test_a_wrong_option_is_an_error_without_traceback(report):
 def test_reports_import_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux which files are opened")
+def test_each_file_of_a_run_is_opened_once(tmp_path, capsys):
+    """With a control, a run that is not done, and corrections after training, all of whose files are read."""
+    folder = write_scored_sweep(tmp_path, seeds=2, ratios=(0.0, 0.5, 1.0))
+    write_variant(folder, "small", 0.5, 0, 0.01, batch_size=128)
+    runs = [path for path in folder.iterdir() if path.is_dir()]
+    for run in runs:
+        write_curve(run, 100)
+    with opened(runs) as found:
+        main_report(ReportConfig(sweep_name="scored", root=str(tmp_path)))
+    assert "Not computed" not in capsys.readouterr().out
+    assert {path.name for path in found} >= {"result.json", "queries.parquet", "curves.csv", "status.json"}
+    assert set(found.values()) == {1}, {path: count for path, count in found.items() if count > 1}

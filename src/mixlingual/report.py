@@ -24,6 +24,7 @@ def report(config: ReportConfig) -> None:
     """
     from mixlingual.analysis.read.collect import read_sweep
     from mixlingual.analysis.read.parts import restore
+    from mixlingual.analysis.statistics.estimates import MEASURES
     from mixlingual.cluster.squeue import job_states
     from mixlingual.reporting.write import write_report
     from mixlingual.runs.state import Moment
@@ -33,10 +34,10 @@ def report(config: ReportConfig) -> None:
     if config.parts:
         with TemporaryDirectory() as scratch:
             restore([Path(part) for part in config.parts], config.sweep_name, Path(scratch))
-            restored = replace(read_sweep(Path(scratch)), name=config.sweep_name, parts=tuple(config.parts))
-            paths = write_report(restored, output)
+            restored = read_sweep(Path(scratch), measures=MEASURES)
+            paths = write_report(replace(restored, name=config.sweep_name, parts=tuple(config.parts)), output)
     else:
-        paths = write_report(read_sweep(folder, Moment(slurm=job_states())), output)
+        paths = write_report(read_sweep(folder, Moment(slurm=job_states()), MEASURES), output)
     sys.stdout.write(f"{paths.summary.read_text(encoding='utf-8')}\nreport: {paths.page}\n")
 
 

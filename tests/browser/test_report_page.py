@@ -11,7 +11,7 @@ from sweep_fixture import result, write_answers, write_curve, write_done, write_
 
 from mixlingual.analysis.read.collect import read_sweep
 from mixlingual.measures.registry import METRICS
-from mixlingual.reporting import write
+from mixlingual.reporting import figures, write
 
 EVIL = "<script>alert('x')</script>\"&amp; ü <img src=x onerror=alert(1)>"
 
@@ -49,7 +49,7 @@ def has_failed(page):
 def write_page(folder, output):
     """Writes the report without its pictures, which take most of the time and are not on the page."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(write, "pictures", lambda *_: [])
+        patch.setattr(figures, "pictures", lambda *_: [])
         return write.write_report(read_sweep(folder), output)
 
 

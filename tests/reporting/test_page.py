@@ -10,7 +10,7 @@ from sweep_fixture import result, run_name, without_results, write_done, write_j
 
 from mixlingual.analysis.read.collect import read_sweep
 from mixlingual.grid.hydra import CONF_DIR
-from mixlingual.reporting import write
+from mixlingual.reporting import figures, write
 from mixlingual.reporting.page import without_dead_links
 from mixlingual.reporting.write import write_report
 
@@ -64,7 +64,7 @@ def test_the_report_holds_all_its_files(report):
         "summary.md", "results.csv", "languages.parquet", "batches.csv", "exposure.csv", "grid_mlqa_r.md",
         "grid_xquad_r.md", "grid_mlqa_r.tex", "grid_xquad_r.tex", "runs.parquet", "questions.parquet", "plan.json",
     }  # fmt: skip
-    assert len(report.figures) == 2 * 4 * 2
+    assert len(report.figures) == 2 * 4
     on_disk = {path for path in report.page.parent.rglob("*") if path.is_file()}
     assert on_disk == {report.page, *report.tables, *report.figures}
 
@@ -80,7 +80,7 @@ def test_a_file_of_an_earlier_report_that_another_report_deletes_first_is_no_err
 
 def test_the_summary_shows_findings_as_text(tmp_path, monkeypatch):
     monkeypatch.setattr(write, "primary_findings", lambda _: ["The *gain* of <b>x</b> & `y`"])
-    monkeypatch.setattr(write, "pictures", lambda *_: [])
+    monkeypatch.setattr(figures, "pictures", lambda *_: [])
     folder = write_sweep(tmp_path)
     summary = write.write_report(read_sweep(folder), folder / "report").summary.read_text()
     assert r"- The \*gain\* of \<b>x\</b> & \`y\`" in summary
@@ -148,7 +148,7 @@ def test_links_to_runs_are_relative_and_lead_there(report, page):
     assert f"../{run_name('small', 0.0, 0)}/" in links
     assert f"../{run_name('small', 0.0, 0)}/result.json" in links
     runs = 24 + 21  # folders, and result.json of those done and of the one that cannot be read
-    assert len(links) == runs + 3 + 2 * (2 + 2 * 4), "and CSV files, and of each benchmark tables and pictures"
+    assert len(links) == runs + 3 + 2 * (2 + 4), "and CSV files, and of each benchmark tables and pictures"
     assert all((report.page.parent / unquote(link)).exists() for link in links)
 
 

@@ -4,13 +4,14 @@ import pytest
 from sweep_fixture import mono_map, result, write_answers, write_curve, write_done, write_sweep
 
 from mixlingual.analysis.read.collect import read_sweep
+from mixlingual.analysis.statistics.estimates import read_scores
 from mixlingual.analysis.tables.grid import grid_axes, languages_table, results_table
 from mixlingual.reporting.payload import CURVE_POINTS, as_json, payload
 
 
 def payload_of(folder):
     sweep = read_sweep(folder)
-    return payload(sweep, results_table(sweep), languages_table(sweep), grid_axes(sweep))
+    return payload(sweep, results_table(sweep), languages_table(sweep), grid_axes(sweep), read_scores(sweep).parts)
 
 
 @pytest.fixture(scope="module")

@@ -152,8 +152,9 @@ def compare_runs(
             name = f"{system}, run {n + 1}"
             trials[name] = Trial(system, 0.0, n if same_seeds else _SEEDS * s + n)
             tables[name] = read(run, name)
-    parts, left_out = read_question_scores(tables, wanted)
-    for name, reason in left_out.items():
+    found_scores = read_question_scores(tables, wanted)
+    parts = found_scores.parts
+    for name, reason in found_scores.left_out.items():
         raise MixlingualError(f"{name}: {reason}; systems are compared on the same questions")
     chosen = [part for part in parts if benchmark in (None, part.benchmark) and setting in (None, part.setting)]
     if not chosen or {part.measure for part in chosen} != set(wanted):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2, rankdata
+from scipy.special import chdtrc
 
 from mixlingual.measures.measure import LESS_BIASED, SAME_QUESTION, Measure, in_section
 from mixlingual.measures.retrieval import ABSENT, Ranks, Retrieval, Scores
@@ -84,12 +84,14 @@ def concordance(rank_QM: Ranks) -> Concordance | None:
     sorted_M = _scores(np.tile(effect_M.argsort().argsort() + 1, (len(rank_QM), 1)), present_QM)
     statistic, largest = float(score_M @ effect_M), float(sorted_M @ inverse_MM @ sorted_M)
     freedom = int(np.linalg.matrix_rank(covariance_MM, hermitian=True))
-    return Concordance(statistic / largest, freedom / largest, float(chi2.sf(statistic, freedom)))
+    return Concordance(statistic / largest, freedom / largest, float(chdtrc(freedom, statistic)))
 
 
 def _scores(rank_QM: Ranks, present_QM: NDArray[np.bool_]) -> Scores:
     """Sums over queries, [M], the languages' centred ranks among those present, in units of their deviation."""
     count_Q1 = present_QM.sum(axis=1, keepdims=True)
+    from scipy.stats import rankdata  # which takes a second to import
+
     within_QM = rankdata(np.where(present_QM, rank_QM, ABSENT), axis=1)
     score_QM = np.sqrt(12 / (count_Q1 + 1)) * (within_QM - (count_Q1 + 1) / 2)
     return np.asarray(np.where(present_QM, score_QM, 0.0).sum(axis=0))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import comb
-from scipy.stats import hypergeom
 
 from mixlingual.measures.measure import LESS_BIASED, WHICH_LANGUAGE, Measure, declare, in_section
 from mixlingual.measures.retrieval import SHORT_LIST, Retrieval, Scores
@@ -71,6 +70,8 @@ def chance_divergence(target_QM: Scores, size_M: NDArray[np.int64], depth: int) 
         size_M: [M] candidates of each language.
         depth: k, at most the pool; all 2^k sets of ranks are counted.
     """
+    from scipy.stats import hypergeom  # which takes a second to import
+
     rank_SK = (np.arange(1 << depth)[:, None] >> np.arange(depth)) & 1
     weight_K = 1.0 / np.log2(2.0 + np.arange(depth))
     exposure_S, held_S = rank_SK @ weight_K / weight_K.sum(), rank_SK.sum(axis=1)

@@ -57,6 +57,12 @@ class Measure:
     level_over: Literal["mean", "median"] | None = None
     """How `level` is averaged over the questions of a language, where it goes by the languages that a question has an
     answer in; the languages then count the same, as they do in the measure. None: by those of the benchmark."""
+    headline: tuple[str, ...] = ()
+    """Settings in which it sums a benchmark up: its grids come first, and its contrasts are the planned tests."""
+    second_look: bool = False
+    """Whether the verdicts of the headlines are looked at once more in it."""
+    picture: str = ""
+    """Picture of lines against the ratio that shows it, together with other measures that name the same."""
     on_dashboard: bool = False
     """Whether the workspace on W&B has a panel of it."""
     column: str = ""
@@ -96,14 +102,22 @@ def declare(*measures: Measure) -> None:
     METRICS.update(ordered)
 
 
-def at_depths(prefix: str, label: str, depths: tuple[int, ...], place: float) -> Callable[[OfDepth], OfDepth]:
-    """Declares a measure of quality at each of `depths`, by a function of ranks and depth; other depths are options."""
+def at_depths(
+    prefix: str, label: str, depths: tuple[int, ...], place: float, second_look: int
+) -> Callable[[OfDepth], OfDepth]:
+    """Declares a measure of quality at each of `depths`, by a function of ranks and depth; other depths are options.
+
+    Verdicts are looked at once more at the depth `second_look`.
+    """
 
     def register(function: OfDepth) -> OfDepth:
         AT_DEPTH[prefix] = function
         for k in depths:
             of_ranks = partial(_of_ranks, function, k)
-            declare(Measure(name=f"{prefix}@{k}", place=place, label=f"{label}@{k}", of_ranks=of_ranks))
+            look = k == second_look
+            declare(
+                Measure(name=f"{prefix}@{k}", place=place, label=f"{label}@{k}", of_ranks=of_ranks, second_look=look)
+            )
         return function
 
     return register

@@ -47,9 +47,12 @@ def reciprocal_rank(rank_QR: Ranks) -> Scores:
 
 
 declare(
-    Measure(name="map", column="ap", place=10, label="mAP", of_ranks=lambda ranked: average_precision(ranked.last_QR)),
+    Measure(
+        name="map", column="ap", place=10, label="mAP", of_ranks=lambda ranked: average_precision(ranked.last_QR),
+        headline=("mono", "cross", "multi"), picture="map_lines",
+    ),
     Measure(name="mrr", column="rr", place=20, label="MRR", of_ranks=lambda ranked: reciprocal_rank(ranked.rank_QR)),
-)
+)  # fmt: skip
 
 
 def ndcg_at_k(rank_QR: Ranks, k: int, gain_QR: Scores | None = None) -> Scores:
@@ -72,7 +75,7 @@ def ndcg_at_k(rank_QR: Ranks, k: int, gain_QR: Scores | None = None) -> Scores:
     return np.asarray(found_QR.sum(axis=1) / ideal_QR[:, min(k, rank_QR.shape[1]) - 1])
 
 
-@at_depths("ndcg", "nDCG", depths=(10,), place=30)
+@at_depths("ndcg", "nDCG", depths=(10,), place=30, second_look=10)
 def _ndcg(ranked: Ranked, k: int) -> Scores:
     return ndcg_at_k(ranked.rank_QR, k, ranked.gain_QR)
 
@@ -92,6 +95,6 @@ def recall_at_k(rank_QR: Ranks, k: int) -> Scores:
     return np.asarray(((rank_QR > 0) & (rank_QR <= k)).sum(axis=1) / relevant(rank_QR))
 
 
-@at_depths("r", "recall", depths=(1, 10, 100), place=40)
+@at_depths("r", "recall", depths=(1, 10, 100), place=40, second_look=10)
 def _recall(ranked: Ranked, k: int) -> Scores:
     return recall_at_k(ranked.rank_QR, k)

@@ -16,8 +16,9 @@ from mixlingual.measures.measure import AT_DEPTH, BIAS, METRICS, SECTIONS, SETTI
 from mixlingual.measures.retrieval import Ranked, Retrieval, Scores
 
 __all__ = [
-    "BIAS", "METRICS", "SETTING_TITLES", "Measure", "bias_figures", "depth_columns", "is_depth_column", "language_bias",
-    "larger_is_better", "measures_table", "question_columns", "rank_columns", "scores_of_questions", "scores_of_ranks",
+    "BIAS", "METRICS", "SETTING_TITLES", "Measure", "bias_figures", "depth_columns", "headlines", "is_depth_column",
+    "language_bias", "larger_is_better", "line_pictures", "measures_table", "question_columns", "rank_columns",
+    "scores_of_questions", "scores_of_ranks",
 ]  # fmt: skip
 
 for _module in iter_modules(measures.__path__, f"{measures.__name__}."):
@@ -31,6 +32,21 @@ def larger_is_better(metric: str) -> bool:
     if larger is None:
         raise ValueError(f"{metric} is neither better high nor low")
     return larger
+
+
+def headlines() -> list[tuple[str, str]]:
+    """Lists (setting, measure) of what sums a benchmark up and is tested: quality first, then language bias."""
+    return [(setting, name) for name, measure in METRICS.items() for setting in measure.headline]
+
+
+def line_pictures() -> dict[str, list[tuple[str, str]]]:
+    """Gives, by name, the (setting, measure) of each panel of the pictures against the ratio."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for name, measure in METRICS.items():
+        if measure.picture:
+            settings = measure.headline or (measure.setting,)
+            found.setdefault(measure.picture, []).extend((setting, name) for setting in settings)
+    return found
 
 
 def language_bias() -> dict[str, list[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pandas as pd
@@ -13,58 +13,23 @@ from mixlingual.analysis.statistics.debiasing import Debiasing
 from mixlingual.analysis.statistics.estimates import Estimates, Measured
 from mixlingual.analysis.statistics.response import Curve
 
+Rows = Iterator[dict[str, Any]]
+
+
+def estimate_table(answer: Estimates, name: str) -> pd.DataFrame:
+    """The rows of one of `TABLES`."""
+    return pd.DataFrame(list(TABLES[name](answer)))
+
 
 def estimate_tables(answer: Estimates) -> dict[str, pd.DataFrame]:
-    """Name of a table -> its rows; tables without rows are left out.
+    """Name of a table -> its rows; tables without rows are left out."""
+    tables = {name: estimate_table(answer, name) for name in TABLES}
+    return {name: table for name, table in tables.items() if len(table)}
 
-    contrasts: the primary contrast of every measure, with its verdict; `low_all` and `high_all` hold with all others.
-    contrasts_undeclared: of sizes beyond the declared ones. contrasts_fixed: against one pure ratio, whichever is
-    better. contrasts_scales: on other scales and in other metrics. gains: of every size, the mixed ratio less the
-    better pure one. paired: what controls change against the ratio axis, and the ratio axis against baselines, of each
-    size and over all; p of a size is not corrected for the number of tests. gaps: analyses that the runs do not allow,
-    and why. debiasing: what correcting a pure ratio after training gains, beside what the mixed ratio gains over it.
-    best_ratios: of every size, also of utilities of both settings. slopes: of the best ratio on log10 of the weights.
-    fronts: cells by both settings. size_by_ratio, components, languages, language_covariates: as the modules of
-    `analysis.statistics` say.
-    """
-    rows: dict[str, list[dict[str, Any]]] = {
-        "contrasts": [
-            _place(part)
-            | {"small": answer.sizes[0], "large": answer.sizes[1]}
-            | _judged(answer, part, part.interaction)
-            for part in answer.measured
-            if part.interaction and answer.sizes
-        ],
-        "contrasts_undeclared": [
-            _place(part)
-            | {"small": part.undeclared[0][0], "large": part.undeclared[0][1]}
-            | _estimate(part.undeclared[1])
-            for part in answer.measured
-            if part.undeclared
-        ],
-        "contrasts_fixed": [
-            _place(part) | {"against": pure, "choice_in_doubt": part.choice_in_doubt} | _estimate(found)
-            for part in answer.measured
-            for pure, found in part.against.items()
-        ],
-        "contrasts_scales": list(_scales(answer)),
-        "gains": [
-            _place(part) | {"model": model} | _judged(answer, part, gain)
-            for part in answer.measured
-            for model, gain in part.gains.items()
-        ],
-        "paired": [row for effect in answer.paired for row in _paired(effect)],
-        "debiasing": [_debiased(found) for found in answer.debiasing],
-        "best_ratios": list(_best_ratios(answer)),
-        "slopes": [_place(part) | vars(part.slope) for part in answer.measured if part.slope],
-        "fronts": list(_fronts(answer)),
-        "size_by_ratio": [row for part in answer.measured for row in _model(part)],
-        "components": [_place(part) | vars(part.components) for part in answer.measured if part.components],
-        "languages": [row for part in answer.measured for row in _languages(part)],
-        "language_covariates": [row for part in answer.measured for row in _covariates(part)],
-        "gaps": [gap._asdict() for gap in answer.gaps],
-    }
-    return {name: pd.DataFrame(found) for name, found in rows.items() if found}
+
+def _of_parts(rows: Callable[[Estimates, Measured], Iterable[dict[str, Any]]]) -> Callable[[Estimates], Rows]:
+    """A table of rows that each measure has by itself."""
+    return lambda answer: (_place(part) | row for part in answer.measured for row in rows(answer, part))
 
 
 def _place(part: Measured) -> dict[str, Any]:
@@ -79,7 +44,27 @@ def _judged(answer: Estimates, part: Measured, found: Estimate) -> dict[str, Any
     return {"verdict": found.verdict(answer.config.smallest_effect.get(part.measure))} | _estimate(found)
 
 
-def _scales(answer: Estimates) -> Iterator[dict[str, Any]]:
+def _contrasts(answer: Estimates, part: Measured) -> Rows:
+    if part.interaction and answer.sizes:
+        yield {"small": answer.sizes[0], "large": answer.sizes[1]} | _judged(answer, part, part.interaction)
+
+
+def _undeclared(_: Estimates, part: Measured) -> Rows:
+    if part.undeclared:
+        (small, large), found = part.undeclared
+        yield {"small": small, "large": large} | _estimate(found)
+
+
+def _fixed(_: Estimates, part: Measured) -> Rows:
+    for pure, found in part.against.items():
+        yield {"against": pure, "choice_in_doubt": part.choice_in_doubt} | _estimate(found)
+
+
+def _gains(answer: Estimates, part: Measured) -> Rows:
+    return ({"model": model} | _judged(answer, part, gain) for model, gain in part.gains.items())
+
+
+def _scales(answer: Estimates) -> Rows:
     for part in answer.measured:
         for scale, found in part.scales.items():
             yield _place(part) | {"scale": scale} | _estimate(found)
@@ -87,7 +72,7 @@ def _scales(answer: Estimates) -> Iterator[dict[str, Any]]:
         yield {"benchmark": benchmark, "setting": setting, "metric": metric, "scale": "points"} | _estimate(found)
 
 
-def _paired(effect: PairedEffect) -> Iterator[dict[str, Any]]:
+def _paired(effect: PairedEffect) -> Rows:
     place = {"benchmark": effect.benchmark, "setting": effect.setting, "metric": effect.measure}
     for model, found in {**effect.sizes, "mean of sizes": effect.overall}.items():
         yield place | {"kind": effect.kind, "ratio": effect.ratio, "model": model} | _estimate(found)
@@ -111,7 +96,7 @@ def _debiased(found: Debiasing) -> dict[str, Any]:
     return row
 
 
-def _best_ratios(answer: Estimates) -> Iterator[dict[str, Any]]:
+def _best_ratios(answer: Estimates) -> Rows:
     for part in answer.measured:
         for curve in part.curves.values():
             yield _place(part) | _curve(curve)
@@ -129,7 +114,7 @@ def _curve(curve: Curve) -> dict[str, Any]:
     return row | {"possibly_best": " ".join(f"{ratio:g}" for ratio in curve.possibly_best)}
 
 
-def _fronts(answer: Estimates) -> Iterator[dict[str, Any]]:
+def _fronts(answer: Estimates) -> Rows:
     for benchmark, sizes in answer.fronts.items():
         for front in sizes:
             for ratio, mono, cross, beaten in zip(
@@ -145,24 +130,24 @@ def _fronts(answer: Estimates) -> Iterator[dict[str, Any]]:
                 }
 
 
-def _model(part: Measured) -> Iterator[dict[str, Any]]:
+def _model(_: Estimates, part: Measured) -> Rows:
     if part.model is None:
         return
-    place = _place(part) | {"scale": part.model.scale}
+    scale = {"scale": part.model.scale}
     for row in part.model.coefficients.to_dict("records"):
-        yield place | {str(name): value for name, value in row.items()}
+        yield scale | {str(name): value for name, value in row.items()}
     for name, test in (("interaction", part.model.interaction), ("lack of fit", part.model.lack_of_fit)):
         if test:
-            yield place | {"term": f"F of the {name}", "value": test.statistic}
-            yield place | {"term": f"p of the {name}", "value": test.p}
-    yield place | {"term": "change of ratio 1 less ratio 0"} | vars(part.model.change)
-    yield place | {"term": "reach", "value": part.model.reach}
+            yield scale | {"term": f"F of the {name}", "value": test.statistic}
+            yield scale | {"term": f"p of the {name}", "value": test.p}
+    yield scale | {"term": "change of ratio 1 less ratio 0"} | vars(part.model.change)
+    yield scale | {"term": "reach", "value": part.model.reach}
 
 
-def _languages(part: Measured) -> Iterator[dict[str, Any]]:
+def _languages(_: Estimates, part: Measured) -> Rows:
     for model, gains in part.languages.items():
         for place, language in enumerate(gains.languages):
-            yield _place(part) | {
+            yield {
                 "model": model,
                 "language": language,
                 "gain": gains.own_G[place],
@@ -172,8 +157,39 @@ def _languages(part: Measured) -> Iterator[dict[str, Any]]:
             }
 
 
-def _covariates(part: Measured) -> Iterator[dict[str, Any]]:
+def _covariates(_: Estimates, part: Measured) -> Rows:
     for model, gains in part.languages.items():
         coefficients = zip(gains.covariates, gains.pooled.coefficient_X, gains.pooled.coefficient_error_X, strict=True)
         for name, value, error in coefficients:
-            yield _place(part) | {"model": model, "covariate": name, "coefficient": value, "error": error}
+            yield {"model": model, "covariate": name, "coefficient": value, "error": error}
+
+
+TABLES: dict[str, Callable[[Estimates], Iterable[dict[str, Any]]]] = {
+    "contrasts": _of_parts(_contrasts),
+    "contrasts_undeclared": _of_parts(_undeclared),
+    "contrasts_fixed": _of_parts(_fixed),
+    "contrasts_scales": _scales,
+    "gains": _of_parts(_gains),
+    "paired": lambda answer: (row for effect in answer.paired for row in _paired(effect)),
+    "debiasing": lambda answer: map(_debiased, answer.debiasing),
+    "best_ratios": _best_ratios,
+    "slopes": _of_parts(lambda _, part: [vars(part.slope)] if part.slope else []),
+    "fronts": _fronts,
+    "size_by_ratio": _of_parts(_model),
+    "components": _of_parts(lambda _, part: [vars(part.components)] if part.components else []),
+    "languages": _of_parts(_languages),
+    "language_covariates": _of_parts(_covariates),
+    "gaps": lambda answer: (gap._asdict() for gap in answer.gaps),
+}
+"""Name -> rows.
+
+contrasts: the primary contrast of every measure, with its verdict; `low_all` and `high_all` hold with all others.
+contrasts_undeclared: of sizes beyond the declared ones. contrasts_fixed: against one pure ratio, whichever is
+better. contrasts_scales: on other scales and in other metrics. gains: of every size, the mixed ratio less the
+better pure one. paired: what controls change against the ratio axis, and the ratio axis against baselines, of each
+size and over all; p of a size is not corrected for the number of tests. debiasing: what correcting a pure ratio after
+training gains, beside what the mixed ratio gains over it. best_ratios: of every size, also of utilities of both
+settings. slopes: of the best ratio on log10 of the weights. fronts: cells by both settings. size_by_ratio, components,
+languages, language_covariates: as the modules of `analysis.statistics` say. gaps: analyses that the runs do not allow,
+and why; it is the last, so that it names the tables that failed.
+"""

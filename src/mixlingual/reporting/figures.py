@@ -7,7 +7,7 @@ colour vision deficiency tell apart.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +20,9 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from mixlingual.analysis.statistics.gaps import Attempts
-from mixlingual.analysis.tables.grid import SETTINGS, Axes, Grid, Point, size_by_ratio
+from mixlingual.analysis.tables.grid import Axes, Grid, Point, grids
 from mixlingual.files import written_whole
-from mixlingual.measures.registry import SETTING_TITLES
+from mixlingual.measures.registry import METRICS, SETTING_TITLES, headlines, line_pictures
 from mixlingual.reporting.heatmaps import language_map, language_maps, size_ratio_maps
 from mixlingual.reporting.labels import file_name
 from mixlingual.reporting.lines import ratio_lines
@@ -69,20 +69,18 @@ def pictures(
     """
     results = results[results.benchmark == benchmark]
 
-    def grids(setting_metrics: Iterable[tuple[str, str]]) -> list[Grid]:
-        return [size_by_ratio(results, axes, benchmark, *pair) for pair in setting_metrics]
+    def lines(kind: str, pairs: Sequence[tuple[str, str]]) -> Callable[[], Picture]:
+        return lambda: _line_picture(kind, grids(results, axes, benchmark, pairs), axes)
 
-    maps = [(setting, "map") for setting in SETTINGS]
-    bias = [("multi", f"rank_distance{kind}") for kind in ("", "_median")]
+    maps = [pair for pair in headlines() if not METRICS[pair[1]].group]
     draw: dict[str, Callable[[], Picture]] = {
-        "by size and ratio": lambda: _grid_picture(grids(maps), axes),
-        "of mAP against the ratio": lambda: _map_picture(grids(maps), axes),
-        "of language bias": lambda: _bias_picture(grids(bias), axes),
-        "by language": lambda: _language_picture(benchmark, languages, axes),
+        "map_grid": lambda: _grid_picture(grids(results, axes, benchmark, maps), axes),
+        **{kind: lines(kind, pairs) for kind, pairs in line_pictures().items()},
+        "languages": lambda: _language_picture(benchmark, languages, axes),
     }
     attempt = attempt or Attempts()
     with style():
-        drawn = [attempt(f"Picture {name} on {benchmark}", compute) for name, compute in draw.items()]
+        drawn = [attempt(f"Picture {name} of {benchmark}", compute) for name, compute in draw.items()]
     return [picture for picture in drawn if picture]
 
 
@@ -94,19 +92,19 @@ def language_png(benchmark: str, map_QC: pd.DataFrame) -> bytes:
     return png.getvalue()
 
 
-def write_picture(picture: Picture, folder: Path) -> list[Path]:
-    """Writes the picture as SVG and PNG; the same picture gives the same bytes."""
-    figure, vector, raster = picture.figure, folder / f"{picture.name}.svg", folder / f"{picture.name}.png"
-    with style():
+def write_picture(picture: Picture, folder: Path, kind: str = "svg") -> Path:
+    """Writes the picture as `kind`, svg or png; the same picture gives the same bytes."""
+    figure, file = picture.figure, folder / f"{picture.name}.{kind}"
+    with style(), written_whole(file) as path:
         if layout := figure.get_layout_engine():
-            layout.execute(figure)  # once; `Figure.savefig` lays out and draws twice for each format
+            layout.execute(figure)  # once; `Figure.savefig` lays out and draws twice
         figure.set_layout_engine("none")
-        with written_whole(vector) as path:
+        if kind == "svg":
             FigureCanvasSVG(figure).print_svg(path, metadata={"Date": None})  # type: ignore[no-untyped-call]
-        figure.set_dpi(_DPI)
-        with written_whole(raster) as path:
+        else:
+            figure.set_dpi(_DPI)
             FigureCanvasAgg(figure).print_png(path)  # type: ignore[no-untyped-call]
-    return [vector, raster]
+    return file
 
 
 def style() -> AbstractContextManager[None]:
@@ -124,21 +122,12 @@ def _grid_picture(grids: Sequence[Grid], axes: Axes) -> Picture:
     return _picture("map_grid", grids[0].benchmark, title, caption, _best_in_words(grids), size_ratio_maps(grids, axes))
 
 
-def _map_picture(grids: Sequence[Grid], axes: Axes) -> Picture:
-    title = f"mAP on {grids[0].benchmark} against the batch ratio"
-    caption = _line_caption(grids)
-    return _picture("map_lines", grids[0].benchmark, title, caption, _best_in_words(grids), ratio_lines(grids, axes))
-
-
-def _bias_picture(grids: Sequence[Grid], axes: Axes) -> Picture:
-    title = f"Language bias on {grids[0].benchmark} against the batch ratio"
-    caption = (
-        "Rank distance of a question: worst minus best rank of its parallel answers among the candidates of all "
-        f"languages; mean and median over questions. Lower is less biased. {_line_caption(grids)}"
-    )
-    return _picture(
-        "rank_distance", grids[0].benchmark, title, caption, _best_in_words(grids), ratio_lines(grids, axes)
-    )
+def _line_picture(kind: str, grids: Sequence[Grid], axes: Axes) -> Picture:
+    facts = grids[0].facts
+    title = f"{'Language bias' if facts.group else facts.label} on {grids[0].benchmark} against the batch ratio"
+    meaning = f"{facts.label.capitalize()}: {facts.meaning} {facts.direction.capitalize()}. " if facts.meaning else ""
+    caption = f"{meaning}Line: mean over seeds ({_seeds(grids)}); markers: the seeds; band: smallest to largest seed."
+    return _picture(kind, grids[0].benchmark, title, caption, _best_in_words(grids), ratio_lines(grids, axes))
 
 
 def _language_picture(benchmark: str, languages: pd.DataFrame, axes: Axes) -> Picture:
@@ -155,10 +144,6 @@ def _language_picture(benchmark: str, languages: pd.DataFrame, axes: Axes) -> Pi
 def _picture(kind: str, benchmark: str, title: str, caption: str, alt: str, figure: Figure) -> Picture:
     figure.suptitle(title, fontsize=9.5)
     return Picture(f"{file_name(benchmark)}_{kind}", title, caption, f"{title}. {alt}", figure)
-
-
-def _line_caption(grids: Sequence[Grid]) -> str:
-    return f"Line: mean over seeds ({_seeds(grids)}); markers: the seeds; band: smallest to largest seed."
 
 
 def _seeds(grids: Sequence[Grid]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 
 from mixlingual.analysis.read.points import ZERO_SHOT
@@ -10,20 +10,19 @@ from mixlingual.analysis.statistics.contrasts import Estimate, two_sided
 from mixlingual.analysis.statistics.controls import PairedEffect
 from mixlingual.analysis.statistics.debiasing import Debiasing
 from mixlingual.analysis.statistics.estimates import Estimates, Measured
+from mixlingual.analysis.statistics.gaps import Attempts, Gap
 from mixlingual.analysis.statistics.response import Interval
-from mixlingual.measures.registry import METRICS, SETTING_TITLES, larger_is_better
+from mixlingual.measures.registry import METRICS, SETTING_TITLES, headlines, larger_is_better
 from mixlingual.reporting.labels import short_number
 from mixlingual.reporting.sentences import ends, estimated, name_of, number, p_value, spread_of_runs, sureness
 from mixlingual.reporting.shapes import shape_findings
-
-HEADLINE = (("multi", "map"), ("cross", "map"), ("mono", "map"))
-"""Settings by how well they stand for the question, best first."""
 
 
 def headline(answer: Estimates, benchmark: str) -> str | None:
     """The answer on a benchmark, in the setting that stands best for the question; None where there is none yet."""
     by_name = {(part.setting, part.measure): part for part in answer.measured if part.benchmark == benchmark}
-    part = next((by_name[name] for name in HEADLINE if name in by_name and by_name[name].interaction), None)
+    order = [pair for pair in reversed(headlines()) if not METRICS[pair[1]].group]
+    part = next((by_name[pair] for pair in order if pair in by_name and by_name[pair].interaction), None)
     return interaction_sentence(answer, part) if part else None
 
 
@@ -50,19 +49,28 @@ def primary_findings(answer: Estimates) -> list[str]:
     return [interaction_sentence(answer, part) for part in answer.measured if part.interaction]
 
 
-def findings(answer: Estimates) -> list[str]:
-    """Every finding as a sentence or two: primary contrasts first, then curves, models and limits."""
-    return [
-        *([_declared(answer)] if answer.measured and not answer.declared else ()),
-        *primary_findings(answer),
-        *(sentence for part in answer.measured for sentence in _undeclared(part)),
-        *_axis(answer),
-        *_paired(answer),
-        *_debiased(answer),
-        *shape_findings(answer),
-        *_left_out(answer),
-        *_gaps(answer),
-    ]
+def findings(answer: Estimates, attempt: Attempts | None = None) -> list[str]:
+    """Every finding as a sentence or two: primary contrasts first, then curves, models and limits.
+
+    Args:
+        answer: the estimates.
+        attempt: keeps a gap in place of sentences that cannot be written; the gaps are the last sentences.
+    """
+    attempt = attempt or Attempts()
+    parts: dict[str, Callable[[Estimates], Iterable[str]]] = {
+        "what was declared": lambda answer: [_declared(answer)] if answer.measured and not answer.declared else [],
+        "the primary contrasts": primary_findings,
+        "other sizes": lambda answer: (sentence for part in answer.measured for sentence in _undeclared(part)),
+        "the ratio axis": _axis,
+        "controls and baselines": _paired,
+        "corrections after training": _debiased,
+        "the response to the ratio": shape_findings,
+        "runs left out": _left_out,
+    }
+    found: list[str] = []
+    for name, part in parts.items():
+        found += attempt(f"Findings on {name}", lambda part=part: [*part(answer)]) or []  # type: ignore[misc]
+    return [*found, *gap_sentences([*answer.gaps])]
 
 
 def _left_out(answer: Estimates) -> Iterator[str]:
@@ -74,11 +82,11 @@ def _left_out(answer: Estimates) -> Iterator[str]:
         yield f"Not, or not all, in the statistics: {', '.join(runs)}: {reason}."
 
 
-def _gaps(answer: Estimates) -> Iterator[str]:
+def gap_sentences(gaps: Iterable[Gap]) -> Iterator[str]:
     """Every analysis that there is none of; those of one reason together."""
-    by_reason = groupby(sorted(answer.gaps, key=lambda gap: gap.reason), key=lambda gap: gap.reason)
-    for reason, gaps in by_reason:
-        yield f"Not computed: {'; '.join(gap.analysis for gap in gaps)}. The reason: {reason}."
+    by_reason = groupby(sorted(gaps, key=lambda gap: gap.reason), key=lambda gap: gap.reason)
+    for reason, same in by_reason:
+        yield f"Not computed: {'; '.join(gap.analysis for gap in same)}. The reason: {reason}."
 
 
 def _axis(answer: Estimates) -> Iterator[str]:

@@ -5,25 +5,28 @@ Shape suffixes: Q rows of the pool, one for each question and its language.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pandas as pd
 
-from mixlingual.analysis.read.collect import Sweep
+from mixlingual.analysis.read.questions import QuestionScores
 from mixlingual.analysis.tables.grid import ALL_LANGUAGES
-from mixlingual.layout import QUERIES
 from mixlingual.measures.registry import METRICS, Measure
 
 
-def unbiased_levels(sweep: Sweep, benchmark: str, scores: pd.DataFrame, languages: int) -> dict[str, float]:
+def unbiased_levels(
+    parts: Iterable[QuestionScores], benchmark: str, scores: pd.DataFrame, languages: int
+) -> dict[str, float]:
     """Gives the level without bias of each measure that has one.
 
     Args:
-        sweep: queries.parquet of one of its runs says in how many languages each question has an answer; without any,
-            measures that depend on it are left out.
+        parts: scores by question, which say in how many languages each has an answer; without any, measures that
+            depend on it are left out.
         benchmark: its name.
         scores: rows of `results_table` that concern it.
         languages: how many it has.
     """
-    answers_Q = answer_languages(sweep, benchmark)
+    answers_Q = answer_languages(parts, benchmark)
     levels = {}
     for name, measure in METRICS.items():
         if (scores.metric == name).any():
@@ -44,17 +47,18 @@ def _level(measure: Measure, scores: pd.DataFrame, answers_Q: pd.Series[int] | N
     return float(by_language.agg(measure.level_over).mean())
 
 
-def answer_languages(sweep: Sweep, benchmark: str) -> pd.Series[int] | None:
+def answer_languages(parts: Iterable[QuestionScores], benchmark: str) -> pd.Series[int] | None:
     """Counts, [Q], the languages in which a question has an answer, by query_language and query.
 
-    Questions with an answer in one language have no language bias and are left out. None where no run has scores by
-    question and language of the benchmark; runs of one benchmark have the same questions.
+    Questions with an answer in one language have no language bias and are left out. None where no scores by question
+    and language of the benchmark are kept.
     """
-    columns = ["query_language", "query"]
-    wanted = [("benchmark", "==", benchmark), ("setting", "!=", "multi"), ("query_language", "!=", ALL_LANGUAGES)]
-    for run in sweep.in_state("done"):
-        path = sweep.folder / run.name / QUERIES
-        if path.exists() and len(rows := pd.read_parquet(path, columns=columns, filters=wanted)):
-            answers_Q = rows.groupby(columns, sort=False).size()
-            return answers_Q[answers_Q > 1]
-    return None
+    found = []
+    for part in parts:
+        if (part.benchmark, part.measure) == (benchmark, "map") and part.setting != "multi":
+            held = pd.DataFrame(part.count_CG > 0, part.clusters, part.query_languages)
+            found.append(held.drop(columns=ALL_LANGUAGES, errors="ignore").T.groupby(level=0).sum().stack())
+    if not found:
+        return None
+    answers_Q = pd.concat(found).groupby(level=[0, 1]).sum().rename_axis(["query_language", "query"])
+    return answers_Q[answers_Q > 1] if len(answers_Q) else None

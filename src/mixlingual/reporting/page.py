@@ -12,23 +12,22 @@ import hashlib
 import os
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import unescape
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from mixlingual.analysis.read.collect import Run, Sweep
 from mixlingual.analysis.read.launches import read_launches
 from mixlingual.analysis.tables.answer import Answer
 from mixlingual.layout import CURVES, LOG, PROBES, QUERIES, RESULT, VALIDATION
 from mixlingual.records import is_number
-from mixlingual.reporting.figures import Picture
 from mixlingual.reporting.labels import counted
 from mixlingual.reporting.payload import as_json
 from mixlingual.reporting.tables import Table, nothing_to_show, status_line, unfinished
@@ -36,6 +35,18 @@ from mixlingual.reporting.tables import Table, nothing_to_show, status_line, unf
 _SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", "sweep.js", "charts.js", "page.js")
 _LICENCES = ("vendor/LICENSE-d3", "vendor/LICENSE-plot")
 _RUN_FILES = (RESULT, CURVES, VALIDATION, QUERIES, PROBES, LOG)
+
+
+class Drawn(NamedTuple):
+    """A picture that lies in figures/ beside the page."""
+
+    name: str
+    """Of its file, without suffix."""
+    title: str
+    caption: str
+    alt: str
+    address: str
+    """Of itself, as a page may carry it."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +58,7 @@ class Section:
     notes: Sequence[str]
     """What its figures must not be compared with."""
     tables: Sequence[Table]
-    pictures: Sequence[Picture]
-    """Their files lie in figures/ beside the page."""
+    pictures: Sequence[Drawn]
     files: Sequence[str]
     """Names of the files beside the page with all its tables."""
 
@@ -59,7 +69,7 @@ def render_page(
     unknown: Sequence[str],
     findings: Sequence[str],
     batches: Table,
-    learning: Mapping[Picture, str],
+    learning: Sequence[Drawn],
     payload: dict[str, Any],
     page: Path,
 ) -> str:
@@ -71,7 +81,7 @@ def render_page(
         unknown: benchmarks without a measure that this version knows.
         findings: what the statistics say, a paragraph each.
         batches: what the batches of each run held.
-        learning: learning curves, each with the address of its picture.
+        learning: learning curves.
         payload: what the charts show, from `payload.payload`.
         page: where it will lie, for its links to the folders of the runs.
     """
@@ -101,6 +111,11 @@ def render_page(
         scripts=[Markup(script) for script in scripts],
         licences=[_part(name) for name in _LICENCES],
     )
+
+
+def plain_page(title: str, text: str) -> str:
+    """Shows a text alone, for want of a better page."""
+    return f'<!DOCTYPE html><meta charset="utf-8"><title>{escape(title)}</title><pre>{escape(text)}</pre>\n'
 
 
 def without_dead_links(html: str, folder: Path) -> str:

@@ -11,6 +11,8 @@ import pandas as pd
 from mixlingual.analysis.read.collect import Run, Sweep
 from mixlingual.analysis.read.curves import thinned_curve
 from mixlingual.analysis.read.points import RATIO_SERIES, ZERO_SHOT
+from mixlingual.analysis.read.questions import QuestionScores
+from mixlingual.analysis.statistics.gaps import Attempts
 from mixlingual.analysis.tables.grid import SETTINGS, Axes, Point, benchmarks
 from mixlingual.data.writing_systems import script_of
 from mixlingual.layout import CURVES
@@ -32,7 +34,14 @@ Values = list[float | None]
 """One value per finished run, in the order of `runs`."""
 
 
-def payload(sweep: Sweep, results: pd.DataFrame, languages: pd.DataFrame, axes: Axes) -> dict[str, Any]:
+def payload(
+    sweep: Sweep,
+    results: pd.DataFrame,
+    languages: pd.DataFrame,
+    axes: Axes,
+    parts: Sequence[QuestionScores] = (),
+    attempt: Attempts | None = None,
+) -> dict[str, Any]:
     """Gathers all that the charts show, as JSON types.
 
     Args:
@@ -40,8 +49,15 @@ def payload(sweep: Sweep, results: pd.DataFrame, languages: pd.DataFrame, axes: 
         results: `results_table` of the sweep.
         languages: `languages_table` of the sweep.
         axes: rows and columns of its grids.
+        parts: its scores by question.
+        attempt: keeps a gap in place of a benchmark or of curves that cannot be shown.
     """
+    attempt = attempt or Attempts()
     runs = sweep.in_state("done")
+
+    def charts_of(name: str) -> dict[str, Any] | None:
+        return attempt(f"Charts of {name}", lambda: _benchmark(name, sweep, results, languages, parts))
+
     return {
         "models": [{"name": model, "label": size_label(model, axes)} for model in axes.sizes],
         "points": [_point(point) for point in axes.points],
@@ -53,8 +69,8 @@ def payload(sweep: Sweep, results: pd.DataFrame, languages: pd.DataFrame, axes: 
             {"title": title, "measures": [{"setting": METRICS[name].setting, "metric": name} for name in names]}
             for title, names in language_bias().items()
         ],
-        "benchmarks": {name: _benchmark(name, sweep, results, languages) for name in known_benchmarks(results)},
-        "curves": [_curve(sweep, run) for run in runs],
+        "benchmarks": {name: charts for name in known_benchmarks(results) if (charts := charts_of(name))},
+        "curves": attempt("Training curves", lambda: [_curve(sweep, run) for run in runs]) or [{} for _ in runs],
     }
 
 
@@ -92,18 +108,19 @@ def _facts(name: str) -> dict[str, Any]:
     }
 
 
-def _benchmark(name: str, sweep: Sweep, results: pd.DataFrame, languages: pd.DataFrame) -> dict[str, Any]:
+def _benchmark(
+    name: str, sweep: Sweep, results: pd.DataFrame, languages: pd.DataFrame, parts: Sequence[QuestionScores]
+) -> dict[str, Any]:
     runs = sweep.in_state("done")
     mine, by_language = results[results.benchmark == name], languages[languages.benchmark == name]
-    codes = in_script_order(
-        [*by_language.query_language, *by_language[by_language.setting != "multi"].candidate_language]
-    )
+    pairs = by_language[by_language.setting != "multi"]
+    codes = in_script_order([*by_language.query_language.unique(), *pairs.candidate_language.unique()])
     return {
         "languages": codes,
         "scripts": [script_of(code) for code in codes],
         "scores": _scores(mine, by_language, [run.name for run in runs]),
-        "references": unbiased_levels(sweep, name, mine, len(codes)),
-        "matrices": _matrices(name, codes, by_language, runs),
+        "references": unbiased_levels(parts, name, mine, len(codes)),
+        "matrices": _matrices(name, codes, pairs, runs),
     }
 
 
@@ -123,11 +140,11 @@ def _scores(mine: pd.DataFrame, by_language: pd.DataFrame, runs: Sequence[str]) 
 
 
 def _matrices(
-    name: str, codes: Sequence[str], by_language: pd.DataFrame, runs: Sequence[Run]
+    name: str, codes: Sequence[str], pairs: pd.DataFrame, runs: Sequence[Run]
 ) -> dict[str, list[Values | None]]:
     """Gives, for each measure and run, values by query language, then candidate language; None where it has none."""
-    pairs = by_language[by_language.setting != "multi"]
-    metric = next((metric for metric in METRICS if (pairs.metric == metric).any()), None)
+    present = set(pairs.metric.unique())
+    metric = next((metric for metric in METRICS if metric in present), None)
     order = pd.MultiIndex.from_product([codes, codes])
     table = pairs[pairs.metric == metric].pivot_table(
         index="run", columns=["query_language", "candidate_language"], values="value"
@@ -161,4 +178,4 @@ def _curve(sweep: Sweep, run: Run) -> dict[str, Values]:
 
 
 def _rounded(row: pd.Series[float], decimals: int) -> Values:
-    return [round(float(value), decimals) if is_number(value) else None for value in row]
+    return [round(value, decimals) if is_number(value) else None for value in row.tolist()]

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from mixlingual.analysis.read.collect import Sweep
-from mixlingual.analysis.tables.grid import SETTINGS, Axes, Grid, benchmarks, size_by_ratio
+from mixlingual.analysis.tables.grid import SETTINGS, Axes, Grid, benchmarks, grids
 from mixlingual.files import written_whole
-from mixlingual.measures.registry import BIAS, METRICS, SETTING_TITLES
+from mixlingual.measures.registry import BIAS, METRICS, SETTING_TITLES, headlines
 from mixlingual.reporting.labels import counted, size_label
 from mixlingual.runs.state import STATES
 
@@ -23,9 +25,6 @@ BLANK = "-"
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """Beginnings of a cell that spreadsheets take for a formula."""
-
-HEADLINES = (("mono", "map"), ("cross", "map"), ("multi", "map"), ("multi", "rank_distance"))
-"""The (setting, metric) grids that summarise a benchmark."""
 
 
 class Cell(NamedTuple):
@@ -79,15 +78,15 @@ def _text(mean: float, low: float, high: float, seeds: int, decimals: int, most:
 
 
 def headline_tables(results: pd.DataFrame, axes: Axes, benchmark: str) -> list[Table]:
-    """Makes the tables that summarise a benchmark: mAP in each setting, and rank distance."""
-    return [grid_table(size_by_ratio(results, axes, benchmark, *headline), axes) for headline in HEADLINES]
+    """Makes the tables that sum a benchmark up."""
+    return [grid_table(grid, axes) for grid in grids(results, axes, benchmark, headlines())]
 
 
 def all_tables(results: pd.DataFrame, axes: Axes, benchmark: str) -> list[Table]:
     """Makes a table of every metric of a benchmark that some run has, with the spread over seeds."""
-    present = dict(list(results[results.benchmark == benchmark].groupby(["setting", "metric"])))
+    present = set(results.loc[results.benchmark == benchmark, ["setting", "metric"]].itertuples(index=False, name=None))
     wanted = [(setting, metric) for setting in (*SETTINGS, BIAS) for metric in METRICS if (setting, metric) in present]
-    return [grid_table(size_by_ratio(present[pair], axes, benchmark, *pair), axes, spread=True) for pair in wanted]
+    return [grid_table(grid, axes, spread=True) for grid in grids(results, axes, benchmark, wanted)]
 
 
 def status_line(sweep: Sweep) -> str:
@@ -179,7 +178,8 @@ def write_tables(tables: dict[str, pd.DataFrame | str], folder: Path) -> list[Pa
             if isinstance(content, str):
                 path.write_text(content, encoding="utf-8")
             elif name.endswith(".parquet"):
-                content.to_parquet(path, index=False, compression="zstd")
+                table = pa.Table.from_pandas(content, preserve_index=False).replace_schema_metadata()
+                pq.write_table(table, path, compression="zstd", store_schema=False)  # categories are texts to readers
             else:
                 _inert(content).to_csv(path, index=False)
     return [folder / name for name in tables]

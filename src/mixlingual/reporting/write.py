@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from mixlingual.analysis.read.collect import Sweep
 from mixlingual.analysis.read.parts import PLAN, QUESTIONS, RUNS
-from mixlingual.analysis.statistics.estimates import Estimates, Scores, analyse, read_scores
+from mixlingual.analysis.read.question_files import Scores
+from mixlingual.analysis.statistics.estimates import Estimates, analyse, read_scores
 from mixlingual.analysis.statistics.gaps import Attempts
 from mixlingual.analysis.tables.answer import Answer, answer
 from mixlingual.analysis.tables.exposure import batches_table, exposure_table
 from mixlingual.analysis.tables.grid import Axes, benchmarks, grid_axes, languages_table, results_table
-from mixlingual.analysis.tables.learning import learning_table
-from mixlingual.files import clear_leftovers, written_whole
 from mixlingual.layout import SWEEP
-from mixlingual.reporting.estimate_tables import estimate_tables
-from mixlingual.reporting.figures import Picture, pictures, write_picture
-from mixlingual.reporting.findings import findings, headline, nature, primary_findings
+from mixlingual.reporting.estimate_tables import TABLES, estimate_table
+from mixlingual.reporting.findings import findings, gap_sentences, headline, nature, primary_findings
 from mixlingual.reporting.labels import file_name
 from mixlingual.reporting.latex import latex_tables
-from mixlingual.reporting.learning import inlined, learning_pictures
 from mixlingual.reporting.notes import benchmark_notes
-from mixlingual.reporting.page import Section, render_page
+from mixlingual.reporting.page import Drawn, Section, plain_page, render_page
 from mixlingual.reporting.payload import known_benchmarks, payload
 from mixlingual.reporting.published import beside_published, published_tables
 from mixlingual.reporting.scores import question_table, runs_table
@@ -37,13 +35,12 @@ from mixlingual.reporting.tables import (
     escaped,
     grid_markdown,
     headline_tables,
-    status_line,
     summary_markdown,
     write_tables,
 )
 
-LEARNING = "learning.csv"
-"""The learning curves, where runs were validated."""
+if TYPE_CHECKING:
+    from mixlingual.reporting.figures import Picture
 
 
 @dataclass(frozen=True)
@@ -57,49 +54,75 @@ class ReportPaths:
     tables: tuple[Path, ...]
     """All files of tables and records."""
     figures: tuple[Path, ...]
-    """Each picture as SVG and PNG."""
+    """Each picture as SVG."""
+
+
+Maker = Callable[[], pd.DataFrame | str]
+"""Of a file's content."""
 
 
 def write_report(sweep: Sweep, output: Path) -> ReportPaths:
     """Writes the report of a sweep, finished or not, into `output`.
 
-    Among its files are those that `analysis.parts` reads again: the plan, the results and the scores by question. A
-    picture or table that cannot be made is a gap, named on the page, and takes nothing else with it.
+    Among its files are those that `analysis.parts` reads again: the plan, the results and the scores by question.
+    Whatever part of it cannot be made is a gap, named on the page and in the summary, and takes nothing else with it.
+    Pictures are drawn in a process beside the one that computes.
     """
     clear_leftovers(output)
-    axes, everything, languages = grid_axes(sweep), results_table(sweep), languages_table(sweep)
+    attempt, empty = Attempts(), replace(sweep, runs=())
+    axes = attempt("Sizes and ratios", lambda: grid_axes(sweep), Axes({}, ()))
+    everything = attempt("Results", lambda: results_table(sweep), results_table(empty))
+    languages = attempt("Results by language", lambda: languages_table(sweep), languages_table(empty))
     names = known_benchmarks(everything)
-    results, attempt = everything[everything.benchmark.isin(names)], Attempts()
-    scores = attempt("Scores by question", lambda: read_scores(sweep)) or Scores((), {})
-    estimates = analyse(sweep, sweep.analysis, scores, attempt)
+    results = everything[everything.benchmark.isin(names)]
+
+    def draw(own: Attempts) -> dict[str, list[Drawn]]:
+        from mixlingual.reporting.figures import pictures  # which takes a second to import
+        from mixlingual.reporting.learning import learning_pictures
+
+        learning = own("Learning curves", lambda: learning_pictures(learning_table(sweep), axes)) or []
+        return {"": _drawn(learning, output, own)} | {
+            name: _drawn(pictures(results, languages, axes, name, own), output, own) for name in names
+        }
+
+    drawn = attempt.beside("Pictures", draw)
+    scores = attempt("Scores by question", lambda: read_scores(sweep), Scores((), {}))
+    none = Estimates(None, declared=False, weights={}, config=sweep.analysis, measured=(), gaps=attempt.gaps)
+    estimates = attempt("The statistics", lambda: analyse(sweep, sweep.analysis, scores, attempt), none)
     report = _Report(sweep, axes, everything, results, languages, scores, estimates, attempt)
-    shown = [report.section(name, output / "figures") for name in names]
-    learning = report.learning(output / "figures")
-    batches = attempt("What the batches held", lambda: batches_display(batches_table(sweep)))
-    numbers = attempt("Charts", lambda: payload(sweep, results, languages, axes))
-    tables = report.write_tables(names, output)
-    _remove_earlier(output, [path.name for path in tables])
-    paths = ReportPaths(
-        output / "index.html",
-        output / "summary.md",
-        tuple(tables),
-        tuple(file for files in (*learning.values(), *(files for _, files in shown)) for file in files),
+    numbers = report.numbers()
+    tables = report.write(report.makers(names), output)
+    shown = drawn() or {}
+    sections = [report.section(name, shown.get(name, [])) for name in names]
+    batches = attempt("What the batches held", lambda: batches_display(batches_table(sweep)), Table("", [], []))
+    unknown = [name for name in benchmarks(everything) if name not in names]
+    tables += report.write(
+        {f"statistics_{name}.csv": partial(estimate_table, estimates, name) for name in TABLES}, output
     )
-    with written_whole(paths.page) as path:
-        path.write_text(
-            render_page(
-                sweep,
-                [section for section, _ in shown],
-                [name for name in benchmarks(everything) if name not in names],
-                findings(estimates),
-                batches or Table("What the batches held", [], []),
-                {picture: inlined(vector) for picture, (vector, _) in learning.items()},
-                numbers or payload(replace(sweep, runs=()), results[:0], languages[:0], axes),
-                paths.page,
-            ),
-            encoding="utf-8",
-        )
-    return paths
+    _remove_earlier(output, [path.name for path in tables])
+    page = output / "index.html"
+    said = findings(estimates, attempt)
+    html = attempt(
+        "The page", lambda: render_page(sweep, sections, unknown, said, batches, shown.get("", []), numbers, page)
+    )
+    summary = report.summary()
+    tables += write_tables({"summary.md": summary}, output)
+    write_tables({page.name: html or plain_page(sweep.name, summary)}, output)
+    figures = [output / FIGURES / f"{picture.name}.svg" for of_one in shown.values() for picture in of_one]
+    return ReportPaths(page, output / "summary.md", tuple(tables), tuple(figures))
+
+
+def _drawn(drawn: Iterable[Picture], output: Path, attempt: Attempts) -> list[Drawn]:
+    """Writes pictures, and tells what was written."""
+    from mixlingual.reporting.figures import write_picture
+    from mixlingual.reporting.learning import inlined
+
+    def written(picture: Picture) -> Drawn:
+        file = write_picture(picture, output / FIGURES)
+        return Drawn(picture.name, picture.title, picture.caption, picture.alt, inlined(file))
+
+    found = (attempt(f"The file {picture.name}.svg", partial(written, picture)) for picture in drawn)
+    return [picture for picture in found if picture]
 
 
 @dataclass(frozen=True)
@@ -118,43 +141,35 @@ class _Report:
     attempt: Attempts
     """Its gaps are those of the estimates, so that the findings name them."""
 
-    def section(self, name: str, folder: Path) -> tuple[Section, list[Path]]:
-        """What the page shows of a benchmark, and the files of its pictures."""
+    def section(self, name: str, shown: Sequence[Drawn]) -> Section:
+        """What the page shows of a benchmark."""
         results, axes, attempt = self.results, self.axes, self.attempt
-        written = {
-            picture: files
-            for picture in pictures(results, self.languages, axes, name, attempt)
-            if (files := attempt(f"Files of the picture {picture.name}", partial(write_picture, picture, folder)))
-        }
-        published = attempt(
-            f"Published figures of {name}", lambda: published_tables(beside_published(self.sweep, results, name), name)
-        )
-        section = Section(
+
+        def published() -> list[Table]:
+            return published_tables(beside_published(self.sweep, results, name), name)
+
+        return Section(
             name,
-            attempt(f"Answer on {name}", lambda: _answer(self.estimates, results, axes, name)) or Answer("", ""),
+            attempt(f"Answer on {name}", lambda: _answer(self.estimates, results, axes, name), Answer("", "")),
             attempt(f"Notes on {name}", lambda: benchmark_notes(self.sweep, name)) or [],
             [
                 *(attempt(f"Tables of {name}", lambda: headline_tables(results, axes, name)) or []),
-                *(published or []),
+                *(attempt(f"Published figures of {name}", published) or []),
             ],
-            list(written),
+            shown,
             [f"grid_{file_name(name)}.{kind}" for kind in ("md", "tex")],
         )
-        return section, [file for files in written.values() for file in files]
 
-    def learning(self, folder: Path) -> dict[Picture, list[Path]]:
-        """Draws the learning curves; each picture with its files."""
-        drawn = self.attempt("Learning curves", lambda: learning_pictures(learning_table(self.sweep), self.axes)) or []
-        written = {
-            picture: self.attempt(f"Files of the picture {picture.name}", partial(write_picture, picture, folder))
-            for picture in drawn
-        }
-        return {picture: files for picture, files in written.items() if files}
+    def numbers(self) -> dict[str, Any]:
+        """What the charts show."""
+        sweep, results, languages, axes, attempt = self.sweep, self.results, self.languages, self.axes, self.attempt
+        found = attempt("Charts", lambda: payload(sweep, results, languages, axes, self.scores.parts, attempt))
+        return found or payload(replace(sweep, runs=()), results[:0], languages[:0], axes)
 
-    def write_tables(self, names: Sequence[str], output: Path) -> list[Path]:
-        """Writes every table, those of the statistics last: they name the gaps of the others."""
+    def makers(self, names: Iterable[str]) -> dict[str, Maker]:
+        """Name of a file -> what makes it, but for the statistics and the summary."""
         sweep = self.sweep
-        makers: dict[str, Callable[[], pd.DataFrame | str]] = {
+        makers: dict[str, Maker] = {
             "results.csv": lambda: self.everything,
             "languages.parquet": lambda: self.languages,
             RUNS: lambda: runs_table(sweep),
@@ -167,38 +182,39 @@ class _Report:
             makers |= self._of_benchmark(name)
         if (plan := sweep.folder / SWEEP).exists() and not sweep.plan_problem:
             makers[PLAN] = lambda: plan.read_text(encoding="utf-8")
-        makers["summary.md"] = lambda: self._summary()
-        written = [path for name, make in makers.items() for path in self._written(name, make, output)]
-        if "summary.md" not in {path.name for path in written}:
-            written += write_tables({"summary.md": f"# Sweep {escaped(sweep.name)}\n\n{status_line(sweep)}\n"}, output)
-        statistics = self.attempt("Tables of the statistics", lambda: estimate_tables(self.estimates)) or {}
-        return written + write_tables({f"statistics_{name}.csv": table for name, table in statistics.items()}, output)
+        return makers
 
-    def _summary(self) -> str:
-        shown = summary_markdown(self.sweep, self.results, self.axes)
-        return shown + _listed(primary_findings(self.estimates))
-
-    def _of_benchmark(self, name: str) -> dict[str, Callable[[], pd.DataFrame | str]]:
-        grids = self.attempt(f"Grids of {name}", lambda: all_tables(self.results, self.axes, name))
-        return {
-            f"published_{file_name(name)}.csv": lambda: beside_published(self.sweep, self.results, name),
-            **(
-                {
-                    f"grid_{file_name(name)}.md": lambda: grid_markdown(grids, name),
-                    f"grid_{file_name(name)}.tex": lambda: latex_tables(grids, name),
-                }
-                if grids
-                else {}
-            ),
+    def _of_benchmark(self, name: str) -> dict[str, Maker]:
+        makers: dict[str, Maker] = {
+            f"published_{file_name(name)}.csv": lambda: beside_published(self.sweep, self.results, name)
         }
+        if tables := self.attempt(f"Grids of {name}", lambda: all_tables(self.results, self.axes, name)):
+            makers[f"grid_{file_name(name)}.md"] = lambda: grid_markdown(tables, name)
+            makers[f"grid_{file_name(name)}.tex"] = lambda: latex_tables(tables, name)
+        return makers
 
-    def _written(self, name: str, make: Callable[[], pd.DataFrame | str], output: Path) -> list[Path]:
-        def write() -> list[Path]:
-            table = make()
-            optional = name == LEARNING or name.startswith("published")
-            return write_tables({name: table}, output) if len(table) or not optional else []
+    def write(self, makers: Mapping[str, Maker], output: Path) -> list[Path]:
+        """Writes files, but for tables of the answer without rows."""
 
-        return self.attempt(f"The file {name}", write) or []
+        def file(name: str, make: Maker) -> list[Path]:
+            content = make()
+            return write_tables({name: content}, output) if len(content) or not name.startswith(_ANSWERS) else []
+
+        found = (self.attempt(f"The file {name}", partial(file, name, make)) or [] for name, make in makers.items())
+        return [path for paths in found for path in paths]
+
+    def summary(self) -> str:
+        """Tables, what the primary contrasts say, and what failed."""
+        title, attempt = f"# Sweep {escaped(self.sweep.name)}\n", self.attempt
+        shown = attempt("The summary", lambda: summary_markdown(self.sweep, self.results, self.axes), title)
+        found = attempt("The primary contrasts", lambda: primary_findings(self.estimates)) or []
+        faults = [*gap_sentences(gap for gap in attempt.gaps if gap.is_fault)]
+        return shown + _listed("**Findings** (the page has them all)", found) + _listed("**What failed**", faults)
+
+
+FIGURES = "figures"
+_ANSWERS = ("published", "statistics", LEARNING)
+"""Beginnings of the names of files that are left out where they have no rows."""
 
 
 def _remove_earlier(output: Path, tables: Collection[str]) -> None:
@@ -214,7 +230,6 @@ def _answer(estimates: Estimates, results: pd.DataFrame, axes: Axes, benchmark: 
     return Answer(sentence, nature(estimates)) if sentence else answer(results, axes, benchmark)
 
 
-def _listed(found: list[str]) -> str:
-    """The last section of the summary; nothing where there are no findings."""
-    lines = ["", "**Findings** (the page has them all)", "", *(f"- {escaped(sentence)}" for sentence in found), ""]
-    return "\n".join(lines) if found else ""
+def _listed(title: str, found: list[str]) -> str:
+    """A section at the end of the summary; nothing where there is nothing to list."""
+    return "\n".join(["", title, "", *(f"- {escaped(sentence)}" for sentence in found), ""]) if found else ""

@@ -6,10 +6,12 @@ import dataclasses
 import functools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -19,6 +21,9 @@ from mixlingual.runs.validation import is_point
 
 MALFORMED = (OSError, ValueError, RecursionError)
 """What reading a damaged file raises."""
+
+TEXTS = ("benchmark", "setting", "query", "paragraph", "query_language", "candidate_language")
+"""Columns of queries.parquet that say what a row is about."""
 
 _SHARE = re.compile(r"(map|mrr|ap|rr|r|ndcg|answer_recall)(@\d+)?")
 """Measures that lie between 0 and 1."""
@@ -45,6 +50,47 @@ def read_run(folder: Path) -> RunResult:
     return _read_run(folder, *stamps)
 
 
+def run_with_scores(folder: Path, take: Callable[[pq.ParquetFile | None], None]) -> RunResult:
+    """The same, and gives `take` its queries.parquet while that is open, so that it is opened once; None without one.
+
+    Raises:
+        ValueError: as `read_run`.
+        OSError: as `read_run`.
+    """
+    found = read_result(folder / RESULT)
+    if not (folder / QUERIES).exists():
+        take(None)
+        return found
+    with opened_queries(folder / QUERIES) as file:
+        take(file)
+    return found
+
+
+@contextmanager
+def opened_scores(path: Path) -> Iterator[pq.ParquetFile]:
+    """Opens a file of scores by question once; what its rows are about is read as dictionaries."""
+    with pa.OSFile(str(path)) as source:
+        metadata = pq.read_metadata(source)
+        texts = [name for name in TEXTS if name in metadata.schema.names]
+        with pq.ParquetFile(source, metadata=metadata, read_dictionary=texts) as file:
+            yield file
+
+
+@contextmanager
+def opened_queries(path: Path) -> Iterator[pq.ParquetFile]:
+    """Opens scores of queries once they are known to be numbers between 0 and 1.
+
+    Raises:
+        ValueError: they are not, or cannot be read.
+    """
+    try:
+        with opened_scores(path) as file:
+            _check_queries(file, path.name)
+            yield file
+    except (OSError, KeyError, pa.ArrowException) as error:
+        raise ValueError(f"{path.name} cannot be read: {str(error).splitlines()[0]}") from error
+
+
 def _stamp(path: Path) -> tuple[int, int] | None:
     """Changes when the file does; None where there is none."""
     try:
@@ -58,7 +104,8 @@ def _stamp(path: Path) -> tuple[int, int] | None:
 def _read_run(folder: Path, result: object, queries: object) -> RunResult:  # noqa: ARG001 - part of the cache's key
     found = read_result(folder / RESULT)
     if queries is not None:
-        _check_queries(folder / QUERIES)
+        with opened_queries(folder / QUERIES):
+            pass
     return found
 
 
@@ -91,10 +138,14 @@ def read_document(path: Path) -> dict[str, Any]:
         ValueError: the file holds something else.
         OSError: it is absent or cannot be read.
     """
+    content = path.read_bytes()
     try:
-        document = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path.name} is not JSON: {error}") from error
+        document = orjson.loads(content)
+    except ValueError:
+        try:
+            document = json.loads(content.decode(), parse_constant=_refuse)  # which says better what is wrong
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{path.name} is not JSON: {error}") from error
     if not isinstance(document, dict):
         raise ValueError(f"{path.name} is no JSON object")  # noqa: TRY004 - callers treat all malformed files alike
     return document
@@ -148,38 +199,36 @@ def _option(config: dict[str, Any], path: str) -> object:
 
 
 def _wrong_scores(value: object, path: str) -> Iterator[str]:
-    if isinstance(value, dict):
-        for name, inner in value.items():
+    for name, inner in value.items() if isinstance(value, dict) else (("", value),):
+        if isinstance(inner, float) and 0 <= inner <= 1:
+            continue
+        if isinstance(inner, dict):
             yield from _wrong_scores(inner, f"{path}.{name}")
-    elif value is not None and not is_number(value):
-        yield f"{path} is {value!r}, which is no number"
-    elif value is not None and _SHARE.fullmatch(path.rpartition(".")[2]) and not 0 <= value <= 1 + _ROUNDING:
-        yield f"{path} is {value!r}, which is not between 0 and 1"
+        elif inner is not None and not is_number(inner):
+            yield f"{path}.{name}".rstrip(".") + f" is {inner!r}, which is no number"
+        elif inner is not None and _SHARE.fullmatch(name) and not 0 <= inner <= 1 + _ROUNDING:
+            yield f"{path}.{name} is {inner!r}, which is not between 0 and 1"
 
 
-def _check_queries(path: Path) -> None:
+def _check_queries(file: pq.ParquetFile, name: str) -> None:
     """Raises ValueError where scores of queries are no numbers between 0 and 1; mostly reads the file's end alone."""
-    try:
-        with pq.ParquetFile(path) as file:
-            columns = [name for name in file.schema_arrow.names if _SHARE.fullmatch(name)]
-            text = [name for name in columns if not str(file.schema_arrow.field(name).type).startswith(_NUMBERS)]
-            suspects = [name for name in columns if name in text or _is_suspect(file.metadata, name)]
-            if not suspects or file.metadata.num_rows == 0:
-                return
-            if text:
-                raise ValueError(f"{path.name}: {text[0]} holds other things than numbers")
-            if "weight" in file.schema_arrow.names:  # of parts, where a row holds one measure only
-                return
-            table = file.read(columns=["benchmark", "setting", *suspects]).to_pandas()
-    except (OSError, KeyError, pa.ArrowException) as error:
-        raise ValueError(f"{path.name} cannot be read: {str(error).splitlines()[0]}") from error
+    columns = [column for column in file.schema_arrow.names if _SHARE.fullmatch(column)]
+    text = [column for column in columns if not str(file.schema_arrow.field(column).type).startswith(_NUMBERS)]
+    suspects = [column for column in columns if column in text or _is_suspect(file.metadata, column)]
+    if not suspects or file.metadata.num_rows == 0:
+        return
+    if text:
+        raise ValueError(f"{name}: {text[0]} holds other things than numbers")
+    if "weight" in file.schema_arrow.names:  # of parts, where a row holds one measure only
+        return
+    table = file.read(columns=["benchmark", "setting", *suspects]).to_pandas()
     for (benchmark, setting), rows in table.groupby(["benchmark", "setting"]):
-        for name in suspects:
-            known = rows[name].dropna()
+        for column in suspects:
+            known = rows[column].dropna()
             if 0 < len(known) < len(rows):
-                raise ValueError(f"{path.name}: {name} of {benchmark} ({setting}) is no number in some rows")
+                raise ValueError(f"{name}: {column} of {benchmark} ({setting}) is no number in some rows")
             if not known.between(0, 1 + _ROUNDING).all():
-                raise ValueError(f"{path.name}: {name} of {benchmark} ({setting}) is not between 0 and 1 in some rows")
+                raise ValueError(f"{name}: {column} of {benchmark} ({setting}) is not between 0 and 1 in some rows")
 
 
 def _is_suspect(metadata: Any, column: str) -> bool:

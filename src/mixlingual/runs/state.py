@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -125,14 +125,18 @@ def state_of(folder: Path, moment: Moment | None = None) -> RunState:
     return states_of(folder.parent, [folder.name], moment)[0]
 
 
-def states_of(sweep: Path, names: Sequence[str], moment: Moment | None = None) -> list[RunState]:
+def states_of(
+    sweep: Path, names: Sequence[str], moment: Moment | None = None, read: Callable[[Path], RunResult] = read_run
+) -> list[RunState]:
     """How some runs of a sweep stand, in their order.
 
-    A copy of a run's folder is no second run, so the others in the sweep's folder are looked at too.
+    A copy of a run's folder is no second run, so the others in the sweep's folder are looked at too. `read` reads the
+    result in the folder of a run, as `read_run`.
     """
     moment, jobs = moment or Moment(), read_jobs(sweep)
     states = {
-        name: _state_alone(sweep / name, moment, jobs.get(name, {})) for name in dict.fromkeys([*names, *begun(sweep)])
+        name: _state_alone(sweep / name, moment, jobs.get(name, {}), read)
+        for name in dict.fromkeys([*names, *begun(sweep)])
     }
     originals = copies({name: state.result for name, state in states.items() if state.result})
     return [
@@ -146,7 +150,9 @@ def states_of(sweep: Path, names: Sequence[str], moment: Moment | None = None) -
 _COPY = "it is the same run as {}: a copy of its folder? Delete one of the two"
 
 
-def _state_alone(folder: Path, moment: Moment, submitted: dict[str, Any]) -> RunState:
+def _state_alone(
+    folder: Path, moment: Moment, submitted: dict[str, Any], read: Callable[[Path], RunResult]
+) -> RunState:
     """How a run stands by its own files and by what jobs.json says of it."""
     status, progress, attempts = read_object(folder / STATUS), read_object(folder / PROGRESS), read_attempts(folder)
     other = bool(status) and status.get("job") != submitted.get("job")
@@ -171,7 +177,7 @@ def _state_alone(folder: Path, moment: Moment, submitted: dict[str, Any]) -> Run
         traceback=_text(status, "traceback"),
     )
     if (folder / RESULT).exists():
-        return _finished(folder, known)
+        return _finished(folder, known, read)
     if not submitted and not (folder / STATUS).exists():
         return known
     if found := _by_job(folder, status, submitted, job, slurm, moment):
@@ -186,10 +192,10 @@ def _state_alone(folder: Path, moment: Moment, submitted: dict[str, Any]) -> Run
     return replace(known, state=state, reason=reason)
 
 
-def _finished(folder: Path, known: RunState) -> RunState:
+def _finished(folder: Path, known: RunState, read: Callable[[Path], RunResult]) -> RunState:
     """The state of a run that has a result.json, which is written last: whatever status.json says, it is done."""
     try:
-        return replace(known, state="done", result=read_run(folder), traceback="")
+        return replace(known, state="done", result=read(folder), traceback="")
     except MALFORMED as error:
         return replace(known, state="unreadable", reason=f"{error}; move the folder away and start the run again")
 

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from mixlingual.analysis.read.collect import Sweep, read_sweep
 from mixlingual.analysis.read.points import RATIO_SERIES
+from mixlingual.analysis.statistics.gaps import Attempts
 from mixlingual.analysis.tables.grid import SETTINGS, grid_axes, languages_table, results_table, size_by_ratio
 from mixlingual.config.schema import DashboardConfig
 from mixlingual.files import written_whole
 from mixlingual.layout import DASHBOARD
 from mixlingual.records import MixlingualError
 from mixlingual.reporting.figures import Picture, pictures, write_picture
+from mixlingual.reporting.findings import gap_sentences
 from mixlingual.reporting.payload import known_benchmarks
 from mixlingual.tracking.client import client_settings, environment_mode, run_id
 
@@ -75,9 +77,16 @@ def show(config: DashboardConfig) -> dict[str, str]:
 
 
 def draw(sweep: Sweep) -> dict[str, list[Picture]]:
-    """Draws, by benchmark, the pictures of the whole grid that the report has too; none before the first result."""
+    """Draws, by benchmark, the pictures of the whole grid that the report has too; none before the first result.
+
+    A picture that cannot be drawn is named in the log.
+    """
     results, languages, axes = results_table(sweep), languages_table(sweep), grid_axes(sweep)
-    return {name: pictures(results, languages, axes, name) for name in known_benchmarks(results)}
+    attempt = Attempts()
+    drawn = {name: pictures(results, languages, axes, name, attempt) for name in known_benchmarks(results)}
+    for sentence in gap_sentences(attempt.gaps):
+        log.warning("%s", sentence)
+    return drawn
 
 
 def grid_tables(sweep: Sweep) -> Tables:
@@ -117,10 +126,10 @@ def log_grid(shown: Shown, drawn: itertools.chain[Picture], tables: Tables, iden
             dir=folder,
             settings=client_settings(),
         )
-        media: dict[str, Any] = {
-            f"grid/{picture.name}": wandb.Image(str(write_picture(picture, Path(folder))[-1]), caption=picture.caption)
-            for picture in drawn
-        }
+        media: dict[str, Any] = {}
+        for picture in drawn:
+            file = write_picture(picture, Path(folder), "png")
+            media[f"grid/{picture.name}"] = wandb.Image(str(file), caption=picture.caption)
         run.log(media | {key: wandb.Table(columns=[*GRID_COLUMNS], data=rows) for key, rows in tables.items()})
         run.finish()
 

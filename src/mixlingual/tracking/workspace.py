@@ -16,7 +16,7 @@ import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 
 from mixlingual.analysis.tables.grid import SETTINGS
-from mixlingual.measures.registry import METRICS, SETTING_TITLES
+from mixlingual.measures.registry import METRICS, SETTING_TITLES, headlines
 from mixlingual.tracking.client import STEP
 from mixlingual.tracking.tables import scalar_name
 
@@ -51,9 +51,8 @@ class Shown:
     def columns(self) -> list[str]:
         """Lists what tells runs apart and what they are compared by: the columns of the run table."""
         axes = ["config:model.value.name", "config:batching.value.monolingual_ratio", "config:seed.value"]
-        scores = [f"summary:{scalar_name(name, s, 'map')}" for name in self.benchmarks for s in SETTINGS]
-        bias = [f"summary:{scalar_name(name, 'multi', 'rank_distance')}" for name in self.benchmarks]
-        return [*axes, *scores, *bias, "summary:training/final_loss", "summary:seconds/train"]
+        scores = [f"summary:{scalar_name(name, *pair)}" for name in self.benchmarks for pair in headlines()]
+        return [*axes, *scores, "summary:training/final_loss", "summary:seconds/train"]
 
 
 def grid_key(benchmark: str, setting: str) -> str:

@@ -10,7 +10,7 @@ from sweep_fixture import write_json
 
 from mixlingual.analysis.read.collect import read_sweep
 from mixlingual.analysis.read.parts import PLAN, QUESTIONS, RUNS, restore
-from mixlingual.analysis.statistics.estimates import analyse
+from mixlingual.analysis.statistics.estimates import analyse, read_scores
 from mixlingual.analysis.tables.grid import languages_table, results_table
 from mixlingual.config.schema import AnalysisConfig
 from mixlingual.records import MixlingualError
@@ -135,7 +135,7 @@ def test_a_part_with_fewer_languages_is_left_out_as_in_the_whole(tmp_path):
 def test_chance_levels_that_need_languages_are_left_out(sweep, joined):
     for kept, absent in ((sweep, False), (joined, True)):
         scores = results_table(kept)
-        levels = unbiased_levels(kept, "mlqa_r", scores, len(LANGUAGES))
+        levels = unbiased_levels(read_scores(kept).parts, "mlqa_r", scores, len(LANGUAGES))
         assert ("rank_distance" not in levels) == absent
 
 

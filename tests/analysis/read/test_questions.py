@@ -35,13 +35,18 @@ def write(folder, **tables):
     return files
 
 
+def scores_of(files, measures):
+    found = read_question_scores(files, measures)
+    return found.parts, found.left_out
+
+
 def values(seed):
     return np.random.default_rng(seed).random(12)
 
 
 def test_macro_means_are_those_of_the_evaluation(tmp_path):
     tables = {f"run{n}": table(values(n)) for n in range(3)}
-    scores, left_out = read_question_scores(write(tmp_path, **tables), ["map", "rank_distance"])
+    scores, left_out = scores_of(write(tmp_path, **tables), ["map", "rank_distance"])
     assert left_out == {}
     assert [(x.setting, x.measure) for x in scores] == [
         ("mono", "map"), ("multi", "map"), ("multi", "rank_distance"), ("cross", "map")
@@ -61,11 +66,11 @@ def _query_columns():
 
 def test_an_influence_is_what_a_little_more_of_a_cluster_adds_to_the_mean(tmp_path):
     rows = table(values(0))
-    scores, _ = read_question_scores(write(tmp_path, run=rows), ["map"])
+    scores, _ = scores_of(write(tmp_path, run=rows), ["map"])
     for part in scores:
         for place, cluster in enumerate(part.clusters):
             more = rows.assign(weight=1.0 + 1e-3 * (rows["query"] == cluster))
-            found, _ = read_question_scores(write(tmp_path, run=more), ["map"])
+            found, _ = scores_of(write(tmp_path, run=more), ["map"])
             (moved,) = [other for other in found if other.setting == part.setting]
             slope = (moved.macros() - part.macros()) / 1e-3
             assert part.influences()[:, place] == pytest.approx(slope, abs=2e-3)
@@ -76,20 +81,20 @@ def test_an_influence_is_what_a_little_more_of_a_cluster_adds_to_the_mean(tmp_pa
 def test_scores_that_are_no_numbers_leave_their_run_out(tmp_path, column):
     bad = table(values(0))
     bad["ap"] = pd.Series([column[place % len(column)] for place in range(len(bad))], index=bad.index)
-    scores, left_out = read_question_scores(write(tmp_path, run=table(values(1)), bad=bad), ["map"])
+    scores, left_out = scores_of(write(tmp_path, run=table(values(1)), bad=bad), ["map"])
     assert {part.runs for part in scores} == {("run",)}
     assert left_out["bad"].startswith("bad.parquet cannot be read: the column ap holds")
 
 
 def test_parts_sum_to_the_macro_mean(tmp_path):
-    scores, _ = read_question_scores(write(tmp_path, run=table(values(3)), other=table(values(4))), ["map"])
+    scores, _ = scores_of(write(tmp_path, run=table(values(3)), other=table(values(4))), ["map"])
     for part in scores:
         assert part.parts().sum(axis=1) == pytest.approx(part.macros(), abs=1e-6)
 
 
 def test_paragraphs_gather_their_questions(tmp_path):
     rows = table(values(3))
-    (scores, *_), _ = read_question_scores(write(tmp_path, run=rows, other=table(values(4))), ["map"])
+    (scores, *_), _ = scores_of(write(tmp_path, run=rows, other=table(values(4))), ["map"])
     assert (scores.clusters, scores.paragraphs) == (("1", "2", "3"), ("p", "p", "r"))
     found = scores.clustered("paragraph")
     assert (found.clusters, found.paragraphs) == (("p", "r"), ("p", "r"))
@@ -104,8 +109,8 @@ def test_a_row_may_stand_for_several(tmp_path):
     rows = table(values(0)).assign(weight=1.0)
     doubled = pd.concat([rows, rows[rows["query"] == "2"]])
     rows.loc[rows["query"] == "2", "weight"] = 2.0
-    (found, *_), _ = read_question_scores(write(tmp_path, run=rows), ["map"])
-    (expected, *_), _ = read_question_scores(write(tmp_path, run=doubled), ["map"])
+    (found, *_), _ = scores_of(write(tmp_path, run=rows), ["map"])
+    (expected, *_), _ = scores_of(write(tmp_path, run=doubled), ["map"])
     assert found.count_CG.tolist() == expected.count_CG.tolist()
     assert found.macros() == pytest.approx(expected.macros(), abs=1e-6)
     assert found.cluster_shares() == pytest.approx([7 / 24, 14 / 24, 3 / 24])
@@ -116,7 +121,7 @@ def test_runs_with_other_questions_or_broken_files_are_named(tmp_path):
     files["broken"] = tmp_path / "broken.parquet"
     files["broken"].write_bytes(b"PAR1")
     files["absent"] = tmp_path / "absent.parquet"
-    scores, left_out = read_question_scores(files, ["map"])
+    scores, left_out = scores_of(files, ["map"])
     assert {part.runs for part in scores} == {("run", "more")}
     assert "not those of most runs" in left_out["fewer"]
     assert "cannot be read" in left_out["broken"]
@@ -124,7 +129,7 @@ def test_runs_with_other_questions_or_broken_files_are_named(tmp_path):
 
 
 def test_utility_weighs_the_settings(tmp_path):
-    scores, _ = read_question_scores(write(tmp_path, run=table(values(0)), other=table(values(1))), ["map"])
+    scores, _ = scores_of(write(tmp_path, run=table(values(0)), other=table(values(1))), ["map"])
     by_setting = {part.setting: part for part in scores}
     mono, cross = by_setting["mono"], by_setting["cross"]
     both = utility(mono, cross, 0.3)
@@ -136,6 +141,6 @@ def test_utility_weighs_the_settings(tmp_path):
 
 def test_files_of_other_measures_are_passed_over(tmp_path):
     judged = table(values(0)).drop(columns=["ap", "rank_distance"]).assign(rr=0.5)
-    scores, left_out = read_question_scores(write(tmp_path, run=table(values(1)), judged=judged), ["map"])
+    scores, left_out = scores_of(write(tmp_path, run=table(values(1)), judged=judged), ["map"])
     assert {part.runs for part in scores} == {("run",)}
     assert left_out == {}

@@ -1,6 +1,9 @@
 """An analysis that the runs do not allow is a named gap, and takes no other with it."""
 
 import json
+import os
+import signal
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
@@ -13,6 +16,7 @@ from mixlingual.analysis.statistics.estimates import analyse, read_scores
 from mixlingual.analysis.statistics.gaps import Attempts, Gap, NotPossibleError
 from mixlingual.analysis.tables.grid import grid_axes, results_table
 from mixlingual.config.schema import AnalysisConfig
+from mixlingual.reporting.estimate_tables import TABLES
 from mixlingual.reporting.tables import summary_markdown
 from mixlingual.reporting.write import write_report
 
@@ -60,28 +64,91 @@ def test_no_analysis_ends_the_others(sweep, monkeypatch):
         assert [part.gains for part in found.measured] == [part.gains for part in whole.measured]
 
 
-PARTS = (
-    "write.write_picture", "write.benchmark_notes", "write.headline_tables", "write.all_tables", "write.grid_markdown",
-    "write.beside_published", "write.batches_table", "write.exposure_table", "write.runs_table", "write.question_table",
-    "write.estimate_tables", "payload._benchmark", "write.summary_markdown", "write.headline", "figures.ratio_lines",
-    "figures.language_maps",
-)  # fmt: skip
+PARTS = {
+    "write.grid_axes": "Sizes and ratios",
+    "write.results_table": "Results",
+    "write.languages_table": "Results by language",
+    "write.read_scores": "Scores by question",
+    "write.analyse": "The statistics",
+    "figures.pictures": "Pictures",
+    "figures.ratio_lines": "Picture rank_distance of mlqa_r",
+    "figures.language_maps": "Picture languages of mlqa_r",
+    "figures.write_picture": "The file mlqa_r_languages.svg",
+    "write.headline": "Answer on mlqa_r",
+    "write.benchmark_notes": "Notes on mlqa_r",
+    "write.headline_tables": "Tables of mlqa_r",
+    "write.beside_published": "Published figures of mlqa_r",
+    "write.all_tables": "Grids of mlqa_r",
+    "write.grid_markdown": "The file grid_mlqa_r.md",
+    "write.batches_table": "The file batches.csv",
+    "write.exposure_table": "The file exposure.csv",
+    "write.runs_table": "The file runs.parquet",
+    "write.question_table": "The file questions.parquet",
+    "estimate_tables._gains": "The file statistics_gains.csv",
+    "estimate_tables._best_ratios": "The file statistics_best_ratios.csv",
+    "payload._benchmark": "Charts of mlqa_r",
+    "payload._curve": "Training curves",
+    "write.payload": "Charts",
+    "findings._axis": "Findings on the ratio axis",
+    "findings.primary_findings": "Findings on the primary contrasts",
+    "write.render_page": "The page",
+    "write.summary_markdown": "The summary",
+}
+"""Part of a report -> the name of its gap. Where a part is looked up by name at each call it can be replaced."""
 
 
-def test_no_picture_or_table_ends_the_report(tmp_path, monkeypatch):
-    """Two pictures fail, and then all that can: the page is written, names them and shows the others."""
-    sweep = read_sweep(write_scored_sweep(tmp_path, seeds=2, ratios=(0.0, 0.5)))
-    for part in PARTS[-2:]:
-        monkeypatch.setattr(f"mixlingual.reporting.{part}", lambda *_: raising(ZeroDivisionError("picture"))())
-    paths = write_report(sweep, tmp_path / "pictures")
-    assert [path.name for path in paths.figures] == ["mlqa_r_map_grid.svg", "mlqa_r_map_grid.png"]
-    assert "Picture by language on mlqa_r" in paths.page.read_text()
-    assert "Picture by language on mlqa_r" in (tmp_path / "pictures/statistics_gaps.csv").read_text()
-    for part in PARTS[:-2]:
-        monkeypatch.setattr(f"mixlingual.reporting.{part}", lambda *_: raising(ZeroDivisionError("none"))())
-    paths = write_report(sweep, tmp_path / "nothing")
-    assert {path.name for path in paths.tables} >= {"results.csv", "languages.parquet", "summary.md"}
-    assert "The file exposure.csv" in paths.page.read_text()
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_that_fails_is_named_and_takes_nothing_else_with_it(sweep, tmp_path, monkeypatch, part):
+    calls = []
+
+    def failing(given, *rest, **named):
+        """Of the tables of results only those of the whole sweep, so that there is something to go on with."""
+        calls.append(part)
+        if part.endswith("_table") and not getattr(given, "runs", True):
+            return whole(given, *rest, **named)
+        raise ZeroDivisionError("division")
+
+    owner, _, name = f"mixlingual.reporting.{part}".rpartition(".")
+    whole = getattr(import_module(owner), name)
+    if part.startswith("estimate_tables"):
+        table = PARTS[part].removeprefix("The file statistics_").removesuffix(".csv")
+        monkeypatch.setitem(TABLES, table, failing)
+    else:
+        monkeypatch.setattr(f"mixlingual.reporting.{part}", failing)
+    paths = write_report(sweep, tmp_path)
+    gap, page, summary = PARTS[part], paths.page.read_text(), paths.summary.read_text()
+    written = {path.name for path in tmp_path.iterdir()}
+    assert WHOLE - written <= {gap.removeprefix("The file ")} | LOST.get(part, set())
+    assert "it ended in ZeroDivisionError: division" in summary
+    assert gap.split(" of mlqa_r")[0] in summary.partition("What failed")[2].replace("\\", "")
+    assert gap in page or part == "write.summary_markdown"
+
+
+WHOLE = {
+    "index.html", "summary.md", "results.csv", "languages.parquet", "runs.parquet", "questions.parquet", "batches.csv",
+    "exposure.csv", "grid_mlqa_r.md", "grid_mlqa_r.tex", "figures", "statistics_contrasts.csv", "statistics_gains.csv",
+}  # fmt: skip
+_OF_SCORES = {"statistics_contrasts.csv", "statistics_gains.csv"}
+LOST = {
+    "write.grid_axes": {"grid_mlqa_r.md", "grid_mlqa_r.tex", "figures"},
+    "write.results_table": {"grid_mlqa_r.md", "grid_mlqa_r.tex", "figures"},
+    "write.all_tables": {"grid_mlqa_r.md", "grid_mlqa_r.tex"},
+    "write.read_scores": _OF_SCORES,
+    "write.analyse": _OF_SCORES,
+    "figures.pictures": {"figures"},
+    "figures.write_picture": {"figures"},
+}
+"""Part of a report -> files that are made from it alone."""
+
+
+def test_a_picture_process_that_is_killed_is_a_gap():
+    attempt = Attempts()
+    found = attempt.beside("Pictures", lambda _: os.kill(os.getpid(), signal.SIGKILL))
+    assert found() is None
+    assert attempt.gaps == [Gap("Pictures", "it ended in its process being killed, as where memory is short")]
+    found = attempt.beside("Others", lambda own: (own("One of them", raising(ValueError("no"))), 7))
+    assert found() == (None, 7)
+    assert attempt.gaps[1:] == [Gap("One of them", "it ended in ValueError: no")]
 
 
 def changed(folder, run, change):

@@ -10,7 +10,9 @@ import dataclasses
 import json
 import shlex
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,12 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from mixlingual.analysis.read.points import ZERO_SHOT, GridPoint, grid_point, tell_apart
+from mixlingual.analysis.read.question_files import QuestionReader, Scores
 from mixlingual.config.contradictions import of_analysis
 from mixlingual.config.schema import AnalysisConfig
 from mixlingual.layout import MULTIRUN, STARTS, SWEEP
 from mixlingual.records import RESULT_SCHEMA, MixlingualError, RunResult, is_number
-from mixlingual.runs.result import MALFORMED, read_document
+from mixlingual.runs.result import MALFORMED, read_document, read_run, run_with_scores
 from mixlingual.runs.state import Moment, RunState, State, begun, no_sweep, states_of
 
 
@@ -65,6 +68,8 @@ class Sweep:
     """Why sweep.json cannot be read, so that runs that never started are unknown; None if it can."""
     parts: tuple[str, ...] = ()
     """Folders of the reports that the runs were read from; empty for a sweep that was read from its own."""
+    scores: Scores | None = None
+    """By question, of the finished runs; None where they were not read."""
 
     def in_state(self, state: State) -> list[Run]:
         """The runs that are in `state`."""
@@ -102,12 +107,13 @@ class Sweep:
         return found + list(dict.fromkeys(told))
 
 
-def read_sweep(folder: Path, moment: Moment | None = None) -> Sweep:
+def read_sweep(folder: Path, moment: Moment | None = None, measures: Sequence[str] = ()) -> Sweep:
     """All that `folder`, multirun/<sweep_name>, says about its runs.
 
     Args:
         folder: of the sweep.
         moment: what the state of a run depends on beside its files; now, without Slurm, if None.
+        measures: those of `Sweep.scores`, which are read while a run's files are open for a check anyway.
 
     Raises:
         MixlingualError: the folder does not exist or holds no runs; the message names the sweeps beside it.
@@ -118,7 +124,9 @@ def read_sweep(folder: Path, moment: Moment | None = None) -> Sweep:
     planned, problem = _read_plan(folder / SWEEP)
     names = list(dict.fromkeys((*planned, *on_disk)))
     analysis = declared_analysis(folder / SWEEP)
-    found = [_run(state, planned.get(state.name)) for state in states_of(folder, names, moment)]
+    reader = QuestionReader(measures, len({*names, *on_disk})) if measures else None
+    read = (lambda run: run_with_scores(run, partial(reader.take, run.name))) if reader else read_run
+    found = [_run(state, planned.get(state.name)) for state in states_of(folder, names, moment, read)]
     runs, reference = _told_apart(found, analysis.reference)
     return Sweep(
         folder.resolve().name,
@@ -128,6 +136,7 @@ def read_sweep(folder: Path, moment: Moment | None = None) -> Sweep:
         analysis=analysis,
         reference=reference,
         plan_problem=problem,
+        scores=reader.scores().of_runs({run.name for run in runs if run.result}) if reader else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -21,14 +22,20 @@ def thinned_curve(path: Path, points: int) -> pd.DataFrame:
         Columns step and those of `COLUMNS` that the file has, as numbers; NaN where it has none.
     """
     try:
-        curve = pd.read_csv(path)
-        curve = (
-            curve[["step", *(name for name in COLUMNS if name in curve)]]
-            .apply(pd.to_numeric, errors="coerce")
-            .astype(float)
-        )
-    except (OSError, ValueError, KeyError):
+        with path.open(encoding="utf-8", newline="") as file:
+            head, *lines = csv.reader(file)
+        names = ["step", *(name for name in COLUMNS if name in head)]
+        places = [head.index(name) for name in names]
+    except (OSError, ValueError, csv.Error):
         return pd.DataFrame(columns=["step"])
-    curve = curve[np.isfinite(curve.step)]
-    kept = np.unique(np.linspace(0, len(curve) - 1, min(points, len(curve))).round().astype(int))
-    return curve.iloc[kept]
+    lines = [line for line in lines if np.isfinite(_number(line, places[0]))]
+    kept = np.unique(np.linspace(0, len(lines) - 1, min(points, len(lines))).round().astype(int))
+    rows = [[_number(lines[line], place) for place in places] for line in kept]
+    return pd.DataFrame(rows, columns=names, dtype=float)
+
+
+def _number(line: list[str], place: int) -> float:
+    try:
+        return float(line[place])
+    except (ValueError, IndexError):
+        return np.nan

@@ -5,7 +5,8 @@ Runs of a sweep have the same rows in the same order, so that where each score b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
@@ -15,64 +16,116 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from mixlingual.analysis.read.questions import COLUMNS, WEIGHT, QuestionScores
+from mixlingual.analysis.read.questions import COLUMNS, PAIR, WEIGHT, QuestionScores
+from mixlingual.layout import QUERIES
+from mixlingual.runs.result import TEXTS, opened_scores
 
-_KEYS = ["benchmark", "setting", "query", "paragraph", "query_language", "candidate_language"]
+_KEYS = list(TEXTS)
 
 
-def read_question_scores(
-    files: Mapping[str, Path | pd.DataFrame], measures: Sequence[str] = tuple(COLUMNS)
-) -> tuple[list[QuestionScores], dict[str, str]]:
-    """The scores of all benchmarks and settings that the files hold, and why runs are missing from them.
+@dataclass(frozen=True)
+class Scores:
+    """What runs have left by question."""
+
+    parts: tuple[QuestionScores, ...]
+    """By benchmark, setting and measure, of the runs that have the questions that most have."""
+    left_out: dict[str, str]
+    """Run -> why its scores are not in."""
+
+    def of_runs(self, runs: Collection[str]) -> Scores:
+        """The same without other runs."""
+        kept = [part.of_runs([run for run in part.runs if run in runs]) for part in self.parts]
+        reasons = {run: reason for run, reason in self.left_out.items() if run in runs}
+        return Scores(tuple(part for part in kept if part.runs), reasons)
+
+
+def read_question_scores(files: Mapping[str, Path | pd.DataFrame], measures: Sequence[str] = tuple(COLUMNS)) -> Scores:
+    """The scores of all benchmarks and settings that the files hold.
 
     Args:
         files: name of a run -> its queries.parquet, or what that holds.
-        measures: keys of `COLUMNS`, or columns; files and settings without one, as `mono` without the rank distance,
-            are passed over. A column `weight`, if there is one, says how many scores a row stands for.
-
-    Returns:
-        Scores by question of the runs that have the questions that most have; name of another run -> reason.
+        measures: as those of `QuestionReader`.
     """
-    parts: dict[tuple[str, str, str], list[_Gathered]] = {}
-    left_out = {}
-    layout: _Layout | None = None
-    for run, path in files.items():
-        if isinstance(path, Path) and not path.exists():
-            left_out[run] = "no scores by question are kept of it"
-            continue
+    reader = QuestionReader(measures, len(files))
+    for run, source in files.items():
+        name = source.name if isinstance(source, Path) else "the table"
         try:
-            keys, scores_of = _read(path, measures)
-            layout = layout if layout and layout.keys.equals(keys) else _Layout(keys)
+            if isinstance(source, pd.DataFrame):
+                reader.take(run, source, name)
+            elif source.exists():
+                with opened_scores(source) as file:
+                    reader.take(run, file, name)
+            else:
+                reader.take(run, None)
+        except (OSError, ValueError, pa.ArrowException) as error:
+            reader.left_out[run] = f"{name} cannot be read: {str(error).splitlines()[0]}"
+    return reader.scores()
+
+
+class QuestionReader:
+    """Takes files one by one, open ones, and gathers their scores."""
+
+    def __init__(self, measures: Sequence[str], files: int) -> None:
+        """Makes room.
+
+        Args:
+            measures: keys of `COLUMNS`, or columns; files and settings without one, as `mono` without the rank distance,
+                are passed over. A column `weight`, if there is one, says how many scores a row stands for.
+            files: as many are taken at most.
+        """
+        self.left_out: dict[str, str] = {}
+        self._measures, self._files = measures, files
+        self._parts: dict[tuple[str, str, str], list[_Gathered]] = {}
+        self._layout: _Layout | None = None
+
+    def take(self, run: str, file: pq.ParquetFile | pd.DataFrame | None, name: str = QUERIES) -> None:
+        """Reads a run's scores; None where it has kept none."""
+        if file is None:
+            self.left_out[run] = "no scores by question are kept of it"
+            return
+        try:
+            keys, scores_of = _read(file, self._measures)
+            if not (self._layout and self._layout.keys.equals(keys)):
+                self._layout = _Layout(keys)
         except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-            what = path.name if isinstance(path, Path) else "the table"
-            left_out[run] = f"{what} cannot be read: {str(error).splitlines()[0]}"
-            continue
-        for benchmark, setting, measure, rows, values in layout.places(scores_of):
-            _add(parts.setdefault((benchmark, setting, measure), []), run, rows, values)
-    scores = []
-    for name, variants in parts.items():
-        largest = max(variants, key=len)
-        scores.append(largest.scores(*name))
-        for run in (run for variant in variants if variant is not largest for run in variant.runs):
-            left_out[run] = f"its questions of {name[0]} ({name[1]}) are not those of most runs"
-    return scores, left_out
+            self.left_out[run] = f"{name} cannot be read: {str(error).splitlines()[0]}"
+            return
+        for benchmark, setting, measure, rows, values in self._layout.places(scores_of):
+            variants = self._parts.setdefault((benchmark, setting, measure), [])
+            if not any(variant.add(run, rows, values) for variant in variants):
+                variants.append(_Gathered(rows, self._files))
+                variants[-1].add(run, rows, values)
+
+    def scores(self) -> Scores:
+        """What was taken."""
+        parts, left_out = [], dict(self.left_out)
+        for name, variants in self._parts.items():
+            largest = max(variants, key=lambda variant: len(variant.runs))
+            parts.append(largest.scores(*name))
+            for run in (run for variant in variants if variant is not largest for run in variant.runs):
+                left_out[run] = f"its questions of {name[0]} ({name[1]}) are not those of most runs"
+        return Scores(tuple(parts), left_out)
 
 
-def _read(file: Path | pd.DataFrame, measures: Sequence[str]) -> tuple[pa.Table, dict[str, NDArray[np.float64]]]:
+def _read(
+    file: pq.ParquetFile | pd.DataFrame, measures: Sequence[str]
+) -> tuple[pa.Table, dict[str, NDArray[np.float64]]]:
     """(columns that say what a row is, measure -> scores of all rows, NaN where there is none).
 
     Raises:
-        ValueError: scores or weights are no finite numbers.
+        ValueError: columns are missing, or scores or weights are no finite numbers.
     """
-    held = pq.read_schema(file).names if isinstance(file, Path) else list(file)
+    held = list(file) if isinstance(file, pd.DataFrame) else file.schema_arrow.names
+    if absent := [name for name in _KEYS if name not in held]:
+        raise ValueError(f"it has no column {absent[0]}")
     columns = {measure: COLUMNS.get(measure, measure) for measure in measures}
     wanted = {measure: column for measure, column in columns.items() if column in held}
     weight = [WEIGHT] if WEIGHT in held else []
     names = [*_KEYS, *wanted.values(), *weight]
-    if isinstance(file, Path):
-        table = pq.read_table(file, columns=names, read_dictionary=_KEYS)
-    else:
+    if isinstance(file, pd.DataFrame):
         table = pa.Table.from_pandas(file[names].astype(dict.fromkeys(_KEYS, "category")), preserve_index=False)
+    else:
+        table = file.read(columns=names)
     numbers = {column: _numbers(table, column) for column in (*wanted.values(), *weight)}
     if weight and not (numbers[WEIGHT] > 0).all():
         raise ValueError(f"the column {WEIGHT} holds other things than numbers above 0")
@@ -96,7 +149,7 @@ class _Rows:
         self.query, self.paragraph, self.weight = table["query"], table["paragraph"], table[WEIGHT].to_numpy()
         own = table["query_language"].astype(str)
         other = table["candidate_language"].astype(str)
-        self.group = own + "-" + other if table["setting"].iloc[0] == "cross" else own
+        self.group = own + PAIR + other if table["setting"].iloc[0] == "cross" else own
         """The language, or the ordered pair in the cross-lingual setting, that a mean is taken over."""
         self.cells: dict[int, NDArray[np.int64] | None] = {}
         """What `_Gathered` has found out about them."""
@@ -129,30 +182,16 @@ class _Layout:
                 yield str(benchmark), str(setting), measure, self._rows[name], values[at[known]]
 
 
-def _add(variants: list[_Gathered], run: str, rows: _Rows, values: NDArray[np.float64]) -> None:
-    """Puts a run's scores with those of the runs that have the same rows; alone where none has."""
-    if not any(variant.add(run, rows, values) for variant in variants):
-        variants.append(_Gathered(rows))
-        variants[-1].add(run, rows, values)
-
-
 class _Gathered:
     """Collects one measure of the runs that have the rows of the first."""
 
-    def __init__(self, first: _Rows) -> None:
+    def __init__(self, first: _Rows, files: int) -> None:
+        self.runs: list[str] = []
         self._paragraph_C = first.paragraph.groupby(first.query).first()
         self._clusters = self._paragraph_C.index
         self._groups = pd.Index(first.group.unique())
         self._count_CG = self._summed(self._placed(first), first.weight)
-        self._sums: dict[str, NDArray[np.float32]] = {}
-
-    def __len__(self) -> int:
-        return len(self._sums)
-
-    @property
-    def runs(self) -> tuple[str, ...]:
-        """Names of the runs collected."""
-        return tuple(self._sums)
+        self._sum_RCG = np.empty((files, *self._count_CG.shape), dtype=np.float32)
 
     def add(self, run: str, rows: _Rows, values: NDArray[np.float64]) -> bool:
         """Takes a run's scores; False if its rows are not those of the first."""
@@ -161,7 +200,8 @@ class _Gathered:
         cells = rows.cells[id(self)]
         if cells is None:
             return False
-        self._sums[run] = self._summed(cells, values * rows.weight)
+        self._sum_RCG[len(self.runs)] = self._summed(cells, values * rows.weight)
+        self.runs.append(run)
         return True
 
     def scores(self, benchmark: str, setting: str, measure: str) -> QuestionScores:
@@ -170,11 +210,11 @@ class _Gathered:
             benchmark,
             setting,
             measure,
-            tuple(self._sums),
+            tuple(self.runs),
             tuple(map(str, self._clusters)),
             tuple(map(str, self._paragraph_C)),
             tuple(map(str, self._groups)),
-            np.stack(list(self._sums.values())),
+            self._sum_RCG[: len(self.runs)],
             self._count_CG,
             np.full(len(self._groups), 1 / len(self._groups)),
         )

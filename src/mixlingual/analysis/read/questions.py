@@ -15,10 +15,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-COLUMNS = {"map": "ap", "mrr": "rr", "ndcg@10": "ndcg@10", "r@1": "r@1", "r@10": "r@10"} | {
-    "rank_distance": "rank_distance"
-}
-"""Measure, as `grid.METRICS` names it -> its column in queries.parquet."""
+from mixlingual.measures.registry import METRICS
+
+COLUMNS = {name: measure.column for name, measure in METRICS.items() if measure.column and measure.average == "mean"}
+"""Measure -> its column in queries.parquet."""
+
+PAIR = ">"
+"""Between the languages of questions and candidates in the name of a group; codes of languages may hold hyphens."""
 
 CLUSTERS = ("query", "paragraph")
 
@@ -40,13 +43,19 @@ class QuestionScores:
     paragraphs: tuple[str, ...]
     """C paragraphs that the clusters belong to; a question has one."""
     groups: tuple[str, ...]
-    """G names, as `en`, or `en-de` where questions and candidates differ in language."""
+    """G names, as `en`, or `en>de` where questions and candidates differ in language."""
     sum_RCG: NDArray[np.float32]
     """Sum of the scores of a cluster's rows in a group; 0 where it has none."""
     count_CG: NDArray[np.float32]
     """Number of those rows, the same for each run; their weight where files have a column of weights."""
     share_G: NDArray[np.float64]
     """Weight of each group in the mean; they add up to 1."""
+
+    @property
+    def query_languages(self) -> tuple[str, ...]:
+        """G languages of the questions."""
+        pairs = self.setting == "cross"
+        return tuple(group.partition(PAIR)[0] if pairs else group for group in self.groups)
 
     def only(self, groups: Sequence[int]) -> QuestionScores:
         """The scores of some groups, of equal shares."""
@@ -61,6 +70,8 @@ class QuestionScores:
 
     def of_runs(self, runs: Sequence[str]) -> QuestionScores:
         """The scores of some runs."""
+        if tuple(runs) == self.runs:
+            return self
         return replace(self, runs=tuple(runs), sum_RCG=self.sum_RCG[[self.runs.index(run) for run in runs]])
 
     def by_paragraph(self) -> QuestionScores:

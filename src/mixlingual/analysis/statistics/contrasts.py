@@ -14,10 +14,13 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from mixlingual.analysis.statistics.cells import CellMeans, Variance
 from mixlingual.analysis.statistics.spread import Vector
+
+LARGEST = 1e12
+"""Degrees of freedom from which on Student's t is the normal distribution."""
 
 Verdict = Literal["better", "worse", "as good", "undecided"]
 
@@ -96,12 +99,12 @@ def estimate(means: CellMeans, weight_K: Vector, level: float, value: float | No
 
 def quantile(level: float, freedom: float) -> float:
     """Standard errors to either side of an interval."""
-    return float(stats.t.isf((1 - level) / 2, freedom))
+    return float(-special.stdtrit(min(freedom, LARGEST), (1 - level) / 2))
 
 
 def two_sided(value: float, error: float, freedom: float) -> float:
     """The p of Student's t test; without an error that of what was seen, 1 or 0."""
-    return float(2 * stats.t.sf(abs(value) / error, freedom)) if error else float(abs(value) < 1e-12)
+    return float(2 * special.stdtr(min(freedom, LARGEST), -abs(value) / error)) if error else float(abs(value) < 1e-12)
 
 
 def adjusted(estimates: Sequence[Estimate]) -> list[Estimate]:

@@ -32,12 +32,15 @@ from mixlingual.analysis.statistics.contrasts import estimate, quantile
 from mixlingual.analysis.statistics.response import Interval
 from mixlingual.analysis.statistics.spread import Vector
 from mixlingual.config.schema import AnalysisConfig
+from mixlingual.layout import CRASH, DIVERGED, LEASE, PROGRESS, RESULT, STATUS
 from mixlingual.measures.registry import larger_is_better
 
 MIXING_V = np.array([-1.0, 0.0, 1.0, 0.0])
 CORRECTING_V = np.array([-1.0, 1.0, 0.0, 0.0])
 REMAINING_V = np.array([0.0, -1.0, 0.0, 1.0])
 """Weights of the four cells in `Debiasing.mixing`, `.correcting` and `.remaining`."""
+
+_NO_EVALUATIONS = {RESULT, STATUS, LEASE, PROGRESS, DIVERGED, CRASH}
 
 
 @dataclass(frozen=True)
@@ -95,9 +98,9 @@ def debiasing(
         for correction in files.corrections:
             wanted = files.plain | {_corrected(run): files.of(run, correction) for run in files.plain}
             names = list(dict.fromkeys(measure for _, measure in measures))
-            parts, problems = read_question_scores(wanted, names)
-            left_out |= {f"{run} with {correction}": reason for run, reason in problems.items()}
-            for part in parts:
+            scores = read_question_scores(wanted, names)
+            left_out |= {f"{run} with {correction}": reason for run, reason in scores.left_out.items()}
+            for part in scores.parts:
                 if (part.setting, part.measure) in measures:
                     found += _of_measure(part.clustered(config.cluster), axis, config, files.evaluation, correction)
     return found, left_out
@@ -112,6 +115,8 @@ def _evaluations(sweep: Sweep, axis: RatioAxis) -> list[_Files]:
     found: dict[tuple[str, str], dict[str, Path]] = {}
     for run in axis.trials:
         for path in sorted((sweep.folder / run).glob("*.json")):
+            if path.name in _NO_EVALUATIONS:
+                continue
             try:
                 options = json.loads(path.read_text(encoding="utf-8"))["corrections"]
                 methods = options["methods"]

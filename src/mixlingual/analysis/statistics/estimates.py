@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from mixlingual.analysis.read.collect import Sweep
-from mixlingual.analysis.read.question_files import read_question_scores
+from mixlingual.analysis.read.question_files import Scores, read_question_scores
 from mixlingual.analysis.read.questions import QuestionScores, utility
 from mixlingual.analysis.read.ratio_axis import RatioAxis
 from mixlingual.analysis.statistics.cells import CellMeans
@@ -23,15 +23,15 @@ from mixlingual.analysis.statistics.tradeoff import Front, fronts
 from mixlingual.analysis.statistics.variance import Components, components
 from mixlingual.config.schema import AnalysisConfig
 from mixlingual.layout import QUERIES
-from mixlingual.measures.registry import larger_is_better
+from mixlingual.measures.registry import METRICS, headlines, larger_is_better
 
-PRIMARY = (("mono", "map"), ("cross", "map"), ("multi", "map"), ("multi", "rank_distance"))
+PRIMARY = headlines()
 """(setting, measure) of the confirmatory contrasts: each is tested on every benchmark of the sweep."""
 
-OTHER_METRICS = ("ndcg@10", "r@10")
+OTHER_METRICS = [name for name, measure in METRICS.items() if measure.second_look]
 """Measures of quality beside mAP in which the verdicts are looked at once more."""
 
-MEASURES = ("map", "rank_distance", *OTHER_METRICS)
+MEASURES = list(dict.fromkeys([*(measure for _, measure in PRIMARY), *OTHER_METRICS]))
 """All that is read by question."""
 
 UTILITIES = (0.25, 0.5, 0.75)
@@ -40,21 +40,10 @@ UTILITIES = (0.25, 0.5, 0.75)
 Key = TypeVar("Key")
 
 
-@dataclass(frozen=True)
-class Scores:
-    """What a sweep has left by question."""
-
-    parts: tuple[QuestionScores, ...]
-    """By benchmark, setting and measure of `MEASURES`, of all finished runs."""
-    left_out: dict[str, str]
-    """Run -> why its scores are not in."""
-
-
 def read_scores(sweep: Sweep) -> Scores:
-    """Reads the scores by question of every finished run, once."""
+    """The scores by question of every finished run, once they are read."""
     files = {run.name: sweep.folder / run.name / QUERIES for run in sweep.in_state("done")}
-    parts, left_out = read_question_scores(files, MEASURES)
-    return Scores(tuple(parts), left_out)
+    return sweep.scores or read_question_scores(files, MEASURES)
 
 
 @dataclass(frozen=True)
@@ -145,7 +134,12 @@ def analyse(
     by_question = [part for part in scores.parts if (part.setting, part.measure) in PRIMARY]
     primary = [part.clustered(config.cluster) for part in by_question]
     own, sizes = axis.scores(by_question), axis.sizes(config.sizes)
-    parts = [part for each in own if (part := _measured(each, axis, sizes, config, sweep, attempt))]
+
+    def measured(each: QuestionScores) -> Measured | None:
+        name = f"{each.benchmark}, {each.setting}, {each.measure}"
+        return attempt(name, lambda: _measured(each, axis, sizes, config, sweep, attempt))
+
+    parts = [part for part in map(measured, own) if part]
     pairs = attempt("Controls and baselines", lambda: pairs_of(sweep)) or Pairs((), {}, {})
     effects = attempt("Effects of controls", lambda: paired_effects(primary, pairs, axis.weights, config.level))
     corrected = attempt("Corrections after training", lambda: debiasing(sweep, axis, config, PRIMARY))

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from mixlingual.analysis.statistics.cells import DEGREE, CellMeans
 from mixlingual.analysis.statistics.contrasts import quantile
@@ -98,7 +98,7 @@ def fit_size_by_ratio(means: CellMeans, measure: str, weights: Mapping[str, int]
         _test(means, fit_TK[tested] * slope_K, (fit_TK @ y_K)[tested]),
         _test(means, left_QK * slope_K, left_QK @ y_K) if len(left_QK) else None,
         Interval(change, change - half, change + half),
-        half + float(stats.t.isf(0.2, variance.freedom)) * variance.error,
+        half + quantile(0.6, variance.freedom) * variance.error,
     )
 
 
@@ -135,4 +135,4 @@ def _test(means: CellMeans, weight_QK: Vector, value_Q: Vector) -> Test:
     statistic = float(np.sum(turned_Q**2 / size_Q[known]) / terms)
     heavy = sum(freedom / (freedom - 2) for freedom in freedoms if freedom > 2)
     freedom = 2 * heavy / (heavy - terms) if heavy > terms else 2.0
-    return Test(statistic, terms, float(freedom), float(stats.f.sf(statistic, terms, freedom)))
+    return Test(statistic, terms, float(freedom), float(special.fdtrc(terms, freedom, statistic)))

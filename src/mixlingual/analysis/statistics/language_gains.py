@@ -75,8 +75,8 @@ def language_gains(
         NotPossibleError: scores are not kept of `FEWEST_LANGUAGES`.
     """
     members: dict[str, list[int]] = {}
-    for place, group in enumerate(scores.groups):
-        members.setdefault(group.partition("-")[0] if scores.setting == "cross" else group, []).append(place)
+    for place, language in enumerate(scores.query_languages):
+        members.setdefault(language, []).append(place)
     if len(members) < FEWEST_LANGUAGES:
         raise NotPossibleError(f"it takes scores of {FEWEST_LANGUAGES} languages, and those of {len(members)} are kept")
     means = [CellMeans.of(scores.only(places), trials) for places in members.values()]

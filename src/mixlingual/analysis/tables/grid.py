@@ -9,7 +9,7 @@ Shape suffixes: S sizes; P points.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -105,16 +105,24 @@ def results_table(sweep: Sweep) -> pd.DataFrame:
 
 
 def languages_table(sweep: Sweep) -> pd.DataFrame:
-    """One row per (run, benchmark, setting, query language, candidate language, metric)."""
-    rows = [
-        (*_run_cells(section.run), section.benchmark, section.setting, *_language_pair(section, key), metric, value)
-        for section in _sections(sweep)
-        if section.setting in SETTINGS
-        for key, scores in _object(section.scores.get(SETTINGS[section.setting])).items()
-        for metric, value in _numbers(_object(scores))
-    ]
-    pair = ["query_language", "candidate_language"]
-    return pd.DataFrame(rows, columns=[*_RUN_COLUMNS, "benchmark", "setting", *pair, "metric", "value"])
+    """One row per (run, benchmark, setting, query language, candidate language, metric); names are categories."""
+    keys, counts = [], []
+    metrics: list[str] = []
+    values: list[float] = []
+    for section in _sections(sweep):
+        scores_of = _object(section.scores.get(SETTINGS.get(section.setting, "")))
+        place = (*_run_cells(section.run), section.benchmark, section.setting)
+        for key, scores in scores_of.items():
+            known = dict(_numbers(_object(scores)))
+            keys.append((*place, *_language_pair(section, key)))
+            counts.append(len(known))
+            metrics += known
+            values += known.values()
+    columns = [*_RUN_COLUMNS, "benchmark", "setting", "query_language", "candidate_language"]
+    named = dict.fromkeys((name for name in columns if name not in ("non_embedding", "ratio", "seed")), "category")
+    table = pd.DataFrame(keys, columns=columns).astype(named)
+    table = table.loc[np.repeat(table.index, counts)].reset_index(drop=True)
+    return table.assign(metric=pd.Categorical(metrics), value=np.array(values, dtype=np.float64))
 
 
 def benchmarks(results: pd.DataFrame) -> list[str]:
@@ -152,18 +160,27 @@ def size_by_ratio(results: pd.DataFrame, axes: Axes, benchmark: str, setting: st
         setting: mono, cross, multi or `BIAS`.
         metric: a key of `METRICS`.
     """
-    wanted = (results.benchmark == benchmark) & (results.setting == setting) & (results.metric == metric)
-    cell = ["model", "series", "ratio"]
-    values = results[wanted].groupby([*cell, "seed"], as_index=False)["value"].mean()
-    columns = pd.MultiIndex.from_tuples(axes.points, names=["series", "ratio"])
+    (grid,) = grids(results, axes, benchmark, [(setting, metric)])
+    return grid
+
+
+def grids(results: pd.DataFrame, axes: Axes, benchmark: str, pairs: Sequence[tuple[str, str]]) -> list[Grid]:
+    """The same of several (setting, metric) at once."""
+    pair, cell, statistics = ["setting", "metric"], ["model", "series", "ratio"], ["mean", "min", "max", "count"]
+    own = results[(results.benchmark == benchmark) & results.metric.isin({metric for _, metric in pairs})]
+    values = own.groupby([*pair, *cell, "seed"], as_index=False)["value"].mean()
+    by_cell = values.groupby([*pair, *cell])["value"].agg(statistics)
     places = pd.MultiIndex.from_tuples([(model, *point) for model in axes.sizes for point in axes.points], names=cell)
-    by_cell = values.groupby(cell)["value"].agg(["mean", "min", "max", "count"]).reindex(places).astype(float)
-    shape = len(axes.sizes), len(axes.points)
-    mean, low, high, seeds = (
-        pd.DataFrame(by_cell[name].to_numpy().reshape(shape), pd.Index(axes.sizes, name="model"), columns)
-        for name in by_cell
-    )
-    return Grid(benchmark, setting, metric, mean, low, high, seeds.fillna(0).astype(int), values)
+    of_pair = values.groupby(pair).indices
+    index, columns = pd.Index(axes.sizes, name="model"), pd.MultiIndex.from_tuples(axes.points, names=cell[1:])
+    found = []
+    for name in pairs:
+        table = by_cell.loc[name] if name in of_pair else by_cell.iloc[:0].droplevel(pair)
+        shaped = table.reindex(places).to_numpy(dtype=float).T.reshape(len(statistics), len(index), len(columns))
+        mean, low, high, seeds = (pd.DataFrame(each_SP, index, columns) for each_SP in shaped)
+        rows = values.iloc[of_pair.get(name, [])].drop(columns=pair)
+        found.append(Grid(benchmark, *name, mean, low, high, seeds.fillna(0).astype(int), rows))
+    return found
 
 
 def language_grid(languages: pd.DataFrame, benchmark: str, model: str, point: Point) -> pd.DataFrame:

@@ -9,12 +9,14 @@ from sweep_fixture import result, write_done
 
 from mixlingual import measures
 from mixlingual.analysis.read.collect import read_sweep
+from mixlingual.analysis.statistics.estimates import read_scores
 from mixlingual.analysis.tables.grid import grid_axes, languages_table, results_table
 from mixlingual.evaluation.protocol import score_benchmark
 from mixlingual.measures import registry
 from mixlingual.measures.measure import METRICS, SECTIONS
+from mixlingual.reporting.figures import pictures
 from mixlingual.reporting.payload import payload
-from mixlingual.reporting.tables import all_tables
+from mixlingual.reporting.tables import all_tables, headline_tables
 from mixlingual.tracking.tables import metric_tables, summary_scalars
 
 FILE = """
@@ -25,7 +27,7 @@ declare(
     Measure(
         name="toy", place=1000, group="Toys", label="toy of questions", direction="share; lower is better",
         larger_is_better=False, meaning="It counts.", unbiased="half of k", level=lambda k: k / 2, level_over="mean",
-        on_dashboard=True, of_questions=lambda found: found.own_Q + 0.5,
+        on_dashboard=True, headline=("multi",), picture="toys", of_questions=lambda found: found.own_Q + 0.5,
     ),
 )
 
@@ -71,7 +73,12 @@ def test_a_measure_in_a_file_of_its_own_is_computed_and_shown_everywhere(tmp_pat
     assert "made, language bias: toy of all (higher is better; one seed)" in titles
     assert sum("toy of ranks" in title for title in titles) == 3
 
-    page = payload(sweep, results, languages_table(sweep), axes)
+    assert "made, multilingual: toy of questions" in "".join(
+        table.title for table in headline_tables(results, axes, "made")
+    )
+    assert [picture.name for picture in pictures(results, languages_table(sweep), axes, "made")][3] == "made_toys"
+
+    page = payload(sweep, results, languages_table(sweep), axes, read_scores(sweep).parts)
     assert page["metrics"]["toy"]["meaning"] == "It counts."
     assert page["bias"][-1] == {
         "title": "Toys",

@@ -164,7 +164,8 @@ class _Report:
         """What the charts show."""
         sweep, results, languages, axes, attempt = self.sweep, self.results, self.languages, self.axes, self.attempt
         found = attempt("Charts", lambda: payload(sweep, results, languages, axes, self.scores.parts, attempt))
-        return found or payload(replace(sweep, runs=()), results[:0], languages[:0], axes)
+        empty = replace(sweep, runs=())
+        return found or attempt("Charts without runs", lambda: payload(empty, results[:0], languages[:0], axes)) or {}
 
     def makers(self, names: Iterable[str]) -> dict[str, Maker]:
         """Name of a file -> what makes it, but for the statistics and the summary."""

@@ -7,6 +7,7 @@ group. W&B draws lines from the tables by a preset of its own, and has none for 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -51,7 +52,8 @@ class Shown:
     def columns(self) -> list[str]:
         """Lists what tells runs apart and what they are compared by: the columns of the run table."""
         axes = ["config:model.value.name", "config:batching.value.monolingual_ratio", "config:seed.value"]
-        scores = [f"summary:{scalar_name(name, *pair)}" for name in self.benchmarks for pair in headlines()]
+        ordered = sorted(itertools.product(self.benchmarks, headlines()), key=lambda each: METRICS[each[1][1]].group)
+        scores = [f"summary:{scalar_name(name, *pair)}" for name, pair in ordered]
         return [*axes, *scores, "summary:training/final_loss", "summary:seconds/train"]
 
 

@@ -18,6 +18,8 @@ from mixlingual.analysis.statistics.gaps import Attempts
 from mixlingual.analysis.tables.answer import Answer, answer
 from mixlingual.analysis.tables.exposure import batches_table, exposure_table
 from mixlingual.analysis.tables.grid import Axes, benchmarks, grid_axes, languages_table, results_table
+from mixlingual.analysis.tables.learning import learning_table
+from mixlingual.files import clear_leftovers
 from mixlingual.layout import SWEEP
 from mixlingual.reporting.estimate_tables import TABLES, estimate_table
 from mixlingual.reporting.findings import findings, gap_sentences, headline, nature, primary_findings
@@ -41,6 +43,9 @@ from mixlingual.reporting.tables import (
 
 if TYPE_CHECKING:
     from mixlingual.reporting.figures import Picture
+
+LEARNING = "learning.csv"
+"""The learning curves, where runs were validated."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,7 @@ def write_report(sweep: Sweep, output: Path) -> ReportPaths:
     axes = attempt("Sizes and ratios", lambda: grid_axes(sweep), Axes({}, ()))
     everything = attempt("Results", lambda: results_table(sweep), results_table(empty))
     languages = attempt("Results by language", lambda: languages_table(sweep), languages_table(empty))
+    learned = attempt("Learning curves", lambda: learning_table(sweep), learning_table(empty))
     names = known_benchmarks(everything)
     results = everything[everything.benchmark.isin(names)]
 
@@ -80,7 +86,7 @@ def write_report(sweep: Sweep, output: Path) -> ReportPaths:
         from mixlingual.reporting.figures import pictures  # which takes a second to import
         from mixlingual.reporting.learning import learning_pictures
 
-        learning = own("Learning curves", lambda: learning_pictures(learning_table(sweep), axes)) or []
+        learning = own("Pictures of learning", lambda: learning_pictures(learned, axes)) or []
         return {"": _drawn(learning, output, own)} | {
             name: _drawn(pictures(results, languages, axes, name, own), output, own) for name in names
         }
@@ -89,7 +95,7 @@ def write_report(sweep: Sweep, output: Path) -> ReportPaths:
     scores = attempt("Scores by question", lambda: read_scores(sweep), Scores((), {}))
     none = Estimates(None, declared=False, weights={}, config=sweep.analysis, measured=(), gaps=attempt.gaps)
     estimates = attempt("The statistics", lambda: analyse(sweep, sweep.analysis, scores, attempt), none)
-    report = _Report(sweep, axes, everything, results, languages, scores, estimates, attempt)
+    report = _Report(sweep, axes, everything, results, languages, learned, scores, estimates, attempt)
     numbers = report.numbers()
     tables = report.write(report.makers(names), output)
     shown = drawn() or {}
@@ -102,9 +108,8 @@ def write_report(sweep: Sweep, output: Path) -> ReportPaths:
     _remove_earlier(output, [path.name for path in tables])
     page = output / "index.html"
     said = findings(estimates, attempt)
-    html = attempt(
-        "The page", lambda: render_page(sweep, sections, unknown, said, batches, shown.get("", []), numbers, page)
-    )
+    learning = shown.get("", [])
+    html = attempt("The page", lambda: render_page(sweep, sections, unknown, said, batches, learning, numbers, page))
     summary = report.summary()
     tables += write_tables({"summary.md": summary}, output)
     write_tables({page.name: html or plain_page(sweep.name, summary)}, output)
@@ -136,6 +141,7 @@ class _Report:
     results: pd.DataFrame
     """Of the benchmarks that are shown."""
     languages: pd.DataFrame
+    learned: pd.DataFrame
     scores: Scores
     estimates: Estimates
     attempt: Attempts
@@ -176,7 +182,7 @@ class _Report:
             RUNS: lambda: runs_table(sweep),
             QUESTIONS: lambda: question_table(sweep, self.scores),
             "batches.csv": lambda: batches_table(sweep),
-            LEARNING: lambda: learning_table(sweep),
+            LEARNING: lambda: self.learned,
             "exposure.csv": lambda: exposure_table(sweep),
         }
         for name in names:

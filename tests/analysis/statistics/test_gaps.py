@@ -68,6 +68,7 @@ PARTS = {
     "write.grid_axes": "Sizes and ratios",
     "write.results_table": "Results",
     "write.languages_table": "Results by language",
+    "write.learning_table": "Learning curves",
     "write.read_scores": "Scores by question",
     "write.analyse": "The statistics",
     "figures.pictures": "Pictures",

@@ -69,8 +69,8 @@ class QuestionReader:
         """Makes room.
 
         Args:
-            measures: keys of `COLUMNS`, or columns; files and settings without one, as `mono` without the rank distance,
-                are passed over. A column `weight`, if there is one, says how many scores a row stands for.
+            measures: keys of `COLUMNS`, or columns; files and settings without one, as `mono` without the rank
+                distance, are passed over. A column `weight`, if there is one, says how many scores a row stands for.
             files: as many are taken at most.
         """
         self.left_out: dict[str, str] = {}

@@ -140,7 +140,7 @@ def _benchmark(rng: np.random.Generator, codes: list[str]) -> dict[str, Any]:
 
 
 PHASES = {
-    "reading": ("report", "read_sweep"),
+    "reading": ("analysis.read.collect", "read_sweep"),
     "results by language": ("reporting.write", "languages_table"),
     "statistics": ("reporting.write", "analyse"),
     "charts": ("reporting.write", "payload"),
@@ -155,13 +155,14 @@ PHASES = {
 def timed(folder: Path) -> dict[str, float]:
     """Makes the report and gives the seconds of its phases; pictures take the time of another process."""
     start = time.perf_counter()
-    import_module("mixlingual.report")
-    seconds = {"imports": time.perf_counter() - start, **dict.fromkeys(PHASES, 0.0)}
+    seconds = dict.fromkeys(("imports", *PHASES), 0.0)
     for phase, (room, name) in PHASES.items():
         module = import_module(f"mixlingual.{room}")
         setattr(module, name, _counted(getattr(module, name), phase, seconds))
+    report = import_module("mixlingual.report").report
+    seconds["imports"] = time.perf_counter() - start
     with redirect_stdout(StringIO()):
-        import_module("mixlingual.report").report(ReportConfig(sweep_name=folder.name, root=str(folder.parent)))
+        report(ReportConfig(sweep_name=folder.name, root=str(folder.parent)))
     return seconds | {"all": time.perf_counter() - start}
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mixlingual.batches.permutation import derive_key, permute
 from mixlingual.batches.plan import Kind, Plan
-from mixlingual.data.items import Members
+
+if TYPE_CHECKING:  # plan and sampler need NumPy alone
+    from mixlingual.data.items import Members
 
 
 @dataclass(frozen=True, slots=True)

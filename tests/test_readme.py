@@ -54,8 +54,13 @@ def checked(module, overrides):
 
 def asked(words):
     """Splits a command from the module's name on into (module, overrides)."""
-    module = words[0].removeprefix("mixlingual.").replace("preflight", "train")
-    return module, tuple(word for word in words[1:] if word != "-m")
+    module = words[0].removeprefix("mixlingual.")
+    overrides = [word for word in words[1:] if word != "-m"]
+    if module == "preflight":
+        module = "prepare" if any(word.startswith("recipe=") for word in overrides) else "train"
+    if module == "prepare":  # a sweep of workers is of one option, and each takes the first of its values
+        overrides = [re.sub(r"^(worker=\d+),.*", r"\1", word) for word in overrides]
+    return module, tuple(overrides)
 
 
 def test_there_are_commands():
@@ -72,6 +77,8 @@ def test_every_command_is_valid(words, monkeypatch):
         extra = re.fullmatch(r"mixlingual\[(\w+)\]", words[2])
         extras = re.findall(r"^(\w+) =$", (ROOT / "setup.cfg").read_text(), flags=re.MULTILINE)
         assert extra[1] in extras if extra else re.fullmatch(r"[\w-]+==[\d.]+", words[2])
+    elif words[:2] == ["apt", "install"]:
+        assert words[2:] == ["apertium", "apertium-eng-spa"]
     elif words[:2] == ["wandb", "sync"]:
         assert words[2].startswith("multirun/")
     elif words[0] == "torchrun":

@@ -17,7 +17,7 @@ from mixlingual.grid.hydra import CONF_DIR
 
 SECTIONS = ("model", "data", "batching", "optim", "trainer", "evaluation", "validation", "tracking")
 GROUPS = (*SECTIONS, "experiment", "sweep")
-NEED_DATA = ("parallel", "paper", "xlmr_xl_sharded")
+NEED_DATA = ("pairs", "parallel", "paper", "xlmr_xl_sharded")
 
 
 def choices(*groups):

@@ -24,13 +24,12 @@ from run_folder import (
 from mixlingual.analysis.read.collect import read_sweep
 from mixlingual.config.schema import TrainConfig
 from mixlingual.grid import cost, guards
-from mixlingual.grid.cost import Cost, describe
 from mixlingual.grid.guards import SweepGuard
 from mixlingual.records import MixlingualError
 from mixlingual.reporting.tables import unfinished
 from mixlingual.runs import state as state_module
 from mixlingual.runs.jobs import AGAIN, after_release
-from mixlingual.runs.state import STATES, Moment, read_states, state_of
+from mixlingual.runs.state import STATES, Moment, read_states, state_of, states_of
 from mixlingual.runs.table import STYLES, runs_table
 
 RUN = "small_r0"
@@ -212,10 +211,9 @@ def test_all_say_the_same_of_a_run(tmp_path, monkeypatch, capsys, name, stopped)
     guard, config = SweepGuard(), TrainConfig(sweep_name="demo", run_name=RUN)
     guard._folder, guard._runs = sweep, [config]
     monkeypatch.setattr(state_module, "datetime", Clock)
-    for door in (guards, cost):
-        monkeypatch.setattr(door, "job_states", lambda: slurm)
-    shown = describe([config], Cost(), 1.0).splitlines()[1]
-    assert shown == f"  {RUN}" + ("" if state == "planned" else f" ({said})")
+    monkeypatch.setattr(guards, "job_states", lambda: slurm)
+    (found,) = states_of(sweep, [RUN], moment)
+    assert cost._begun(found) == ("" if state == "planned" else f" ({said})")
     if state == "done":
         guard.on_multirun_end(None)
         assert f"{RUN}: " not in capsys.readouterr().err

@@ -33,6 +33,7 @@ import pyarrow.parquet as pq
 from benchmarks.rows import Row, number, write_rows
 from mixlingual.config.schema import ReportConfig
 from mixlingual.measures.registry import METRICS, question_columns, scores_of_ranks
+from mixlingual.measures.retrieval import Ranked
 from mixlingual.records import RunResult
 
 SIZES = {
@@ -108,7 +109,7 @@ def _keys(benchmark: str, count: int) -> pa.Table:
 def _scored(rng: np.random.Generator, keys: pa.Table) -> pa.Table:
     """The same with scores of ranks, and with those of the pool alone where rows are of it."""
     rank_Q1 = np.ceil(np.exp(rng.normal(0.5, 1.0, (len(keys), 1)))).astype(np.int64)
-    scores = scores_of_ranks(rank_Q1, rank_Q1, ())
+    scores = scores_of_ranks(Ranked(rank_Q1, rank_Q1), ())
     pooled = np.where(np.array(keys["setting"]) == "multi", 1.0, np.nan)
     scores |= {name: pooled * np.rint(rng.gamma(2.0, 50.0, len(keys))) for name in question_columns()}
     table = {name: np.asarray(score, dtype=np.float32) for name, score in scores.items()}

@@ -19,7 +19,7 @@ from mixlingual.config.schema import (
     TrainConfig,
     TrainerConfig,
 )
-from mixlingual.train import train
+from mixlingual.grid.cell import train
 
 LANGUAGES = ["de", "en", "th"]
 

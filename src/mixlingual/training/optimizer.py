@@ -95,6 +95,7 @@ class RowAdamW(AdamW):
         if not table.weight.requires_grad:
             return
         _, state = self._of(table)
+        ids_R = moved(ids_R, table.weight.device)
         _put(table.weight, state, ids_R, *self._caught_up(table, ids_R))
 
     def _caught_up(self, table: TokenRows, ids_R: Tensor) -> tuple[Tensor, Tensor, Tensor]:

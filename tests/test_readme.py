@@ -48,7 +48,7 @@ def checked(module, overrides):
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         if module == "train":
             return compose_runs(overrides)
-        schema = SCHEMAS[module]
+        schema = TrainConfig if module == "distill" else SCHEMAS[module]
         return [to_config(schema, compose(module, overrides=as_written(overrides, schema)))]
 
 

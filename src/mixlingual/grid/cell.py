@@ -226,7 +226,7 @@ def _outset(config: TrainConfig, parts: _Parts) -> str:
     """What the run is about to do, in a line."""
     items, languages, parameters = parts.corpus.items, parts.corpus.languages, parts.parameters
     return (
-        f"{config.run_name}: {len(items):,} items, {len(languages)} languages, "
+        f"{config.run_name}: {len(items):,} items, {len(languages)} language{'s' if len(languages) > 1 else ''}, "
         f"{parameters['total']:,} weights ({parameters['non_embedding']:,} non-embedding), {parts.steps:,} steps of "
         f"{config.batching.batch_size} pairs, mean ratio {parts.sampler.plan.ratio.mean():.4g}, "
         f"trainer.precision={config.trainer.precision}, evaluation.precision={config.evaluation.precision}"

@@ -48,7 +48,7 @@ class Source:
             self.files, self._tables = hub_files(config.pairs), {}
         else:
             if not config.files:
-                raise DataError(f"recipe.sources.{name}.files is empty; name the files, folders or wildcards to read")
+                raise DataError(f"recipe.sources.{name}.files is empty; name files, as in [FILE.csv]")
             self.files = [path for pattern in config.files for path in files_under(Path(pattern).expanduser())]
             self._tables = {key: files_under(Path(pattern).expanduser()) for key, (pattern,) in named.items()}
 

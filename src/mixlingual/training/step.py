@@ -181,8 +181,9 @@ class ContrastiveStep:
         )  # fmt: skip
         self.pass_tokens, self._kept_tokens = self._agreed(plan.pass_tokens, plan.kept_tokens, device)
         log.info(
-            "a token holds %.3g MB for its backward pass: passes have up to %d tokens; %.0f tokens of a step keep "
-            "theirs, others are computed twice", bytes_per_token / 1e6, self.pass_tokens, self._kept_tokens,
+            "texts go through the encoder in passes of up to %d tokens; memory for the backward pass is there for "
+            "%.0f tokens of a step, at %.3g MB each, and passes beyond are computed twice",
+            self.pass_tokens, self._kept_tokens, bytes_per_token / 1e6,
         )  # fmt: skip
 
     def _agreed(self, pass_tokens: int, kept_tokens: float, device: torch.device) -> tuple[int, float]:

@@ -131,6 +131,9 @@ def test_a_trained_encoder_encodes_both_sides(checkpoint):
     assert encoder.encode_queries([]).shape == (0, 32)
     with pytest.raises(MixlingualError, match=r"load_encoder got options prefix; allowed: name, checkpoint"):
         mixlingual.load_encoder(checkpoint, prefix="x")
+    for option, value in {"precision": "auto", "device": "meta", "pooling": "avg"}.items():
+        with pytest.raises(MixlingualError, match=f"load_encoder got {option}='{value}'; allowed: "):
+            mixlingual.load_encoder(checkpoint, **{option: value})
 
 
 def test_a_benchmark_of_ones_own_and_several_at_once(tmp_path):

@@ -56,6 +56,28 @@ def parts_made(monkeypatch):
     return made
 
 
+def test_a_start_that_was_killed_when_all_parts_were_done_is_built_again(tmp_path, monkeypatch):
+    root = write(tmp_path / "data", plain(20))
+    removed = shutil.rmtree
+
+    def killed(path, *args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(convert.shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        load(root)
+    monkeypatch.setattr(convert.shutil, "rmtree", removed)
+    assert len(load(root).items) == 20
+
+
+def test_a_later_negative_of_one_language_replaces_none_of_another():
+    rows = [
+        ("1", ParallelItem("i", "s", {"en": "q"}, {"en": "p"}, ({"de": "a"}, {"de": "b", "en": "c"}, {"en": "d"}))),
+        ("2", ParallelItem("i", "s", {"en": "q"}, {"en": "p"}, ())),
+    ]
+    assert convert._union(rows).negatives == ({"de": "a"}, {"de": "b", "en": "c"}, {"en": "d"})
+
+
 texts = st.dictionaries(st.sampled_from(["aa", "bb", "cc"]), st.text(max_size=3).filter(str.strip), min_size=1)
 items = st.builds(ParallelItem, st.text(max_size=3), st.sampled_from("st"), texts, texts, st.lists(texts).map(tuple))
 

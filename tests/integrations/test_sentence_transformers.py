@@ -49,6 +49,18 @@ def test_its_figures_are_those_of_the_evaluation(model, tmp_path):
     assert model.similarity_fn_name == "cosine"
 
 
+@pytest.mark.parametrize(
+    ("metric", "greater"),
+    [
+        ("cross_ndcg@10", True), ("multi_rank_distance", False), ("bias_concordance_w", False),
+        ("bias_first_result_other_own", False), ("bias_consistency_rbo", True),
+    ],
+)  # fmt: skip
+def test_the_measure_itself_says_which_way_is_better(metric, greater):
+    evaluator = SentenceRetrievalEvaluator("atlas", languages=LANGUAGES, paragraphs=2, primary_metric=metric)
+    assert evaluator.greater_is_better is greater
+
+
 @pytest.mark.parametrize("metric", ["multi_map", "multi_rank_distance"])
 def test_the_trainer_evaluates_and_keeps_the_best(model, pairs, tmp_path, metric):
     evaluator = SentenceRetrievalEvaluator("atlas", languages=LANGUAGES, paragraphs=20, primary_metric=metric)

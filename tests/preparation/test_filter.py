@@ -68,6 +68,20 @@ def test_near_copies_go_and_other_questions_about_a_passage_stay(tmp_path):
     assert len(filtered(tmp_path / "off", items, near=None)[0]) == 4
 
 
+def test_near_copies_of_pairs_in_two_languages_are_compared_in_the_language_of_each_side(tmp_path):
+    def pair(name, question):
+        return Item(name, {"de": question}, {"en": PASSAGE})
+
+    items = [
+        pair("first", "Wann wurde der rote Leuchtturm am Kap gebaut?"),
+        pair("other", "Wer hat die Lampe des Leuchtturms zum ersten Mal entzündet?"),
+        pair("near", "Wann wurde der rote Leuchtturm am Kap gebaut?"),
+    ]
+    kept, lines = filtered(tmp_path, items, identify=False, exact=False)
+    assert [each.id for each in kept] == ["first", "other"]
+    assert lines == [{"id": "near", "reason": "near copy", "of": "first"}]
+
+
 def test_near_copies_are_those_of_an_exhaustive_comparison(tmp_path):
     """Variants of texts with 0 to 12 changed words, against exact Jaccard similarities of all pairs."""
     base = PASSAGE.split()

@@ -83,6 +83,14 @@ def test_an_interrupted_run_ends_with_the_same_bits(tmp_path, accumulate, stop, 
     pd.testing.assert_frame_equal(*curves)
 
 
+@pytest.mark.parametrize("options", [{}, {"optim": {"average": "ewa"}}])
+def test_a_run_that_was_cut_off_after_its_training_has_the_same_bits(tmp_path, options):
+    """Its checkpoint is of the end: as after an interrupted evaluation, no step is left, but the rows are not all done."""
+    encoder, _ = trained(tmp_path, checkpoint_steps=STEPS, **options)
+    again, _ = trained(tmp_path, checkpoint_steps=STEPS, **options)
+    assert torch.equal(weights(again), weights(encoder))
+
+
 def test_passes_that_ran_out_of_memory_stay_small_in_a_resumed_run(tmp_path, monkeypatch):
     """Dropout masks go by passes; memory suffices again where the run goes on."""
     embed, full = DualEncoder.embed, []

@@ -14,11 +14,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mixlingual.config.devices import PASS_TOKENS
 from mixlingual.config.schema import ModelConfig
 from mixlingual.evaluation.encode import Embedded, encode, encoder_fingerprint
 from mixlingual.evaluation.sentence_transformer import as_published
 from mixlingual.model import load
 from mixlingual.model.hub import as_saved
+from mixlingual.model.pooling import POOLING
 from mixlingual.model.tokenizer import Side
 from mixlingual.records import MixlingualError, fingerprint
 
@@ -94,5 +96,12 @@ def load_encoder(
     except TypeError as error:
         known = ", ".join(ModelConfig.__dataclass_fields__)
         raise MixlingualError(f"load_encoder got options {', '.join(options)}; allowed: {known}") from error
+    for name, got, allowed in (
+        ("precision", precision, ("fp32", "bf16", "fp16")),
+        ("device", torch.device(device or "cpu").type, PASS_TOKENS),
+        ("pooling", config.pooling, POOLING),
+    ):
+        if got not in allowed:
+            raise MixlingualError(f"load_encoder got {name}={got!r}; allowed: {', '.join(allowed)}")
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     return TrainedEncoder(as_saved(as_published(config)), device=chosen, precision=precision, batch_tokens=batch_tokens)

@@ -230,7 +230,8 @@ def _scorer(
         )
     else:
         embed, tokenizer, identity = _embed(encode, similarity, loaded), None, lambda: uuid.uuid4().hex
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    own = encode.device if isinstance(encode, TrainedEncoder) else None
+    device = own or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     encoding = Encoding(embed, tokenizer, identity, device)
     return lambda benchmark, own: PROTOCOLS[benchmark.protocol].score_encoder(benchmark, encoding, own, WHOLE)[
         UNCORRECTED

@@ -218,11 +218,16 @@ def _convert_part(how: _How, part: Part) -> dict[str, Any]:
 def _once(work: Path, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Returns what `make` says of the files that it writes, or said when it wrote them."""
     path = work / f"{name}.json"
+
+    def size() -> int:
+        return sum(each.stat().st_size for each in work.glob(f"{name}.*") if each != path)
+
     if path.exists():
         known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return known
+        if known["bytes"] == size():  # a start that was killed at its end has moved the files away
+            return known
     about = make() | {"name": name}
-    about["bytes"] = sum(each.stat().st_size for each in work.glob(f"{name}.*"))
+    about["bytes"] = size()
     with written_whole(path) as temporary:
         temporary.write_text(json.dumps(about), encoding="utf-8")
     return about
@@ -329,7 +334,7 @@ def _union(rows: Sequence[tuple[str, ParallelItem]]) -> ParallelItem:
         place = max(taken[language] for language, _ in texts)
         negatives += [{}] * (place + 1 - len(negatives))
         negatives[place] = negatives[place] | dict(texts)
-        taken.update(language for language, _ in texts)
+        taken.update({language: place + 1 - taken[language] for language, _ in texts})
     return replace(item, negatives=tuple(negatives))
 
 

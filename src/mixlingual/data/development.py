@@ -120,9 +120,11 @@ def hold_out(corpus: ParallelCorpus, number: int, languages: list[str] | None) -
     seen: set[str] = set()
     fewest = min(2, len(kept))
     for place in np.argsort([_draw(item.id) for item in corpus.items], kind="stable").tolist():
+        if len(chosen) == number:
+            break
         item = corpus.items[place]
         texts = {*item.query.values(), *item.passage.values()}
-        if len(chosen) < number and len(_both_sides(item, kept)) >= fewest and seen.isdisjoint(texts):
+        if len(_both_sides(item, kept)) >= fewest and seen.isdisjoint(texts):
             chosen.append(item)
             seen |= texts
     if len(chosen) < number:

@@ -36,7 +36,7 @@ from mixlingual.runs.progress import write_progress
 from mixlingual.runs.record import RunRecord
 from mixlingual.tracking.run import Tracker
 from mixlingual.tracking.terminal import terminal_bars
-from mixlingual.training.device import check_processes, device_of, going_on, use_threads
+from mixlingual.training.device import check_processes, device_of, going_on, use_own_gpu, use_threads
 from mixlingual.training.fit import Trained, fit
 from mixlingual.training.gather import global_rank
 from mixlingual.training.preemption import Signals
@@ -110,6 +110,7 @@ def run(
     use_threads(config.trainer.threads)
     check_processes(config.trainer)
     device = device_of(config.trainer.accelerator)
+    use_own_gpu(device)
     config = going_on(config, device, folder)
     parts = _load(config)
     signals.answer_now()

@@ -22,7 +22,7 @@ from mixlingual.model.encoder import parameter_counts
 from mixlingual.model.hub import as_saved
 from mixlingual.model.load import load_encoder
 from mixlingual.records import AnyBenchmark, MixlingualError
-from mixlingual.training.device import device_of, on_device, use_threads
+from mixlingual.training.device import device_of, on_device, use_own_gpu, use_threads
 from mixlingual.training.gather import global_rank
 
 log = logging.getLogger(__name__)
@@ -94,8 +94,7 @@ def _encode(
     config: EvaluateConfig, benchmarks: Sequence[AnyBenchmark], share: Share, device: torch.device
 ) -> tuple[SuiteScores, dict[str, Any]]:
     """Scores of the configured encoder, none in all but the first of several processes, and what it is."""
-    if device.type == "cuda":
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0"))))
+    use_own_gpu(device)
     model = as_saved(as_published(config.model))
     encoder, tokenizer = load_encoder(model, None, seed=0)
     scores = evaluate_encoder(encoder, tokenizer, benchmarks, config.evaluation, device, config.post_hoc, share)

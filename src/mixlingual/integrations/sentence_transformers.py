@@ -27,6 +27,7 @@ from mixlingual.api.evaluation import load_benchmark
 from mixlingual.batches.loader import HybridBatches
 from mixlingual.evaluation.protocol import score_benchmark
 from mixlingual.measures.geometry import unit
+from mixlingual.measures.registry import METRICS
 from mixlingual.records import Benchmark, MixlingualError, is_number
 
 CSV = "sentence_retrieval_{name}_results.csv"
@@ -71,7 +72,8 @@ class SentenceRetrievalEvaluator(BaseEvaluator):  # type: ignore[misc]
         self.name = loaded.name if name is None else name
         self.batch_size, self.write_csv = batch_size, write_csv
         self.primary_metric = primary_metric
-        self.greater_is_better = not any(word in primary_metric for word in _SMALLER_IS_BETTER)
+        better = {name.replace(".", "_"): measure.larger_is_better for name, measure in METRICS.items()}
+        self.greater_is_better = better.get(primary_metric.partition("_")[2]) is not False
 
     def __call__(
         self, model: SentenceTransformer, output_path: str | None = None, epoch: int = -1, steps: int = -1
@@ -135,9 +137,6 @@ class SentenceRetrievalEvaluator(BaseEvaluator):  # type: ignore[misc]
             if new:
                 writer.writeheader()
             writer.writerow(row)
-
-
-_SMALLER_IS_BETTER = ("rank_distance", "max_rank", "own_first", "exposure_divergence")
 
 
 def thinned(benchmark: Benchmark, paragraphs: int) -> Benchmark:

@@ -150,7 +150,9 @@ def _is_copy(item: Item, seen: set[bytes], removed: Removed) -> bool:
 
 
 class _NearCopies:
-    """Finds items whose query and passage are both nearly those of an earlier one, in their first shared language.
+    """Finds items whose query and passage are both nearly those of an earlier one.
+
+    They are compared in the first language that both sides of the item have, else in the first of each side.
 
     Candidates come from MinHash bands over the passage (Broder 1997); both sides are then compared by their signatures.
     """
@@ -160,21 +162,22 @@ class _NearCopies:
         self._threshold = threshold
         bands = next((b for b in _BANDS if (1 / b) ** (b / PERMUTATIONS) + 0.14 <= threshold), _BANDS[-1])
         self._index = self._rensa.RMinHashLSH(threshold=threshold, num_perm=PERMUTATIONS, num_bands=bands)
-        self._kept: list[tuple[str, str, Any, Any]] = []
+        self._kept: list[tuple[str, tuple[str, str], Any, Any]] = []
 
     def new(self, items: Sequence[Item], removed: Removed) -> Iterator[Item]:
         """Yields the items that are no near copies of earlier ones."""
-        languages = [min(item.query.keys() & item.passage.keys() or item.passage.keys()) for item in items]
+        shared = [item.query.keys() & item.passage.keys() for item in items]
+        languages = [(min(codes or item.query), min(codes or item.passage)) for item, codes in zip(items, shared)]
         signed = [
             self._rensa.RMinHash.from_token_sets(
                 [
-                    list(runs(words(item.side(side).get(code, ""), code), _SHINGLE))
-                    for item, code in zip(items, languages)
+                    list(runs(words(item.side(side)[codes[place]], codes[place]), _SHINGLE))
+                    for item, codes in zip(items, languages)
                 ],
                 PERMUTATIONS,
                 seed=1,
             )
-            for side in SIDES
+            for place, side in enumerate(SIDES)
         ]
         for item, language, query, passage in zip(items, languages, *signed):
             for key in sorted(self._index.query(passage)):

@@ -24,6 +24,12 @@ def use_threads(threads: int | None) -> None:
         threadpool_limits(threads, user_api="blas")
 
 
+def use_own_gpu(device: torch.device) -> None:
+    """Lets this process compute on the GPU that torchrun or Slurm has numbered for it, where it computes on one."""
+    if device.type == "cuda":
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0"))))
+
+
 def device_of(accelerator: str) -> torch.device:
     """Returns the device that `trainer.accelerator` stands for: one GPU if it is wanted and there, else the CPU.
 

@@ -150,13 +150,15 @@ def fit(
         log.info("going on from %s", resumed)
     with _prepared(trained, config.trainer), _losing_peers():
         trainer.fit(module, datamodule=data, ckpt_path=resumed, weights_only=True)
+    if module.optimizer.state:  # the checkpoint was of the end: Lightning then skips training, and what ends it
+        module.on_train_end()
     module.check_weights()
     if average:
         average.end(module, trainer.global_step)
         average.take(module)
     if sharded and (weights := whole_weights(trained)):
         encoder.load_state_dict(weights)
-    if validation:
+    if validation and (not sharded or global_rank() == 0):  # the others hold parts of the weights
         validation.take_best(encoder)
     return Trained(
         trainer.global_step,

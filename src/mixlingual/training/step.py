@@ -278,13 +278,13 @@ def cast_once(encoder: DualEncoder, *, enabled: bool) -> Iterator[None]:
     linears = [part for part in encoder.modules() if isinstance(part, nn.Linear)]
     if not enabled or encoder.backbone._compiled_call_impl or isinstance(encoder.backbone, FSDPModule):
         linears = []
-    with torch.enable_grad():
-        for linear in linears:
-            for name, weight in linear.named_parameters(recurse=False):
-                linear.__dict__[name] = weight.to(torch.bfloat16)  # found before the parameter of this name
     try:
+        with torch.enable_grad():
+            for linear in linears:
+                for name, weight in linear.named_parameters(recurse=False):
+                    linear.__dict__[name] = weight.to(torch.bfloat16)  # found before the parameter of this name
         yield
     finally:
         for linear in linears:
             for name, _ in linear.named_parameters(recurse=False):
-                del linear.__dict__[name]
+                linear.__dict__.pop(name, None)

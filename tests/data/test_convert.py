@@ -58,15 +58,14 @@ def parts_made(monkeypatch):
 
 def test_a_start_that_was_killed_when_all_parts_were_done_is_built_again(tmp_path, monkeypatch):
     root = write(tmp_path / "data", plain(20))
-    removed = shutil.rmtree
 
-    def killed(path, *args, **kwargs):
+    def killed(path):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(convert.shutil, "rmtree", killed)
-    with pytest.raises(KeyboardInterrupt):
-        load(root)
-    monkeypatch.setattr(convert.shutil, "rmtree", removed)
+    with monkeypatch.context() as patch:
+        patch.setattr(convert, "shutil", SimpleNamespace(**{**vars(shutil), "rmtree": killed}))
+        with pytest.raises(KeyboardInterrupt):
+            load(root)
     assert len(load(root).items) == 20
 
 

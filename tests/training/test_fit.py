@@ -85,7 +85,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(tmp_path, accumulate, stop, 
 
 @pytest.mark.parametrize("options", [{}, {"optim": {"average": "ewa"}}])
 def test_a_run_that_was_cut_off_after_its_training_has_the_same_bits(tmp_path, options):
-    """Its checkpoint is of the end: as after an interrupted evaluation, no step is left, but the rows are not all done."""
+    """As after an interrupted evaluation: the checkpoint is of the end, no step is left, and not all rows are done."""
     encoder, _ = trained(tmp_path, checkpoint_steps=STEPS, **options)
     again, _ = trained(tmp_path, checkpoint_steps=STEPS, **options)
     assert torch.equal(weights(again), weights(encoder))

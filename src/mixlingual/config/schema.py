@@ -659,8 +659,8 @@ class ValidationConfig:
     )
     measure: str = option(
         "multi",
-        "The measure that compares validations, as the mean over development sets: the mAP of a setting (mono_cross: of "
-        "two), or the in-batch loss. A benchmark with judged passages counts by its official measure.",
+        "The measure that compares validations, as the mean over development sets: the mAP of a setting (mono_cross: "
+        "of two), or the in-batch loss. A benchmark with judged passages counts by its official measure.",
         choices=("multi", "cross", "mono", "mono_cross", "loss"),
     )
     select: str = option(

@@ -155,13 +155,13 @@ class ModelConfig:
 
 @dataclass
 class PairsConfig:
-    """What the rows of files, or of a hub data set, hold; docs/data.md has an example of each shape.
+    """How to read the rows of files or of a hub data set; docs/data.md has an example of each shape.
 
-    In a source of `data.sources`, null takes what `data.pairs` says.
+    In a source of `data.sources`, null takes the value of `data.pairs`.
     """
 
     hub: str | None = option(
-        None, "This data set of the Hugging Face hub is read, OWNER/NAME. Null reads files under `root`."
+        None, "The data set of the Hugging Face hub to read, as OWNER/NAME. Null reads files under `root`."
     )
     subset: str | None = option(None, "The subset of the hub data set, often a language. Null takes its only one.")
     split: str | None = option(None, "The split of the hub data set. Null takes train.")
@@ -170,12 +170,12 @@ class PairsConfig:
     )
     query: str | None = option(
         None,
-        "The column of queries; a dot leads into a nested one, as in translation.en. Null takes one with a usual name "
-        "(query, question, anchor), else the first column of texts, as sentence-transformers does.",
+        "The column of queries; a dot names a nested column, as in translation.en. Null takes a column with a usual "
+        "name (query, question, anchor), else the first column of texts, as sentence-transformers does.",
     )
     passage: str | None = option(
         None,
-        "The column of passages that answer. Null takes one with a usual name (passage, positive, answer), else the "
+        "The column of relevant passages. Null takes a column with a usual name (passage, positive, answer), else the "
         "second column of texts.",
     )
     negatives: list[str] | None = option(
@@ -185,13 +185,13 @@ class PairsConfig:
     )
     id: str | None = option(
         None,
-        "The column of ids: rows of one id are one item, in several languages or with several negatives. Null takes "
-        "`id` or `_id`, if there is one.",
+        "The column of ids. Rows with the same id are one item, in several languages or with several negatives. Null "
+        "takes `id` or `_id`, if there is one.",
     )
     language: str | None = option(
         None,
-        "The language of all texts, as en. Null takes it from a column, else from the file's name, as in train.en.tsv "
-        "or en-de.csv (query-passage), or its folder's.",
+        "The language of all texts, as in en. Null takes it from a column, else from the name of the file, as in "
+        "train.en.tsv or en-de.csv (query-passage), or of its folder.",
     )
     query_language: str | None = option(None, "The language of all queries. Null takes `language`.")
     passage_language: str | None = option(None, "The language of all passages and negatives. Null takes `language`.")
@@ -208,20 +208,21 @@ class PairsConfig:
     )
     file_languages: dict[str, str] | None = option(
         None,
-        "File name -> language of its texts; wildcards are allowed, as in {english_*: en, german_*: de}. Null takes "
-        "the codes in names.",
+        "It maps file names to the language of their texts; wildcards are allowed, as in {english_*: en, german_*: de}."
+        " Null takes the language codes in file names.",
     )
     by_line: bool | None = option(
         None,
-        "True: row n of every file of the source is one item, each file in another language. Null joins by id alone.",
+        "True joins by line: row n of every file of the source is one item, and each file is in another language. Null "
+        "joins by id alone.",
     )
     header: bool | None = option(
         None,
-        "Whether the first line of CSV and TSV names the columns; without, they are called 1, 2 and so on. Null takes "
-        "it for a header if it holds a column's name.",
+        "Whether the first line of CSV and TSV names the columns. Without a header the columns are called 1, 2 and so "
+        "on. Null takes the first line for a header if it holds a column's name.",
     )
     quotes: bool | None = option(
-        None, "Whether cells of CSV and TSV may stand in double quotes. Null: in CSV they may, in TSV not."
+        None, "Whether cells of CSV and TSV may stand in double quotes. Null allows quotes in CSV, and not in TSV."
     )
 
 
@@ -251,8 +252,8 @@ class DataConfig:
     )
     root: str | None = option(
         None,
-        "The folder of *.jsonl or *.jsonl.gz files, which `parallel` needs; for `pairs` a file, a folder or a path "
-        "with wildcards, unless all is read from the hub.",
+        "Where the data are. `parallel` needs a folder of *.jsonl or *.jsonl.gz files; `pairs` a file, a folder or a "
+        "path with wildcards, unless everything is read from the hub.",
         computed=False,
     )
     languages: list[str] | None = option(
@@ -261,11 +262,11 @@ class DataConfig:
     sources: dict[str, SourceConfig] = option(
         {}, "Named groups of files, each drawn from on its own. If there is none, all files are one source."
     )
-    exclude: list[str] = option([], "These file names under `root` are left out; shell wildcards are allowed.")
+    exclude: list[str] = option([], "File names under `root` to leave out; shell wildcards are allowed.")
     pairs: PairsConfig = section(PairsConfig)
     processes: int | None = option(
         None,
-        "So many processes convert and tokenise the data, once. Null takes as many as there are cores.",
+        "The number of processes that convert and tokenise the data, once. Null takes as many as there are cores.",
         low=1,
         high=1024,
         computed=False,
@@ -619,56 +620,56 @@ class EvaluationConfig:
 
 @dataclass
 class ValidationConfig:
-    """What is measured on development sets while a run trains, and whether anything follows from it.
+    """What is measured on development sets while a run trains, and whether it selects weights or stops the run.
 
     The development sets are encoded as `evaluation` says. Validation that only watches changes no number of the run.
     """
 
     every: int | None = option(
-        None, "So many optimiser steps lie between two validations. Null validates at the steps of `at` alone.", low=1
+        None, "The number of optimiser steps between two validations. Null validates only at the steps of `at`.", low=1
     )
     at: list[int] = option(
         [],
-        "The run is validated after these steps too; 0 is before training. A run that is validated at all is so after "
-        "its last step as well.",
+        "The run is also validated after these steps; 0 is before training. If `every` or `at` is set, the run is "
+        "validated after its last step too.",
         low=0,
         high=MOST_STEPS,
     )
     benchmarks: list[str] = option(
-        [], "Parts of these benchmarks are development sets: those of evaluation.benchmarks, your own ones included."
+        [], "Parts of these benchmarks are development sets; all names of evaluation.benchmarks and your own are valid."
     )
     held_out: int = option(
         0,
-        "So many items of the training data are a development set and are never trained on, nor is an item that shares "
-        "a text with one of them. 0 holds out none.",
+        "The number of items of the training data that are a development set. They are never trained on, nor are items "
+        "that share a text with one of them. 0 holds out none.",
         low=0,
     )
-    languages: list[str] | None = option(None, "Development sets have these languages. Null takes all that they have.")
+    languages: list[str] | None = option(None, "The languages of the development sets. Null takes all that they have.")
     questions: int | None = option(
         200,
-        "A benchmark's part has so many questions, each in all its languages; of a benchmark with judged passages, so "
-        "many in each of its tasks. Null takes all.",
+        "The number of questions in a benchmark's part, each in all its languages; with judged passages, the number in "
+        "each task. Null takes all.",
         low=1,
     )
     candidates: int | None = option(
         1000,
-        "A benchmark's part has so many candidates in a language, and more only where its questions have more answers. "
-        "Null takes all.",
+        "The number of candidates per language in a benchmark's part; there are more only if its questions have more "
+        "answers. Null takes all.",
         low=1,
     )
     measure: str = option(
         "multi",
-        "This tells which of two validations is better: the mAP of a setting, or of two as mono_cross, as the mean over"
-        " development sets; or the in-batch loss. A benchmark with judged passages counts by its official measure.",
+        "The measure that compares validations, as the mean over development sets: the mAP of a setting (mono_cross: "
+        "of two), or the in-batch loss. A benchmark with judged passages counts by its official measure.",
         choices=("multi", "cross", "mono", "mono_cross", "loss"),
     )
     select: str = option(
         "last",
-        "last saves and evaluates the weights that training ends with, best those of the best validation.",
+        "last saves and evaluates the weights at the end of training, best the weights of the best validation.",
         choices=("last", "best"),
     )
     patience: int | None = option(
-        None, "Training ends when so many validations in a row were no better than one before. Null never does.", low=1
+        None, "Training ends after this many validations in a row without improvement. Null never stops early.", low=1
     )
 
     @property
@@ -775,16 +776,16 @@ class AnalysisConfig:
 
 @dataclass
 class PreflightConfig:
-    """What a preflight plans for; a run takes no notice of it."""
+    """What a preflight plans for; a run ignores it."""
 
     device: str | None = option(
         None,
-        "Runs are planned for this GPU. Null takes the one that the cluster's preset names, else the one at hand, "
-        "else a100-80gb where the runs ask for a GPU.",
+        "The GPU to plan for. Null takes the one that the cluster's preset names, else the one in this machine, else "
+        "a100-80gb if the runs ask for a GPU.",
         choices=tuple(DEVICES),
     )
     utilisation: float = option(
-        0.3, "A run reaches this share of the device's rate in large matrix products.", low=0.01, high=1.0
+        0.3, "The share of the device's rate in large matrix products that a run reaches.", low=0.01, high=1.0
     )
 
 
@@ -876,15 +877,15 @@ class RecipeSourceConfig:
 
     files: list[str] = option(
         [],
-        "Its files, folders or wildcards. With `pairs.hub` they are names in that data set, as in train/*.parquet; "
-        "none reads it by `datasets`.",
+        "Its files, folders or wildcards. With `pairs.hub` they are names in that data set, as in train/*.parquet; an "
+        "empty list reads the data set by `datasets`.",
     )
     pairs: PairsConfig = section(PairsConfig)
     license: str = option("unknown", "Its licence, which the manifest repeats.")
-    where: dict[str, str] = option({}, "Rows are read whose column has this value, as in {label: '1'}.")
+    where: dict[str, str] = option({}, "Only rows whose column has this value are read, as in {label: '1'}.")
     join: dict[str, str] = option(
         {},
-        "Where rows hold ids in place of texts, it maps `query` and `passage` to the files of the texts, lines of id, "
+        "If rows hold ids instead of texts, it maps `query` and `passage` to the files of the texts, with lines of id, "
         "tab, text; {language} stands for each of `join_languages`.",
     )
     join_languages: dict[str, str] = option(
@@ -894,7 +895,7 @@ class RecipeSourceConfig:
     limit: int | None = option(None, "Reading ends after so many items. Null reads all.", low=1)
     languages: list[str] | None = option(None, "Its texts in other languages are left out. Null keeps all.")
     translate: bool = option(True, "Its texts are translated.")
-    note: str = option("", "What the manifest says of it, as what it is read in place of.")
+    note: str = option("", "A note for the manifest, for example which data set this one replaces.")
 
 
 @dataclass
@@ -907,18 +908,18 @@ class FilterConfig:
     query_characters: list[int] = option([3, 1000], "Shortest and longest query, in characters.", low=0)
     passage_characters: list[int] = option([10, 20_000], "Shortest and longest passage, in characters.", low=0)
     exact: bool = option(
-        True, "Of items with the same query and passage, but for case and white space, the first stays."
+        True, "Of items whose query and passage differ only in case and white space, only the first is kept."
     )
     near: float | None = option(
         0.9,
         "Of items whose queries and whose passages share this much of their word triples (Jaccard, estimated by "
-        "MinHash), the first stays. Null looks for none.",
+        "MinHash), only the first is kept. Null keeps near copies.",
         low=0.1,
         high=1.0,
     )
     overlap_words: int = option(
         13,
-        "An item is left out where it shares so many words in a row, or all of a shorter text, with a text of "
+        "An item is left out if it shares this many words in a row, or all of a shorter text, with a text of "
         "`evaluation.benchmarks`.",
         low=2,
     )
@@ -948,9 +949,9 @@ class EngineConfig:
         [], "The words of the program's command; {source} and {target} stand for the codes of the languages."
     )
     prefix: str = option("", "A model reads this before each line, as in '>>{target}<< '.")
-    beams: int = option(1, "So many beams search for a translation; 1 is greedy.", low=1, high=100)
-    batch_tokens: int = option(4096, "A batch has at most so many source tokens, padding included.", low=16)
-    max_tokens: int = option(256, "A line's translation ends after so many tokens.", low=1, high=100_000)
+    beams: int = option(1, "The number of beams in the search for a translation; 1 is greedy.", low=1, high=100)
+    batch_tokens: int = option(4096, "The most source tokens in a batch, padding included.", low=16)
+    max_tokens: int = option(256, "The most tokens in the translation of a line.", low=1, high=100_000)
     compute: str = option("default", "The number format of ctranslate2, as in int8 or float16; of transformers, dtype.")
     parameters: float | None = option(
         None, "How many weights the model has, for the estimate of GPU hours. Null estimates none.", low=1, high=1e13
@@ -966,10 +967,10 @@ class TranslateConfig:
     passage: dict[str, str] = option({}, "It maps a language to the engine that translates passages into it.")
     source: str = option("en", "Texts are translated from this language.")
     via: dict[str, str] = option(
-        {}, "It maps a language to another one, named before it, that it is translated from in place of `source`."
+        {}, "It maps a language to the one that it is translated from instead of `source`, which must be named before."
     )
     sentence_characters: int = option(300, "Longer texts are translated sentence by sentence, and joined again.", low=1)
-    lines: int = option(512, "So many lines are translated at a time, and then kept for good.", low=1, high=1_000_000)
+    lines: int = option(512, "The number of lines translated at a time, and then stored.", low=1, high=1_000_000)
     identify: bool = option(True, "Translations in another language than the target are left out.")
     copied: float = option(
         0.6, "Translations of four words or more with a larger share of the source's words are left out.", low=0.0
@@ -979,8 +980,8 @@ class TranslateConfig:
     )
     repetition: float = option(
         3.0,
-        "Translations that compress (zlib) so many times better than their source are left out: they say the same over "
-        "and over.",
+        "Translations that compress (zlib) this many times better than their source are left out, because they repeat "
+        "themselves.",
         low=1.0,
     )
 
@@ -994,16 +995,16 @@ class MineConfig:
         "none finds none; encoder ranks by `model`, exactly; bm25 ranks by words.",
         choices=("none", "encoder", "bm25"),
     )
-    negatives: int = option(5, "A query gets so many at most.", low=1, high=1000)
+    negatives: int = option(5, "The most hard negatives for a query.", low=1, high=1000)
     first_rank: int = option(1, "Passages that rank before this one are not taken; 1 is the best.", low=1)
     last_rank: int = option(50, "Passages that rank after this one are not taken.", low=1, high=10_000)
     margin: float | None = option(
-        None, "A negative scores at least so much below the item's own passage. Null asks for nothing.", low=0.0
+        None, "A negative must score at least this much below the item's own passage. Null sets no margin.", low=0.0
     )
     relative_margin: float | None = option(
         None,
-        "As margin, in shares of the own passage's score: .05 is what NV-Retriever (arXiv 2407.15831) found best. Null"
-        " asks for nothing.",
+        "Like margin, as a share of the own passage's score: .05 is what NV-Retriever (arXiv 2407.15831) found best. "
+        "Null sets no margin.",
         low=0.0,
         high=1.0,
     )
@@ -1016,9 +1017,9 @@ class MineConfig:
 
 @dataclass
 class RecipeConfig:
-    """A way from sources to training data."""
+    """How training data are made from sources."""
 
-    name: str = option("local", "It is the name of the recipe.")
+    name: str = option("local", "The name of the recipe.")
     root: str | None = option(
         None, "The folder that holds hub data sets under their names. Null fetches them from the hub."
     )
@@ -1027,7 +1028,7 @@ class RecipeConfig:
     translate: TranslateConfig = section(TranslateConfig)
     mine: MineConfig = section(MineConfig)
     shard_items: int = option(
-        10_000, "A file has so many items: what a killed process loses at most.", low=1, high=10_000_000
+        10_000, "The number of items in a file, which is the most that a killed process loses.", low=1, high=10_000_000
     )
 
 

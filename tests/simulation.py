@@ -16,6 +16,7 @@ from simulated import RATIOS, SIZES, cell_means, flat
 
 from mixlingual.analysis.statistics.cells import CellMeans
 from mixlingual.analysis.statistics.contrasts import Estimate, Gain, Interaction, estimate
+from mixlingual.analysis.statistics.effects import ratio_effects
 from mixlingual.analysis.statistics.interaction import fit_size_by_ratio
 from mixlingual.analysis.statistics.response import Draws, fit_curve
 
@@ -99,6 +100,12 @@ def one(seed: int, truth: Callable[[str, float], float] = flat, **options: Any) 
     if curve.regret:
         held["regret covered"] = curve.regret.low <= best - measured[0.5] <= curve.regret.high
     held["best ratio covered"] = curve.best.low <= 0.5 <= curve.best.high
+    (_, at, family), *_ = ratio_effects(means, SIZES, DRAWS, larger_is_better=True)
+    true_effects = [truth(each.model, each.ratio) - truth(each.model, at[each.model]) for each in family]
+    held["bands covered"] = all(
+        each.estimate.low_all <= value <= each.estimate.high_all
+        for each, value in zip(family, true_effects, strict=True)
+    )
     held["interaction found"] = fit_size_by_ratio(means, "map", WEIGHTS, LEVEL).interaction.p < 1 - LEVEL
     return held
 

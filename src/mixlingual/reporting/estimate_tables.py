@@ -12,6 +12,7 @@ from mixlingual.analysis.statistics.controls import PairedEffect
 from mixlingual.analysis.statistics.debiasing import Debiasing
 from mixlingual.analysis.statistics.estimates import Estimates, Measured
 from mixlingual.analysis.statistics.response import Curve
+from mixlingual.measures.registry import larger_is_better
 
 Rows = Iterator[dict[str, Any]]
 
@@ -76,6 +77,17 @@ def _paired(effect: PairedEffect) -> Rows:
     place = {"benchmark": effect.benchmark, "setting": effect.setting, "metric": effect.measure}
     for model, found in {**effect.sizes, "mean of sizes": effect.overall}.items():
         yield place | {"kind": effect.kind, "ratio": effect.ratio, "model": model} | _estimate(found)
+
+
+def _effects(answer: Estimates) -> Rows:
+    for family in answer.effects:
+        place = {"benchmark": family.benchmark, "setting": family.setting, "metric": family.measure}
+        smallest = answer.config.smallest_effect.get(family.measure)
+        better = larger_is_better(family.measure)
+        for effect in family.effects:
+            cell = {"reference": family.reference, "model": effect.model, "ratio": effect.ratio, "seeds": effect.seeds}
+            word = effect.estimate.verdict(smallest, larger_is_better=better)
+            yield place | cell | {"verdict": word} | _estimate(effect.estimate)
 
 
 def _debiased(found: Debiasing) -> dict[str, Any]:
@@ -171,6 +183,7 @@ TABLES: dict[str, Callable[[Estimates], Iterable[dict[str, Any]]]] = {
     "contrasts_scales": _scales,
     "gains": _of_parts(_gains),
     "paired": lambda answer: (row for effect in answer.paired for row in _paired(effect)),
+    "effects": _effects,
     "debiasing": lambda answer: map(_debiased, answer.debiasing),
     "best_ratios": _best_ratios,
     "slopes": _of_parts(lambda _, part: [vars(part.slope)] if part.slope else []),
@@ -187,9 +200,10 @@ contrasts: the primary contrast of every measure, with its verdict; `low_all` an
 contrasts_undeclared: of sizes beyond the declared ones. contrasts_fixed: against one pure ratio, whichever is
 better. contrasts_scales: on other scales and in other metrics. gains: of every size, the mixed ratio less the
 better pure one. paired: what controls change against the ratio axis, and the ratio axis against baselines, of each
-size and over all; p of a size is not corrected for the number of tests. debiasing: what correcting a pure ratio after
-training gains, beside what the mixed ratio gains over it. best_ratios: of every size, also of utilities of both
-settings. slopes: of the best ratio on log10 of the weights. fronts: cells by both settings. size_by_ratio, components,
-languages, language_covariates: as the modules of `analysis.statistics` say. gaps: analyses that the runs do not allow,
-and why; it is the last, so that it names the tables that failed.
+size and over all; p of a size is not corrected for the number of tests. effects: every cell less a reference of its
+size; `low_all`, `high_all` and p hold together for one benchmark, setting, metric and reference. debiasing: what
+correcting a pure ratio after training gains, beside what the mixed ratio gains over it. best_ratios: of every size,
+also of utilities of both settings. slopes: of the best ratio on log10 of the weights. fronts: cells by both settings.
+size_by_ratio, components, languages, language_covariates: as the modules of `analysis.statistics` say. gaps:
+analyses that the runs do not allow, and why; it is the last, so that it names the tables that failed.
 """

@@ -14,6 +14,7 @@ from mixlingual.analysis.statistics.cells import CellMeans
 from mixlingual.analysis.statistics.contrasts import Estimate, Gain, Interaction, adjusted
 from mixlingual.analysis.statistics.controls import PairedEffect, Pairs, paired_effects, pairs_of
 from mixlingual.analysis.statistics.debiasing import Debiasing, debiasing
+from mixlingual.analysis.statistics.effects import UNTRAINED, Effects, ratio_effects, untrained_effects
 from mixlingual.analysis.statistics.gaps import Attempts, Gap
 from mixlingual.analysis.statistics.interaction import SizeByRatio, fit_size_by_ratio
 from mixlingual.analysis.statistics.language_gains import LanguageGains, language_gains, traits_of
@@ -95,6 +96,8 @@ class Estimates:
     """(benchmark, weight of mono) -> size -> curve of the utility."""
     paired: tuple[PairedEffect, ...] = ()
     """What controls change against the ratio axis, and what the ratio axis changes against baselines."""
+    effects: tuple[Effects, ...] = ()
+    """Every cell less a reference of its size: a panel for each measure and reference."""
     debiasing: tuple[Debiasing, ...] = ()
     """What corrections after training give, beside what mixing gives."""
     differences: dict[str, dict[str, tuple[str, str]]] = field(default_factory=dict)
@@ -142,6 +145,8 @@ def analyse(
     parts = [part for part in map(measured, own) if part]
     pairs = attempt("Controls and baselines", lambda: pairs_of(sweep)) or Pairs((), {}, {})
     effects = attempt("Effects of controls", lambda: paired_effects(primary, pairs, axis.weights, config.level))
+    shown = [family for part in parts for family in _effects(part, axis, config, attempt)]
+    shown += [family for part in primary for family in _untrained(part, pairs, axis, config, attempt)]
     corrected = attempt("Corrections after training", lambda: debiasing(sweep, axis, config, PRIMARY))
     others = [part.clustered(config.cluster) for part in axis.scores(scores.parts) if part.measure in OTHER_METRICS]
     answer = Estimates(
@@ -152,6 +157,7 @@ def analyse(
         _adjusted(parts),
         metrics=dict(_other_metrics(others, axis, sizes, config, attempt)),
         paired=tuple(effects or ()),
+        effects=tuple(shown),
         debiasing=tuple(corrected[0] if corrected else ()),
         differences=pairs.differences,
         reference=sweep.reference,
@@ -254,14 +260,47 @@ def _curves(
     means: CellMeans, models: Iterable[str], better: bool, config: AnalysisConfig, name: str, attempt: Attempts
 ) -> dict[str, Curve]:
     models = list(models)
-    draws = Draws(config.level, config.draws, config.seed)
 
     def curve_of(model: str) -> Callable[[], Curve]:
         return lambda: fit_curve(
-            means, model, larger_is_better=better, draws=draws, reference=config.ratio, sizes=len(models)
+            means, model, larger_is_better=better, draws=_draws(config), reference=config.ratio, sizes=len(models)
         )
 
     return _present({model: attempt(f"{name}: the curve of {model}", curve_of(model)) for model in models})
+
+
+def _effects(part: Measured, axis: RatioAxis, config: AnalysisConfig, attempt: Attempts) -> Iterator[Effects]:
+    place = part.benchmark, part.setting, part.measure
+    found = attempt(
+        f"{', '.join(place)}: differences from a reference",
+        lambda: [
+            Effects(*place, *family)
+            for family in ratio_effects(
+                part.means, _by_weights(axis), _draws(config), larger_is_better=larger_is_better(part.measure)
+            )
+        ],
+    )
+    yield from found or ()
+
+
+def _untrained(
+    part: QuestionScores, pairs: Pairs, axis: RatioAxis, config: AnalysisConfig, attempt: Attempts
+) -> Iterator[Effects]:
+    place = part.benchmark, part.setting, part.measure
+    found = attempt(
+        f"{', '.join(place)}: differences from {UNTRAINED}",
+        lambda: untrained_effects(part, pairs, _by_weights(axis), _draws(config)),
+    )
+    if found:
+        yield Effects(*place, UNTRAINED, {}, found)
+
+
+def _by_weights(axis: RatioAxis) -> list[str]:
+    return sorted(axis.weights, key=axis.weights.__getitem__)
+
+
+def _draws(config: AnalysisConfig) -> Draws:
+    return Draws(config.level, config.draws, config.seed)
 
 
 Value = TypeVar("Value")

@@ -137,7 +137,7 @@ def seal(folder: Path, key: str) -> None:
     files = sorted(path for path in folder.iterdir() if path.name != _SEAL)
     sizes = {path.name: path.stat().st_size for path in files}
     hashed = sum(sizes.values()) <= _CHECKED_WHOLE
-    seals = {path.name: [sizes[path.name], _digest(path) if hashed else None] for path in files}
+    seals = {path.name: [sizes[path.name], digest(path) if hashed else None] for path in files}
     (folder / _SEAL).write_text(json.dumps({"key": key, "files": seals}), encoding="utf-8")
 
 
@@ -146,8 +146,8 @@ def check_sealed(folder: Path, key: str) -> None:
     sealed = json.loads((folder / _SEAL).read_text(encoding="utf-8"))
     if sealed["key"] != key:
         raise ValueError(f"it holds {sealed['key']}")
-    for name, (size, digest) in sealed["files"].items():
-        if (folder / name).stat().st_size != size or (digest is not None and _digest(folder / name) != digest):
+    for name, (size, expected) in sealed["files"].items():
+        if (folder / name).stat().st_size != size or (expected is not None and digest(folder / name) != expected):
             raise ValueError(f"{name} is not as it was written")
 
 
@@ -166,7 +166,12 @@ def stamp(path: Path) -> str:
         return f"{about.st_size} {about.st_mtime_ns} {hashlib.sha256(ends + file.read()).hexdigest()}"
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
+    """The SHA-256 of a file's content, in hex digits.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

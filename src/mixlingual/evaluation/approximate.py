@@ -33,7 +33,7 @@ _MOST_ON_GPU = 2048
 def flat_search(
     query_QD: NDArray[np.float32], shards: Shards, k: int, *, memory_mib: int, device: torch.device
 ) -> Hits:
-    """Returns what `search.search` finds, by a faiss index of all passages in fp32, on the GPUs where faiss has them.
+    """Returns what `search.search` finds, by a faiss index of all passages in fp32, on `device` where faiss can.
 
     Queries whose ties go on beyond what faiss gives are searched by `search.search`, with `memory_mib` on `device`.
 
@@ -41,7 +41,7 @@ def flat_search(
         MixlingualError: faiss is not installed.
     """
     k = min(k, len(shards))
-    hits, cut = _found(query_QD, shards, k, _built(shards, "flat", probes=1))
+    hits, cut = _found(query_QD, shards, k, _built(shards, "flat", probes=1, device=device))
     if cut:
         exact = search(query_QD[cut], shards, k, memory_mib=memory_mib, device=device)
         hits.score_QK[cut], hits.position_QK[cut] = exact.score_QK, exact.position_QK
@@ -70,7 +70,7 @@ def approximate_search(
         kind: ivf, which holds all passages in fp32, or ivf_pq, which holds D / 8 bytes of each, at most 64.
         probes: inverted lists that a query looks into, of about 4 sqrt(N).
         memory_mib: MiB for the exact search that recall is measured with.
-        device: where that runs; faiss takes every GPU that it finds.
+        device: where both run; faiss built without GPUs stays on the CPU.
 
     Returns:
         The hits, and the mean share of the k exact results that are among them, over 200 evenly spaced queries.
@@ -80,7 +80,7 @@ def approximate_search(
     """
     k = min(k, len(shards))
     try:
-        hits, _ = _found(query_QD, shards, k, _built(shards, kind, probes))
+        hits, _ = _found(query_QD, shards, k, _built(shards, kind, probes, device))
     except RuntimeError as error:
         raise MixlingualError(
             f"faiss cannot search {len(shards)} passages by evaluation.search={kind} ({error}); set "
@@ -140,8 +140,8 @@ def _best(
     return score_W[:k], position_W[:k]
 
 
-def _built(shards: Shards, kind: str, probes: int) -> _Built:
-    """Returns a faiss index of the shards, on the GPUs where faiss has them."""
+def _built(shards: Shards, kind: str, probes: int, device: torch.device) -> _Built:
+    """Returns a faiss index of the shards, on the process's GPU where it computes on one and faiss can too."""
     try:
         faiss = importlib.import_module("faiss")
     except ImportError as error:
@@ -159,8 +159,9 @@ def _built(shards: Shards, kind: str, probes: int) -> _Built:
         sample = [np.asarray(embedding_ND[::step], np.float32) for _, embedding_ND in shards.blocks(_BLOCK_PASSAGES)]
         index.train(np.concatenate(sample))
     most, longest = len(shards), 0.0
-    if getattr(faiss, "get_num_gpus", int)():
-        index, most = faiss.index_cpu_to_all_gpus(index), min(most, _MOST_ON_GPU)
+    if device.type == "cuda" and getattr(faiss, "get_num_gpus", int)():
+        index = faiss.index_cpu_to_gpus_list(index, gpus=[torch.cuda.current_device()])
+        most = min(most, _MOST_ON_GPU)
     for _, embedding_ND in shards.blocks(_BLOCK_PASSAGES):
         index.add(np.asarray(embedding_ND, np.float32))
         longest = max(longest, float(lengths(embedding_ND).max()))

@@ -131,7 +131,7 @@ def encode(
                 if device.type == "cuda":
                     token_id_S = token_id_S.pin_memory().to(device, non_blocking=True)
                 embedding_BD = encoder.embed(token_id_S, torch.tensor([len(token_ids[row]) for row in batch]))
-                embeddings.append(embedding_BD.float().to("cpu", non_blocking=True))
+                embeddings.append(embedding_BD.float().to("cpu", non_blocking=device.type == "cuda"))
                 rows += [part[row] for row in batch]
                 progress.update(len(batch))
     if device.type == "cuda":

@@ -47,6 +47,7 @@ def learned_targets(
     steps: int,
     dimension: int,
     device: torch.device,
+    share: slice = slice(None),
 ) -> Targets:
     """Returns the teacher's embeddings of every text that the run's pairs draw.
 
@@ -59,6 +60,7 @@ def learned_targets(
         steps: length of the run.
         dimension: width of the student's embedding.
         device: where to encode.
+        share: the parts that this process encodes first, before it looks for what the others have not.
 
     Raises:
         MixlingualError: the teacher cannot be read, or its embeddings have another width than the student's.
@@ -73,17 +75,18 @@ def learned_targets(
     known = (encoder_fingerprint(encoder, tokenizer), corpus.fingerprint, *corpus.languages)
     number_X = drawn_texts(sampler, corpus.languages, steps)
     starts = range(0, len(number_X), _PART)
-    parts = []
-    for turn, start in enumerate(starts, 1):
+    parts = {}
+    for turn in dict.fromkeys([*range(len(starts))[share], *range(len(starts))]):
+        start = starts[turn]
         part_X = number_X[start : start + _PART]
 
         def write(folder: Path, part_X: Ints = part_X, turn: int = turn) -> None:
-            label = f"teacher, part {turn}/{len(starts)}"
+            label = f"teacher, part {turn + 1}/{len(starts)}"
             np.save(folder / _FILE, _encoded(encoder, tokenizer, corpus, part_X, device, label))
 
         key = fingerprint((*known, fingerprint(map(str, part_X.tolist()))))
-        parts.append(built_once(cache_dir() / "teacher" / key, write, _read))
-    return Targets(number_X, parts)
+        parts[turn] = built_once(cache_dir() / "teacher" / key, write, _read)
+    return Targets(number_X, [parts[turn] for turn in range(len(starts))])
 
 
 def _read(folder: Path) -> Floats:

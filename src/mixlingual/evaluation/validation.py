@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from statistics import fmean
 from typing import Any
 
@@ -34,6 +35,9 @@ LanguagePair = tuple[str, str]
 TextPair = tuple[str, str]
 """(question, a passage that answers it)"""
 
+Pairs = Mapping[LanguagePair, Sequence[TextPair]]
+"""Languages of question and passage -> the pairs of a set."""
+
 
 @dataclass(frozen=True)
 class DevelopmentSets:
@@ -46,8 +50,9 @@ class DevelopmentSets:
     batch_size: int
     """Pairs of a batch in the in-batch loss."""
 
+    @cached_property
     def texts(self) -> dict[Side, list[str]]:
-        """Returns the distinct texts of all sets; the passages of judged ones are read."""
+        """Returns the distinct texts of all sets; the passages of judged ones are read, once."""
         found: dict[Side, dict[str, None]] = {"query": {}, "passage": {}}
         for one in self.sets:
             if isinstance(one, Benchmark):
@@ -58,6 +63,11 @@ class DevelopmentSets:
                 found["query"] |= dict.fromkeys(query.text for query in task.queries)
                 found["passage"] |= dict.fromkeys(passage.text for passage in task.corpus)
         return {side: list(texts) for side, texts in found.items()}
+
+    @cached_property
+    def _pairs(self) -> list[Pairs]:
+        """Returns the pairs of each set."""
+        return [pairs_of(one) for one in self.sets]
 
     def measure(
         self,
@@ -90,7 +100,7 @@ class DevelopmentSets:
                 return embed_texts(encoder, tokenizer, self.config, device, texts, side, label)
 
             shared = share(embed) if share else embed
-            known = _Known({side: (texts, shared(texts, side, "validation")) for side, texts in self.texts().items()})
+            known = _Known({side: (texts, shared(texts, side, "validation")) for side, texts in self.texts.items()})
             if not first:
                 return {}
             encoding = Encoding(known, tokenizer, lambda: "validation", device)
@@ -101,20 +111,20 @@ class DevelopmentSets:
         self, known: Embed, encoding: Encoding, temperature: float, *, normalized: bool
     ) -> Iterator[tuple[str, float]]:
         config = replace(self.config, cutoffs=[], embeddings=None, runs=None, search="exact")
-        for one in self.sets:
+        for one, pairs in zip(self.sets, self._pairs):
             losses = {
                 kind: fmean(
-                    self._loss(known, pairs, temperature, normalized=normalized)
-                    for languages, pairs in pairs_of(one).items()
+                    self._loss(known, own, temperature, normalized=normalized)
+                    for languages, own in pairs.items()
                     if (languages[0] == languages[1]) is (kind == "mono")
                 )
-                for kind in kinds_of(one)
+                for kind in kinds_of(pairs)
             }
             if losses:
                 yield f"{one.name}/loss", fmean(losses.values())
             yield from ((f"{one.name}/loss_{kind}", loss) for kind, loss in losses.items())
             scores = PROTOCOLS[one.protocol].score_encoder(one, encoding, config, WHOLE)[UNCORRECTED].metrics
-            for setting, measures in measures_of(one).items():
+            for setting, measures in measures_of(one, kinds_of(pairs)).items():
                 found: Mapping[str, Any] = scores.get(setting, {})
                 yield from ((f"{one.name}/{setting}/{m}", float(found[m])) for m in measures if m in found)
 
@@ -176,16 +186,14 @@ def pairs_of(benchmark: AnyBenchmark) -> dict[LanguagePair, list[TextPair]]:
     return dict(found)
 
 
-def kinds_of(benchmark: AnyBenchmark) -> list[str]:
+def kinds_of(pairs: Pairs) -> list[str]:
     """Lists the kinds of pairs that a set has: mono, cross."""
-    pairs = pairs_of(benchmark)
     kinds = {"mono": any(x == y for x, y in pairs), "cross": any(x != y for x, y in pairs)}
     return [kind for kind, there in kinds.items() if there]
 
 
-def measures_of(benchmark: AnyBenchmark) -> dict[str, tuple[str, ...]]:
-    """Maps a setting to the measures of it that are kept, for the settings that a set has."""
-    kinds = kinds_of(benchmark)
+def measures_of(benchmark: AnyBenchmark, kinds: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Maps a setting to the measures of it that are kept, for the settings of a set that has these kinds of pairs."""
     if isinstance(benchmark, Benchmark):
         settings = [*kinds, "multi"] if len(benchmark.languages) > 1 else kinds
         return {setting: _OF_PARALLEL[setting] for setting in settings}
@@ -200,7 +208,7 @@ def names_of(benchmark: AnyBenchmark, measure: str) -> list[str]:
     """
     if measure == "loss":
         return [f"{benchmark.name}/loss"]
-    there = measures_of(benchmark)
+    there = measures_of(benchmark, kinds_of(pairs_of(benchmark)))
     if missing := [setting for setting in measure.split("_") if setting not in there]:
         raise MixlingualError(
             f"validation.measure={measure}, but the development set {benchmark.name} has no setting {missing[0]}, only "

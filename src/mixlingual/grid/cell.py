@@ -180,6 +180,7 @@ def _train(config: TrainConfig, parts: _Parts, folder: Path, logger: Logger | No
                 steps=parts.steps,
                 dimension=parts.encoder.dimension,
                 device=device_of(config.trainer.accelerator),
+                share=slice(global_rank(), None, config.trainer.processes),
             )
         )
     return fit(

@@ -46,7 +46,7 @@ def make_validator(
     compared = [name for one in sets for name in names_of(one, config.validation.measure)]
     warnings = reservations(sets, evaluated)
     development = DevelopmentSets(sets, config.evaluation, config.loss, config.batching.batch_size)
-    texts = sum(map(len, development.texts().values()))
+    texts = sum(map(len, development.texts.values()))
     often, sizes = config.validation.times(steps), ", ".join(map(_size, sets))
     log.info("validation at %d steps on %s: %d texts each time", often, sizes, texts)
     for warning in warnings:

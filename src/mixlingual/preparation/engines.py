@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ import torch
 
 from mixlingual.config.schema import EngineConfig
 from mixlingual.evaluation.encode import token_batches
+from mixlingual.files import digest
 from mixlingual.preparation.words import needed
 from mixlingual.records import MixlingualError, fingerprint
 
@@ -83,7 +83,7 @@ class Program:
                 f"engine {self._name}: the program {command[0]} is not here; install it (Apertium on Debian: apt "
                 "install apertium), or change the engine's command"
             )
-        return " ".join([*command, *map(_file_hash, files)])
+        return " ".join([*command, *map(digest, files)])
 
     def translate(self, lines: Sequence[str], source: str, target: str) -> list[str]:
         """Returns what the command writes for the lines."""
@@ -254,9 +254,4 @@ def _content(name: str) -> str:
     if not folder.is_dir():
         return name
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return fingerprint(part for path in files for part in (str(path.relative_to(folder)), _file_hash(path)))
-
-
-def _file_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "blake2b").hexdigest()[:16]
+    return fingerprint(part for path in files for part in (str(path.relative_to(folder)), digest(path)))

@@ -6,7 +6,6 @@ changed, therefore does what is missing and no more; any number of processes sta
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import logging
 import shutil
@@ -16,8 +15,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from mixlingual.config.identity import to_plain
 from mixlingual.config.schema import PrepareConfig
 from mixlingual.data.registry import load_benchmarks
@@ -25,7 +22,7 @@ from mixlingual.evaluation.encode import encoder_fingerprint
 from mixlingual.evaluation.scorer import Encoding
 from mixlingual.evaluation.sentence_transformer import as_published
 from mixlingual.evaluation.suite import embed_texts
-from mixlingual.files import check_writable, lock_on, read_object, written_whole
+from mixlingual.files import check_writable, digest, lock_on, read_object, written_whole
 from mixlingual.model.hub import as_saved
 from mixlingual.model.load import load_encoder
 from mixlingual.preparation.filter import benchmark_runs, check_shard, drop_copies, removed_path
@@ -35,7 +32,7 @@ from mixlingual.preparation.shards import SIDES, SUFFIX, Counts, counts_of, gzip
 from mixlingual.preparation.translate import Translator
 from mixlingual.records import AnyBenchmark, DataError, MixlingualError, fingerprint
 from mixlingual.runs.lease import code_commit, write_json
-from mixlingual.training.device import device_of, on_device
+from mixlingual.training.device import device_of, on_device, use_threads
 
 log = logging.getLogger(__name__)
 
@@ -60,8 +57,7 @@ class Recipe:
         self._config, self._recipe = config, config.recipe
         if not self._recipe.sources:
             raise MixlingualError("recipe.sources is empty; choose a recipe, as in recipe=local")
-        if config.threads is not None:
-            torch.set_num_threads(config.threads)
+        use_threads(config.threads)
         if self._recipe.mine.by == "encoder" and config.model.checkpoint is None:
             raise MixlingualError(
                 "recipe.mine.by=encoder needs a trained encoder; set model.checkpoint=FOLDER_OR_HUB_ID"
@@ -102,7 +98,7 @@ class Recipe:
     @cached_property
     def _hashes(self) -> dict[str, dict[str, str]]:
         """File -> hash of its content, of each source."""
-        return {source.name: {str(path): _hash(path) for path in source.all_files()} for source in self.sources}
+        return {source.name: {str(path): digest(path) for path in source.all_files()} for source in self.sources}
 
     @cached_property
     def _benchmarks(self) -> list[AnyBenchmark]:
@@ -294,8 +290,3 @@ def source_of(shard: Path) -> str:
 def _part(counts: Counts, prefix: str) -> dict[str, int]:
     """Returns the counts whose names start so, without that start."""
     return {name.removeprefix(prefix).strip(): n for name, n in sorted(counts.items()) if name.startswith(prefix)}
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "blake2b").hexdigest()[:16]

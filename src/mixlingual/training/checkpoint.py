@@ -19,7 +19,7 @@ import torch
 from lightning_fabric.plugins import CheckpointIO
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from mixlingual.files import sync
+from mixlingual.files import digest, sync
 from mixlingual.records import MixlingualError
 from mixlingual.runs.lease import Attempt
 from mixlingual.training.preemption import PreemptGuard
@@ -166,7 +166,7 @@ def last_good_checkpoint(folder: Path) -> Path | None:
 def _whole(folder: Path) -> Iterator[Path]:
     """The checkpoints whose content is what their name says, newest first."""
     for path in _newest_first(folder):
-        if path.stem.endswith(f"-{_hash_of(path)}"):
+        if path.stem.endswith(f"-{digest(path)[:_HASH_DIGITS]}"):
             yield path
         else:
             log.warning("%s is damaged; going back to the checkpoint before it", path)
@@ -179,8 +179,3 @@ def _is_finite(path: Path) -> bool:
 
 def _newest_first(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*.ckpt"), reverse=True)
-
-
-def _hash_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:_HASH_DIGITS]

@@ -17,7 +17,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import gzip
-import hashlib
 import logging
 import re
 import zlib
@@ -30,6 +29,7 @@ from mixlingual.config.schema import EvaluationConfig
 from mixlingual.data.lines import fields, id_of, json_lines, text_lines, text_of
 from mixlingual.data.sources.judged import add_judgement, corpus_of, judged_benchmark, kept_languages
 from mixlingual.data.sources.lareqa import build_benchmark, linked, parse_squad
+from mixlingual.files import digest
 from mixlingual.records import (
     AnyBenchmark,
     Benchmark,
@@ -196,8 +196,7 @@ def _digest(path: Path) -> str:
 
 @functools.lru_cache
 def _hashed(path: Path, _size: int, _time: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return digest(path)
 
 
 def _shared(wanted: bool | None, languages: Sequence[_Language]) -> bool:

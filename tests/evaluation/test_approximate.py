@@ -35,7 +35,7 @@ def shards(tmp_path):
 
 @pytest.mark.parametrize("kind", ["ivf", "ivf_pq"])
 def test_recall_is_that_of_the_results_and_grows_with_the_probes(shards, kind, monkeypatch):
-    built = approximate._built(shards, kind, 1)
+    built = approximate._built(shards, kind, 1, CPU)
     monkeypatch.setattr(approximate, "_built", lambda *_: built)
     query_QD = np.random.default_rng(1).standard_normal((60, 16)).astype(np.float32)
     exact = search(query_QD, shards, 10, memory_mib=16, device=CPU)

@@ -5,14 +5,17 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from hydra import initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 
 import mixlingual
 from mixlingual.config.checks import ConfigError
-from mixlingual.config.schema import ReportConfig, TrainConfig
+from mixlingual.config.schema import EvaluateConfig, ReportConfig, TrainConfig
 from mixlingual.grid import doors
+from mixlingual.grid.compose import compose_cells, compose_runs
 from mixlingual.grid.doors import answering, as_written, door, end_cell
+from mixlingual.grid.hydra import CONF_DIR, last_parts, register
 from mixlingual.records import MixlingualError
 from mixlingual.runs.lease import PeerLostError
 
@@ -52,6 +55,42 @@ def test_text_keeps_its_written_form(word, values):
 )
 def test_words_that_say_what_they_mean_stay(word):
     assert as_written([word], TrainConfig) == [word]
+
+
+@pytest.mark.parametrize(
+    ("checkpoints", "names"),
+    [
+        ("intfloat/multilingual-e5-small,FacebookAI/xlm-roberta-base", ["multilingual-e5-small", "xlm-roberta-base"]),
+        ("a/m,b/m", ["a_m", "b_m"]),
+        ("multirun/s/r0/model/,/x/r1/model", ["r0_model", "r1_model"]),
+        ("~/.bert,../Größe", ["bert", "Größe"]),
+        ("'some where/b&w','c=d'", ["b_w", "c_d"]),
+        ("2024_11,1e5", ["2024_11", "1e5"]),
+        ("x/E5,y/e5", ["x_E5", "y_e5"]),
+    ],
+)
+def test_several_checkpoints_are_sizes_with_names_of_their_own(checkpoints, names):
+    register()
+    swept = [f"model.checkpoint={checkpoints}", "seed=0,1"]
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        runs = compose_runs(as_written(swept, TrainConfig))
+        assert [run.model.name for run in runs] == [name for name in names for _ in range(2)]
+        assert [run.run_name for run in runs[::2]] == [f"{name}_hybrid_r0.5_s0" for name in names]
+        cells = compose_cells("evaluate", EvaluateConfig, None, as_written(swept[:1], EvaluateConfig))
+    assert [cell.run_name for cell in cells] == names
+    assert as_written(["model.checkpoint=a,null"], TrainConfig)[1:] == [
+        "model.name='${last_parts:${model.checkpoint},1}'"
+    ]
+    assert last_parts(None, 1) == "scratch"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["model.checkpoint=a/m"], ["model.checkpoint=a,b", "model.name=x,y"], ["model.checkpoint=a,b", "run_name=x"],
+     ["model.checkpoint=a,a"], ["model=me5_small,labse"]],
+)  # fmt: skip
+def test_other_sizes_keep_their_names(words):
+    assert as_written(words, TrainConfig) == words
 
 
 def test_null_for_a_group_is_a_mistake_unless_none_is_chosen_anyway():

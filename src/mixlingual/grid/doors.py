@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 
 from mixlingual.config.checks import NO_CHOICE, NO_GROUP, ConfigError, Schema, text_options, to_config
 from mixlingual.config.schema import SCHEMAS, sections
-from mixlingual.grid.hydra import CONF_DIR, register
+from mixlingual.grid.hydra import CONF_DIR, last_parts, register
 from mixlingual.records import MixlingualError
 from mixlingual.runs.exits import ExitCode
 from mixlingual.runs.lease import PeerLostError, leave, slurm_job, types_in_shell
@@ -108,6 +108,7 @@ def as_written(words: Sequence[str], schema: type) -> list[str]:
 
     Alone it reads sweep_name=2024_11_28 as 20241128 and model.revision=12e4567 as infinity, refuses sweep_name=Größe,
     and ends in a traceback at optim=null, which now reaches `to_config` as a mistake among others, and at sweep=null.
+    Encoders of model.checkpoint=A,B are sizes, named after their checkpoints unless model.name or run_name is given.
 
     Raises:
         ConfigError: a word chooses null for a group that the schema does not have, as cluster=null.
@@ -127,7 +128,22 @@ def as_written(words: Sequence[str], schema: type) -> list[str]:
                 raise ConfigError(f"{key}: {NO_GROUP}")
         else:
             spelled.append(word)
-    return spelled
+    return [*spelled, *_names_of_sizes(spelled)]
+
+
+def _names_of_sizes(words: Sequence[str]) -> list[str]:
+    """The word that names each of several checkpoints by the fewest last parts of its path that tell them apart."""
+    given = {key: word for word in words for key in [word.partition("=")[0]]}
+    if "model.checkpoint" not in given or {"model.name", "run_name"} & given.keys():
+        return []
+    (choice,) = OverridesParser.create().parse_overrides([given["model.checkpoint"]])
+    if not choice.is_choice_sweep():
+        return []
+    found = [None if word == "null" else word.strip("'\"") for word in choice.sweep_string_iterator()]
+    for parts in range(1, 10):
+        if len({last_parts(checkpoint, parts).casefold() for checkpoint in found}) == len(found):
+            return [f"model.name='${{last_parts:${{model.checkpoint}},{parts}}}'"]
+    return []
 
 
 def _quoted(word: str) -> str:

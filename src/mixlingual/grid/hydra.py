@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
@@ -26,11 +27,12 @@ def register() -> None:
 
     Schemas are stored as plain values: a wrong type then reaches `to_config`, which reports it
     together with every other mistake, while Hydra itself still refuses an unknown key. The resolver
-    `number` writes 1, 1.0 and 1.00 alike, for names.
+    `number` writes 1, 1.0 and 1.00 alike, and `last_parts` the end of a path, for names.
     `mode` makes every start with a launcher of jobs a multirun, since Hydra asks a launcher in no other.
     """
     OmegaConf.register_new_resolver("number", lambda value: f"{float(value):g}", replace=True)
     OmegaConf.register_new_resolver("joined", lambda values: "-".join(values), replace=True)
+    OmegaConf.register_new_resolver("last_parts", last_parts, replace=True)
     OmegaConf.register_new_resolver("mode", _mode, replace=True)
     # Hydra copies its one store for each cell that it composes, and a hundred times for --help; nothing changes a copy
     ConfigStore.__deepcopy__ = lambda store, _: store  # type: ignore[attr-defined]
@@ -45,6 +47,15 @@ def register() -> None:
     for name, launcher in (("submitit_slurm", SlurmGridLauncher), ("submitit_local", LocalGridLauncher)):
         plugins.register(launcher)  # Hydra's own search does not see what is installed for development
         store.store(group="hydra/launcher", name=name, node=_launcher(launcher.__name__))
+
+
+def last_parts(checkpoint: str | None, parts: int) -> str:
+    """Returns a name made of the last parts of a folder or hub id, as `e5_small` of models/e5/small with 2 parts.
+
+    Characters other than letters, digits, - and . become _. Weights from scratch, null, are called scratch.
+    """
+    whole = [part for part in PurePath(checkpoint or "scratch").parts if part.strip("/.~")]
+    return re.sub(r"[^\w.-]", "_", "_".join(whole[-parts:])).lstrip(".")
 
 
 def _mode(launcher: str) -> str | None:

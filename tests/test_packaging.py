@@ -104,6 +104,7 @@ def installed(tmp_path_factory):
         ("evaluate --help", "mixlingual.evaluate"),
         ("report --help", "sweep_name"),
         ("preflight experiment=smoke", "1 run"),
+        ("new mine", "mine/conf/sweep/mine.yaml"),
     ],
 )
 def test_every_entry_point_runs_from_the_wheel(installed, tmp_path, words, expected):
@@ -112,6 +113,13 @@ def test_every_entry_point_runs_from_the_wheel(installed, tmp_path, words, expec
     ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert ran.returncode == 0, ran.stderr
     assert expected in ran.stdout
+
+
+def test_the_command_lies_beside_python(installed, tmp_path):
+    environment = os.environ | {"PYTHONPATH": str(installed)}
+    script = [sys.executable, str(installed / "bin/mixlingual"), "options", "cluster", "detach"]
+    ran = subprocess.run(script, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert "The command submits the jobs" in ran.stdout
 
 
 def test_the_wheel_holds_the_report_page_with_its_libraries_and_licences(installed):

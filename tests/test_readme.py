@@ -12,7 +12,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
 from mixlingual.config.checks import to_config
 from mixlingual.config.schema import SCHEMAS, TrainConfig
-from mixlingual.grid.compose import compose_runs
+from mixlingual.grid.compose import compose_runs, own_presets
 from mixlingual.grid.doors import as_written
 from mixlingual.grid.hydra import CONF_DIR, register
 from mixlingual.options import describe
@@ -56,6 +56,9 @@ def asked(words):
     """Splits a command from the module's name on into (module, overrides)."""
     module = words[0].removeprefix("mixlingual.")
     overrides = [word for word in words[1:] if word != "-m"]
+    if "--config-dir" in overrides:  # of the project that `mixlingual new` writes
+        place = overrides.index("--config-dir")
+        overrides = own_presets(str(ROOT / "src/mixlingual/project/conf"), overrides[:place] + overrides[place + 2 :])
     if module == "preflight":
         module = "prepare" if any(word.startswith("recipe=") for word in overrides) else "train"
     if module == "prepare":  # a sweep of workers is of one option, and each takes the first of its values
@@ -71,6 +74,8 @@ def test_there_are_commands():
 def test_every_command_is_valid(words, monkeypatch):
     monkeypatch.setenv("MIXLINGUAL_DATA", "somewhere")
     register()
+    if words[0] == "mixlingual":
+        words = ["python", "-m", f"mixlingual.{words[1]}", *words[2:]]
     if words[0] == "make":
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     elif words[:2] == ["pip", "install"]:
@@ -86,7 +91,9 @@ def test_every_command_is_valid(words, monkeypatch):
     elif words[:2] == ["python", "-m"] and words[2].startswith("mixlingual."):
         module = words[2].removeprefix("mixlingual.")
         assert (ROOT / f"src/mixlingual/{module}.py").exists()
-        if module == "options":
+        if module == "new":
+            assert len(words) == 4
+        elif module == "options":
             assert all(any(word in path for path, _ in describe(TrainConfig())) for word in words[3:])
         else:
             assert checked(*asked(words[2:]))

@@ -73,5 +73,6 @@ def _without_traceback(kind: type[BaseException], error: BaseException, trace: T
         sys.__excepthook__(kind, error, trace)
 
 
-if sys.argv[:1] == ["-m"]:  # `python -m mixlingual.NAME` comes here first, and then imports for seconds
+if sys.argv and sys.argv[0].rpartition(os.sep)[2] in ("-m", "mixlingual"):
+    # `python -m mixlingual.NAME` and `mixlingual NAME` come here first, and then import for seconds
     sys.excepthook = _without_traceback

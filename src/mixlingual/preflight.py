@@ -40,7 +40,7 @@ def main() -> None:
         is_recipe = any(word.startswith("recipe=") for word in given.overrides)
         overrides = as_written(given.overrides, PrepareConfig if is_recipe else TrainConfig)
         with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-            words = [*own_presets(given.config_dir), *overrides]
+            words = own_presets(given.config_dir, overrides)
             if is_recipe:
                 sys.stdout.write(estimate(to_config(PrepareConfig, compose("prepare", words))))
                 return

@@ -1,4 +1,4 @@
-"""Entry point: make training data by a recipe: read, filter, translate, mine hard negatives and write.
+"""Entry point: makes training data by a recipe: reads, filters, translates, mines hard negatives and writes.
 
 python -m mixlingual.prepare recipe=local recipe.sources.local.files=[FILE]
 python -m mixlingual.prepare -m recipe=paper worker=0,1,2,3 hydra/launcher=submitit_slurm cluster=slurm

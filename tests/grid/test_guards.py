@@ -52,11 +52,11 @@ def test_the_preflight_finds_presets_of_ones_own(tmp_path):
     (tmp_path / "own, 'x'" / "sweep" / "mine.yaml").write_text(preset)
     register()
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        runs = compose_runs([*own_presets(str(tmp_path / "own, 'x'")), "sweep=mine"])
+        runs = compose_runs(own_presets(str(tmp_path / "own, 'x'"), ["sweep=mine"]))
         assert [(run.sweep_name, run.seed) for run in runs] == [("mine", 1), ("mine", 2)]
-        assert len(compose_runs([*own_presets(None), "sweep=demo"])) == 6
+        assert len(compose_runs(own_presets(None, ["sweep=demo"]))) == 6
     with pytest.raises(ConfigError, match=r"there is no folder .*nowhere"):
-        own_presets(str(tmp_path / "nowhere"))
+        own_presets(str(tmp_path / "nowhere"), [])
 
 
 def test_every_distinct_start_of_a_sweep_is_kept_with_its_flags(tmp_path, monkeypatch):

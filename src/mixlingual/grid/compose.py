@@ -33,15 +33,25 @@ def compose_runs(overrides: Sequence[str]) -> list[TrainConfig]:
     return checked_runs(compose_cells("train", TrainConfig, chosen.hydra.sweeper.get("params"), overrides))
 
 
-def own_presets(folder: str | None) -> list[str]:
-    """The override that stands for Hydra's flag `--config-dir FOLDER`, which `compose` does not know; none without it.
+def own_presets(folder: str | None, overrides: Sequence[str]) -> list[str]:
+    """The overrides, with one that stands for Hydra's flag `--config-dir FOLDER`, which `compose` does not know.
 
     Raises:
         ConfigError: there is no such folder.
     """
-    if folder is not None and not Path(folder).is_dir():
+    if folder is None:
+        return list(overrides)
+    if not Path(folder).is_dir():
         raise ConfigError(f"--config-dir: there is no folder {folder}; name the one with sweep/, model/ and so on")
-    return [] if folder is None else [f"hydra.searchpath=[{json.dumps(f'file://{Path(folder).absolute()}')}]"]
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    places, others = [f"file://{Path(folder).absolute()}"], []
+    for word in parsed:
+        value = word.value() if word.get_key_element() == "hydra.searchpath" else None
+        if isinstance(value, list):
+            places += value
+        else:
+            others.append(str(word.input_line))
+    return [*others, f"hydra.searchpath={json.dumps(places)}"]
 
 
 def compose_launcher(overrides: Sequence[str]) -> dict[str, Any]:

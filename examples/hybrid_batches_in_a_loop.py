@@ -1,9 +1,4 @@
-"""Half of the batches monolingual in a plain PyTorch loop that is stopped in the middle of an epoch and goes on.
-
-The same sampler serves accelerate (`ranks=accelerator.num_processes`), Lightning (`ranks` and `rank`, with
-`use_distributed_sampler=False`) and HF Trainer: override `get_train_dataloader` to return
-`self.accelerator.prepare(DataLoader(self.train_dataset, batch_sampler=batches, collate_fn=self.data_collator))`.
-"""
+"""Half of the batches monolingual in a plain PyTorch loop that is stopped in the middle of an epoch and goes on."""
 
 from torch.utils.data import ConcatDataset, DataLoader
 

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from accelerate.state import AcceleratorState
+from forks import on_ranks
 from torch.utils.data import BatchSampler, ConcatDataset
 from two_ranks import PAIRS, data_of, trained
 
@@ -41,6 +43,17 @@ def test_it_goes_on_in_the_middle_of_the_second_epoch(tmp_path):
     assert whole[15:28] != whole[:13], "epochs differ"
     resumed = trained(tmp_path, data, steps=28, resume=str(tmp_path / "checkpoint-20"))
     assert resumed == whole[20:]
+
+
+def test_two_processes_go_on_in_the_middle_of_the_second_epoch(tmp_path):
+    def batches():
+        AcceleratorState._reset_state(reset_partial_state=True)  # of the process that was forked
+        whole = trained(tmp_path, data_of(40), steps=28, size=4, save_steps=20)
+        return whole, trained(tmp_path, data_of(40), steps=28, size=4, resume=str(tmp_path / "checkpoint-20"))
+
+    (left, left_rest), (right, right_rest) = on_ranks(tmp_path / "said", 2, batches)
+    assert [one + other for one, other in zip(left, right, strict=True)] == trained(tmp_path, data_of(40), steps=28)
+    assert (left_rest, right_rest) == (left[20:], right[20:])
 
 
 def test_it_is_pickled_with_the_arguments():

@@ -135,6 +135,11 @@ class HybridBatches:
         if epoch != self.epoch:
             self.epoch, self._resume, self._handed_out = epoch, 0, 0
 
+    @property
+    def sampler(self) -> HybridBatches:
+        """Returns itself: accelerate and Lightning look here for what has `set_epoch`, and miss it on the sampler."""
+        return self
+
     def state_dict(self, step: int | None = None) -> dict[str, Any]:
         """Returns where the sampler is, for `load_state_dict`.
 

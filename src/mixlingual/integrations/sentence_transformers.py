@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import PartialState
+from accelerate.state import GradientState
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.evaluation import BaseEvaluator
 from sentence_transformers.base.sampler import MultiDatasetDefaultBatchSampler
@@ -202,8 +203,12 @@ class HybridSampler(MultiDatasetDefaultBatchSampler):  # type: ignore[misc]
         _check_ranks(self.batches.identity)
 
     def __iter__(self) -> Iterator[list[int]]:
-        """Yields the rows of each list of the epoch."""
-        self.batches.set_epoch(self.epoch)
+        """Yields the rows of each list of the epoch.
+
+        A trainer of several processes that resumes tells the epoch to accelerate's loader, which does not pass it on.
+        """
+        loader = GradientState().active_dataloader
+        self.batches.set_epoch(max(self.epoch, getattr(loader, "iteration", 0)))
         return iter(self.batches)
 
     def __len__(self) -> int:

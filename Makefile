@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test golden slow-test kill-test slurm-test chaos-test lint format clean browser-test simulation
+.PHONY: help demo test test-lowest dist golden slow-test kill-test slurm-test chaos-test lint format clean browser-test simulation
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,21 @@ demo: $(VENV)/core  ## Train and evaluate a small size x ratio grid; prints the 
 
 test: $(VENV)/dev  ## Run the tests, one process a core. MIXLINGUAL_DATA=FOLDER adds those that need the real data.
 	$(BIN)/python -m pytest -q --numprocesses logical --maxprocesses 8 --dist worksteal
+
+# A fast part of the tests, which meets every library. CPU builds of PyTorch come from its own index; a set that is to be
+# had elsewhere: make test-lowest LOWEST='--find-links FOLDER --override FILE'
+LOWEST ?= --torch-backend cpu
+LOWEST_TESTS ?= tests/batches tests/measures tests/model tests/analysis tests/config tests/test_train.py tests/test_command.py
+
+test-lowest: | $(BIN)/python  ## Run a fast part of the tests with the oldest versions that setup.cfg allows.
+	$(PYTHON) -m venv build/uv && build/uv/bin/python -m pip install --quiet uv
+	build/uv/bin/uv venv --quiet --clear --python $(BIN)/python build/lowest
+	build/uv/bin/uv pip install --quiet --python build/lowest --resolution lowest-direct $(LOWEST) --editable '.[dev]'
+	build/lowest/bin/python -m pytest -q $(LOWEST_TESTS)
+
+dist: | $(BIN)/python  ## Build the sdist, from it the wheel, and check the metadata of both; they lie in dist/.
+	$(PYTHON) -m venv build/publish && build/publish/bin/python -m pip install --quiet build twine
+	rm -rf dist && build/publish/bin/python -m build --outdir dist . && build/publish/bin/twine check --strict dist/*
 
 golden: $(VENV)/dev  ## Compute the golden numbers of the tests anew; commit them only where a change of them is meant.
 	$(BIN)/python -m tests.golden.make

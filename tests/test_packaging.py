@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from importlinter.cli import lint_imports
+from packaging.metadata import Metadata
 
 ROOT = Path(__file__).parents[1]
 CONDA_NAMES = {"pytorch-gpu": "torch", "faiss-gpu": "faiss-gpu-cu12"}
@@ -120,6 +121,21 @@ def test_the_command_lies_beside_python(installed, tmp_path):
     script = [sys.executable, str(installed / "bin/mixlingual"), "options", "cluster", "detach"]
     ran = subprocess.run(script, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     assert "The command submits the jobs" in ran.stdout
+
+
+def test_the_metadata_are_whole_and_agree_with_the_citation(installed):
+    (file,) = installed.glob("mixlingual-*.dist-info/METADATA")
+    found = Metadata.from_email(file.read_bytes(), validate=True)
+    assert found.description_content_type == "text/markdown"
+    assert found.description.startswith("# Mixlingual")
+    assert found.license_expression == "Apache-2.0"
+    assert found.license_files == ["LICENSE"]
+    assert f"Programming Language :: Python :: {str(found.requires_python).removeprefix('>=')}" in found.classifiers
+    assert found.keywords
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert (citation["version"], citation["license"]) == (str(found.version), found.license_expression)
+    said = re.findall(r"^#   (\w+) ", (ROOT / "setup.cfg").read_text(), flags=re.MULTILINE)
+    assert said == list(setup_cfg()["options.extras_require"]), "a line for each extra says what it is for"
 
 
 def test_the_wheel_holds_the_report_page_with_its_libraries_and_licences(installed):

@@ -5,6 +5,7 @@ What is listed here is public, and the rest may change at any time. A name is im
 
     evaluate_encoder   any encoder on any benchmark, with every measure of quality and of language bias
     compare_runs       systems with several seeds each, paired by question; also from TREC runs
+    export_encoder     a trained encoder with its model card, as ONNX, on the Hugging Face hub
     load_encoder       a trained encoder, for queries and passages
     load_benchmark     the texts of a benchmark, in the order that ready embeddings have
     read_sweep         the results of a sweep as data frames
@@ -24,18 +25,21 @@ if TYPE_CHECKING:
     from mixlingual.api.comparison import Comparison, compare_runs
     from mixlingual.api.encoder import TrainedEncoder, load_encoder
     from mixlingual.api.evaluation import Evaluation, evaluate_encoder, load_benchmark
+    from mixlingual.api.export import Exported, export_encoder
     from mixlingual.api.sweeps import SweepFrames, read_sweep
     from mixlingual.records import MixlingualError
 
 _HOMES = {
     "Comparison": "api.comparison",
     "Evaluation": "api.evaluation",
+    "Exported": "api.export",
     "MixlingualError": "records",
     "SweepFrames": "api.sweeps",
     "TrainedEncoder": "api.encoder",
     "batches": "batches",
     "compare_runs": "api.comparison",
     "evaluate_encoder": "api.evaluation",
+    "export_encoder": "api.export",
     "load_benchmark": "api.evaluation",
     "load_encoder": "api.encoder",
     "read_sweep": "api.sweeps",
@@ -43,8 +47,8 @@ _HOMES = {
 """Name -> module that it lies in."""
 
 __all__ = [
-    "Comparison", "Evaluation", "MixlingualError", "SweepFrames", "TrainedEncoder", "batches", "compare_runs",
-    "evaluate_encoder", "load_benchmark", "load_encoder", "read_sweep",
+    "Comparison", "Evaluation", "Exported", "MixlingualError", "SweepFrames", "TrainedEncoder", "batches",
+    "compare_runs", "evaluate_encoder", "export_encoder", "load_benchmark", "load_encoder", "read_sweep",
 ]  # fmt: skip
 
 

@@ -36,6 +36,8 @@ CHECKPOINTS = "checkpoints"
 """Folder of what an interrupted run goes on from."""
 MODEL = "model"
 """Folder of the trained encoder."""
+SAVED_OPTIONS = "mixlingual.json"
+"""This file of a saved encoder holds the model options it was trained with."""
 CRASH = "crash.json"
 """The last crash under Slurm."""
 

@@ -87,7 +87,7 @@ def test_presets_are_differences(group, choice):
 
 @pytest.mark.parametrize("primary", [name for name in SCHEMAS if name != "cluster"])
 def test_every_entry_point_composes(composed, primary):
-    overrides = ["model.checkpoint=x"] if primary == "evaluate" else []
+    overrides = {"evaluate": ["model.checkpoint=x"], "export": ["folder=x"]}.get(primary, [])
     assert isinstance(composed(*overrides, primary=primary), SCHEMAS[primary])
 
 

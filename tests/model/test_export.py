@@ -125,3 +125,12 @@ def test_the_options_of_the_saved_encoder_hold(checkpoint, sentences, tmp_path, 
     (tmp_path / "model/mixlingual.json").write_text("{")
     with pytest.raises(MixlingualError, match=r"mixlingual\.json is damaged"):
         load_encoder(other, None, seed=1)
+
+
+@pytest.mark.parametrize("architecture", ["bert", "xlm_roberta", "distilbert", "modernbert"])
+def test_no_library_makes_weights_of_its_own(checkpoint, tmp_path, architecture):
+    config = ModelConfig(checkpoint=str(checkpoint(architecture)), layers=[0, 2], **OPTIONS)
+    save_encoder(*load_encoder(config, None, seed=0), tmp_path / "model")
+    _, info = AutoModel.from_pretrained(tmp_path / "model", output_loading_info=True)
+    assert not info["missing_keys"]
+    assert not info["unexpected_keys"]

@@ -17,6 +17,7 @@ from mixlingual.config.schema import (
     DataConfig,
     EvaluateConfig,
     EvaluationConfig,
+    ExportConfig,
     ModelConfig,
     OptimConfig,
     PrepareConfig,
@@ -64,6 +65,8 @@ def contradictions(config: object) -> Mistakes:
             )
     elif isinstance(config, PrepareConfig):
         yield from _recipe(config.recipe)
+    elif isinstance(config, ExportConfig) and config.folder is None:
+        yield "folder", "no encoder is named; set folder=multirun/SWEEP/RUN"
     elif isinstance(config, StatusConfig) and config.json and config.watch:
         yield "json", "the runs are printed as JSON once; set watch=false"
 

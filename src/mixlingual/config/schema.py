@@ -1162,11 +1162,32 @@ class SampleSizeConfig:
     power: float = option(0.8, "The effect is to be found with this probability.", low=0.5, high=0.999)
 
 
+@dataclass
+class ExportConfig:
+    """Make a trained encoder ready for others: its model card, other formats, the Hugging Face hub."""
+
+    folder: str | None = option(
+        None, "The encoder's run, multirun/SWEEP/RUN, or the folder model/ in it; it must be set."
+    )
+    format: str | None = option(
+        None,
+        "onnx adds onnx/model.onnx in float32 and onnx/model_int8.onnx, and compares them with PyTorch. Null adds "
+        "nothing.",
+        choices=("onnx",),
+    )
+    push: str | None = option(
+        None, "This repository of the Hugging Face hub, OWNER/NAME, receives the files. Null pushes nothing."
+    )
+    dry_run: bool = option(True, "With `push` it only lists the files; false sends them.")
+    private: bool = option(True, "A repository that `push` makes is private.")
+
+
 SCHEMAS = {
     "train": TrainConfig,
     "evaluate": EvaluateConfig,
     "prepare": PrepareConfig,
     "report": ReportConfig,
+    "export": ExportConfig,
     "sample_size": SampleSizeConfig,
     "status": StatusConfig,
     "dashboard": DashboardConfig,

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from mixlingual.config.schema import ModelConfig
-from mixlingual.model.hub import SAVED_OPTIONS, checkpoint_file, json_file, replaced, transformer_settings
+from mixlingual.layout import SAVED_OPTIONS
+from mixlingual.model.hub import checkpoint_file, json_file, replaced, transformer_settings
 from mixlingual.records import MixlingualError
 
 log = logging.getLogger(__name__)

@@ -28,9 +28,11 @@ from mixlingual.grid.validation import make_validator
 from mixlingual.layout import LOG, MODEL, RESULT
 from mixlingual.model.encoder import DualEncoder, parameter_counts
 from mixlingual.model.export import save_encoder
+from mixlingual.model.hub import front_matter
 from mixlingual.model.load import load_encoder
 from mixlingual.model.tokenizer import TextTokenizer
 from mixlingual.records import AnyBenchmark, ParallelCorpus, RunResult
+from mixlingual.reporting.card import write_card
 from mixlingual.runs.lease import Attempt, PeerLostError, own_name, record_failure
 from mixlingual.runs.progress import write_progress
 from mixlingual.runs.record import RunRecord
@@ -128,6 +130,8 @@ def run(
         write_progress(folder, "evaluating", trained.steps, parts.steps, embeddings=embeddings)
         scores = evaluate_encoder(parts.encoder, parts.tokenizer, parts.benchmarks, config.evaluation, device)
         result = _result(config, parts, attempt, trained, scores)
+        if config.trainer.save_model:
+            _describe(config, folder / MODEL, result, scores.per_query)
         save(attempt, result, scores.per_query)
         tracker.log_result(result)
 
@@ -215,6 +219,14 @@ def _result(config: TrainConfig, parts: _Parts, attempt: Attempt, trained: Train
         probes=trained.probes,
         validation=trained.validation,
     )
+
+
+def _describe(config: TrainConfig, folder: Path, result: RunResult, per_query: pd.DataFrame) -> None:
+    """Writes the model card. A run does not fail for want of one."""
+    try:
+        write_card(folder, result, per_query, front_matter(config.model) if config.model.checkpoint else {})
+    except Exception:
+        log.exception("the model card was not written; `python -m mixlingual.export folder=%s` tries again", folder)
 
 
 def _deciding(config: TrainConfig, parts: _Parts) -> dict[str, str]:

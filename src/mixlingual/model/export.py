@@ -9,10 +9,13 @@ from typing import Any
 
 import torch
 import transformers
+from torch import Tensor
+from transformers import PreTrainedModel
 
+from mixlingual.layout import SAVED_OPTIONS
 from mixlingual.model.adapters import merged
 from mixlingual.model.encoder import DualEncoder
-from mixlingual.model.hub import SAVED_OPTIONS, quiet
+from mixlingual.model.hub import quiet
 from mixlingual.model.tokenizer import TextTokenizer
 
 
@@ -25,7 +28,8 @@ def save_encoder(encoder: DualEncoder, tokenizer: TextTokenizer, folder: Path) -
     folder.parent.mkdir(parents=True, exist_ok=True)
     with quiet(), tempfile.TemporaryDirectory(prefix=".saving-", dir=folder.parent) as temporary:
         written = Path(temporary, "written")
-        merged(encoder.backbone).save_pretrained(written)
+        backbone = merged(encoder.backbone)
+        backbone.save_pretrained(written, state_dict=backbone.state_dict() | _unused_pooler(backbone))
         tokenizer.save(written)
         files = _sentence_transformers_files(encoder, tokenizer) | {SAVED_OPTIONS: _own_options(encoder, tokenizer)}
         for name, content in files.items():
@@ -36,6 +40,13 @@ def save_encoder(encoder: DualEncoder, tokenizer: TextTokenizer, folder: Path) -
         if folder.exists():
             folder.rename(Path(temporary, "replaced"))
         written.rename(folder)
+
+
+def _unused_pooler(backbone: PreTrainedModel) -> dict[str, Tensor]:
+    """Returns zeros for the pooler that was taken off: a library would give it random weights, and warn of them."""
+    with torch.device("meta"):
+        whole = type(backbone)(backbone.config)
+    return {name: torch.zeros(part.shape) for name, part in whole.state_dict().items() if name.startswith("pooler.")}
 
 
 def _own_options(encoder: DualEncoder, tokenizer: TextTokenizer) -> dict[str, Any]:
@@ -53,7 +64,10 @@ def _own_options(encoder: DualEncoder, tokenizer: TextTokenizer) -> dict[str, An
 
 
 def _sentence_transformers_files(encoder: DualEncoder, tokenizer: TextTokenizer) -> dict[str, Any]:
-    """Returns file name -> JSON content, in the form that every release of sentence-transformers since 2.4 reads."""
+    """Returns file name -> JSON content, in the form that every release of sentence-transformers since 3 reads.
+
+    Without a choice of prompt texts are queries, as in symmetric tasks: none loses its prefix.
+    """
     modes = {"cls": "cls_token", "mean": "mean_tokens", "last": "lasttoken"}
     others = ("max_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens")
     modules = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
@@ -65,7 +79,7 @@ def _sentence_transformers_files(encoder: DualEncoder, tokenizer: TextTokenizer)
         "config_sentence_transformers.json": {
             "__version__": {"transformers": transformers.__version__, "pytorch": torch.__version__},
             "prompts": {"query": tokenizer.prefix["query"], "document": tokenizer.prefix["passage"]},
-            "default_prompt_name": None,
+            "default_prompt_name": "query" if any(tokenizer.prefix.values()) else None,
             "similarity_fn_name": "cosine" if encoder.normalize else "dot",
         },
         "sentence_bert_config.json": {"max_seq_length": max(tokenizer.max_length.values()), "do_lower_case": False},

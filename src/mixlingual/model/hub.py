@@ -15,6 +15,7 @@ import huggingface_hub
 import torch
 import transformers
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+from huggingface_hub.repocard import metadata_load
 from omegaconf import OmegaConf
 from transformers import (
     AutoConfig,
@@ -24,17 +25,16 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
+from yaml import YAMLError
 
 from mixlingual.config.checks import to_config
 from mixlingual.config.schema import EvaluateConfig, ModelConfig
 from mixlingual.data.lines import refuse_pointer
+from mixlingual.layout import SAVED_OPTIONS
 from mixlingual.model.checks import check_numbers, check_weights, checked_tokenizer
 from mixlingual.records import MixlingualError
 
 log = logging.getLogger(__name__)
-
-SAVED_OPTIONS = "mixlingual.json"
-"""This file of a saved encoder holds the model options it was trained with."""
 
 _KEPT_OPTIONS = (
     "pooling", "normalize", "query_prefix", "passage_prefix", "max_query_length", "max_passage_length", "layers",
@@ -152,6 +152,16 @@ def checkpoint_file(config: ModelConfig, name: str) -> Path | None:
         if _is_missing(config, name, error):
             return None
         raise MixlingualError(_unreadable(config.checkpoint, error)) from error
+
+
+def front_matter(config: ModelConfig) -> dict[str, Any]:
+    """Returns what the checkpoint's model card says for programs, as its licence; empty where that cannot be read."""
+    try:
+        path = checkpoint_file(config, "README.md")
+        return (metadata_load(path) or {}) if path else {}
+    except (MixlingualError, ValueError, YAMLError) as error:
+        log.warning("the model card of %s cannot be read: %s", config.checkpoint, error)
+        return {}
 
 
 def _is_missing(config: ModelConfig, name: str, error: Exception) -> bool:

@@ -96,9 +96,15 @@ class TextTokenizer:
         return [len(ids) for ids in encoded["input_ids"]]
 
     def save(self, folder: Path) -> None:
-        """Writes the tokenizer's files, with the longer of the two limits as `model_max_length`."""
+        """Writes the tokenizer's files, with the longer of the two limits as `model_max_length`.
+
+        A class that transformers 4 does not know is named as it was there, which release 5 reads, too.
+        """
         self.hf.backend_tokenizer.no_truncation()
         self.hf.save_pretrained(folder)
+        path = folder / "tokenizer_config.json"
+        written = path.read_text(encoding="utf-8")
+        path.write_text(written.replace('"TokenizersBackend"', '"PreTrainedTokenizerFast"'), encoding="utf-8")
 
 
 def pad(token_ids: Sequence[Sequence[int]], pad_id: int) -> tuple[Tensor, Tensor]:

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import yaml
 from forks import run_module
+from huggingface_hub import ModelCard
 
 TINY = (
     "model=scratch_xs", "model.scratch.vocabulary=2000", "trainer.steps=3", "trainer.save_model=false",
@@ -38,7 +39,7 @@ def snapshot(folder):
 
 
 def test_one_run_leaves_its_result_and_is_not_repeated(train, tmp_path):
-    first = train(*TINY)
+    first = train(*TINY, "trainer.save_model=true")
     assert first.returncode == 0, first.stderr
     folder = tmp_path / "multirun/adhoc/scratch_xs_hybrid_r0.5_s0"
     result = read(folder)
@@ -52,6 +53,11 @@ def test_one_run_leaves_its_result_and_is_not_repeated(train, tmp_path):
     scores = pd.read_parquet(folder / "queries.parquet")
     mono = scores[(scores.setting == "mono") & (scores.query_language == "de")]
     assert mono.ap.mean() == pytest.approx(result["benchmarks"]["atlas"]["mono"]["languages"]["de"]["map"], abs=1e-6)
+
+    card = ModelCard.load(folder / "model/README.md")
+    assert card.data.language == ["de", "en"]
+    (figure,) = [f for f in card.data.eval_results if (f.task_name, f.metric_type) == ("monolingual retrieval", "map")]
+    assert figure.metric_value == pytest.approx(result["benchmarks"]["atlas"]["mono"]["map"], abs=1e-6)
 
     assert yaml.safe_load((folder / "config.yaml").read_text()) == result["config"]
 

@@ -3,10 +3,13 @@
 import dataclasses
 import os
 import pickle
+import signal
+import time
 
 import numpy as np
 import pytest
 from batches.toy import LANGUAGES, Characters, corpus_of, toy_corpus
+from forks import fork
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -87,6 +90,34 @@ def test_texts_are_tokenised_in_chunks_that_do_not_change_the_files(monkeypatch)
     )
     assert files() == whole
     assert max(sizes) == 7
+
+
+def test_killed_tokenising_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(tokens, "_STRETCH", 2)
+    corpus, encoded = toy_corpus(), tokens._encoded
+    parts = 3 * -(-len(corpus.items) // 2)
+
+    def left():
+        return len(list((cache_dir() / "tokens").glob(".*.parts/[!.]*.npz")))
+
+    def slowly(*words):
+        time.sleep(0.02)
+        return encoded(*words)
+
+    monkeypatch.setattr(tokens, "_encoded", slowly)
+    for wait in (2, parts // 2):
+        child = fork(lambda: TokenStore.open(corpus, Characters(), processes=1), tmp_path / "out")
+        until = time.monotonic() + 100
+        while time.monotonic() < until and left() < wait:
+            time.sleep(0.005)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    before, made = left(), []
+    assert parts // 2 <= before < parts
+    monkeypatch.setattr(tokens, "_encoded", lambda *words: made.append(words) or encoded(*words))
+    resumed = TokenStore.open(corpus, Characters(), processes=1)
+    assert parts - before <= len(made) <= parts - before + 2, "a stretch that lacks a side is tokenised whole"
+    assert content(resumed) == expected(corpus, Characters())
 
 
 def test_the_second_run_tokenises_nothing_and_is_quiet(monkeypatch, capfd):

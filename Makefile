@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest dist golden slow-test kill-test slurm-test chaos-test lint format clean browser-test simulation
+.PHONY: help demo docs test test-lowest dist golden slow-test kill-test slurm-test chaos-test lint format clean browser-test simulation
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,10 @@ slurm-test: $(VENV)/dev  ## Disturb sweeps on a real Slurm, which is installed a
 
 chaos-test: $(VENV)/dev  ## Disturb 20 grids on a real Slurm at random moments and count those with the same bits.
 	$(BIN)/python -m tests.slurm.chaos --grids 20
+
+docs: $(VENV)/dev  ## Build the pages of docs/ as a site in build/site; links that lead nowhere end it.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo open build/site/index.html
 
 lint: $(VENV)/dev  ## Check style, types and the direction of imports.
 	$(BIN)/ruff check .

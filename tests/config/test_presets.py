@@ -13,6 +13,7 @@ from omegaconf import OmegaConf, open_dict
 from mixlingual.config.checks import to_config
 from mixlingual.config.identity import to_plain
 from mixlingual.config.schema import SCHEMAS, ClusterConfig, TrainConfig, sections
+from mixlingual.grid.compose import compose_runs
 from mixlingual.grid.hydra import CONF_DIR
 
 SECTIONS = ("model", "data", "batching", "optim", "trainer", "evaluation", "validation", "tracking")
@@ -42,6 +43,20 @@ def test_every_choice_composes(composed, group, choice, monkeypatch):
     config = composed(f"{group}={choice}", *(["data.root=x"] if choice in NEED_DATA else []))
     if group in ("model", "batching"):
         assert getattr(config, group).name == choice
+
+
+def test_the_second_grid_is_the_declared_one(monkeypatch):
+    monkeypatch.setenv("MIXLINGUAL_DATA", "somewhere")
+    runs = compose_runs(["sweep=me5_second"])
+    axes = ([run.model.name, run.batching.monolingual_ratio, run.seed] for run in runs)
+    sizes, ratios, seeds = (list(dict.fromkeys(axis)) for axis in zip(*axes, strict=True))
+    assert (len(runs), ratios, seeds) == (60, [0, 0.25, 0.5, 0.75, 1], [0, 1, 2])
+    assert sizes == ["me5_student_l2", "me5_student_l3", "me5_student_l6", "me5_small"]
+    assert len({run.model.checkpoint for run in runs}) == len(sizes)
+    for run in runs:
+        assert run.trainer.pairs == 12_800
+        assert [step * run.batching.batch_size for step in run.validation.at] == [1600, 3200, 6400, 12_800]
+        assert (run.batching.draw, run.optim.schedule, run.optim.average) == ("stratified", "constant", "ewa")
 
 
 @pytest.mark.parametrize("primary", ["train", "evaluate"])

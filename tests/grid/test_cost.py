@@ -146,6 +146,12 @@ def test_without_a_gpu_the_usual_one_is_planned_for(capsys, tmp_path):
     assert "at 30% of that" in said
 
 
+def test_a_folder_of_a_checkpoint_that_is_not_there_is_named(capsys, tmp_path, caplog):
+    with pytest.raises(SystemExit):
+        checked(capsys, tmp_path, *TINY, "model.layers=null", "model.checkpoint=multirun/ladder/student/model")
+    assert "model.checkpoint=multirun/ladder/student/model: there is no such folder" in caplog.text
+
+
 def test_the_cluster_names_the_device_and_less_than_a_job_needs_is_said(capsys, tmp_path):
     words = (*TINY, "hydra/launcher=submitit_slurm", "cluster=slurm", "trainer.steps=null", "trainer.pairs=64000")
     said = checked(capsys, tmp_path, *words, "hydra.launcher.gpu=l4", "hydra.launcher.mem_gb=1")

@@ -33,6 +33,7 @@ PUBLISHED = {
     "mmbert_small": ModernBertConfig(vocab_size=256000, hidden_size=384, num_attention_heads=6, pad_token_id=0),
     "mmbert_base": ModernBertConfig(vocab_size=256000, pad_token_id=0),
 }
+PUBLISHED |= {f"me5_student_l{layers}": PUBLISHED[f"me5_small_l{layers}"] for layers in (2, 3, 6)}
 """Each checkpoint was published with this geometry in its config.json."""
 
 

@@ -222,7 +222,12 @@ def _files(model: ModelConfig) -> list[Path]:
         return [path for name in _ABOUT if (path := folder / name).exists()]
     import huggingface_hub
 
-    found = [huggingface_hub.try_to_load_from_cache(model.checkpoint, name, revision=model.revision) for name in _ABOUT]
+    try:
+        found = [
+            huggingface_hub.try_to_load_from_cache(model.checkpoint, name, revision=model.revision) for name in _ABOUT
+        ]
+    except huggingface_hub.errors.HFValidationError:
+        return []  # a folder that is not there: whoever reads the checkpoint says so
     return [Path(path) for path in found if isinstance(path, str)]
 
 

@@ -115,8 +115,8 @@ def test_the_architecture_names_files_that_exist():
     assert not [name for name in named if not (ROOT / "src/mixlingual" / name).exists()]
 
 
-def test_the_readme_names_choices_that_exist():
-    table = re.findall(r"^\| `(\w+)` \| (.*?) \|", (ROOT / "README.md").read_text(), flags=re.MULTILINE)
+def test_the_start_page_names_choices_that_exist():
+    table = re.findall(r"^\| `(\w+)` \| (.*?) \|", (ROOT / "docs/index.md").read_text(), flags=re.MULTILINE)
     assert len(table) >= 4
     for group, choices in table:
         for choice in re.findall(r"`(\w+)`", choices):

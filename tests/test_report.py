@@ -35,7 +35,7 @@ def test_it_prints_the_summary_and_where_the_report_is(tmp_path, report):
     done = report("sweep_name=demo")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (folder / "report" / "summary.md").read_text() + "\nreport: multirun/demo/report/index.html\n"
-    assert "| base (85M)   |       0.5700 |       0.6000 |       **0.6100** |       0.5700 |" in done.stdout
+    assert "| base (85M)   |       0.5700 |       0.6000 |   **0.6100** |       0.5700 |" in done.stdout
     assert {path.name for path in tmp_path.iterdir()} == before, "Hydra leaves nothing behind"
 
 
@@ -59,7 +59,7 @@ def test_two_reports_are_joined_into_one(tmp_path, report):
     done = report("parts=[near,far]", "sweep_name=demo", "output=both")
     assert (done.returncode, done.stderr) == (0, "")
     assert "# Sweep demo\n\n20 of 20 runs done. Read from the reports in near, far.\n" in done.stdout
-    assert "| base (85M)   |       0.5700 |       0.6000 |       **0.6100** |       0.5700 |" in done.stdout
+    assert "| base (85M)   |       0.5700 |       0.6000 |   **0.6100** |       0.5700 |" in done.stdout
     page = (tmp_path / "both" / "index.html").read_text(encoding="utf-8")
     assert "python -m mixlingual.report &#39;parts=[near,far]&#39; sweep_name=demo output=FOLDER" in page
     assert tempfile.gettempdir() not in page

@@ -119,6 +119,17 @@ def test_no_gain_is_above_0():
     assert (table("gains").low <= 0).all()
 
 
+def test_the_effects_from_the_better_pure_ratio_are_the_gains():
+    """Two ways to the same differences; positive gains are better, effects are in the unit of the measure."""
+    effects = table("effects").query("reference == 'the better pure ratio' and ratio == 0.5").set_index(PLACE)
+    gains = table("gains").set_index(PLACE)
+    assert len(effects) == len(gains) == 32
+    for place, gain in gains.iterrows():
+        sign = -1 if place[2] == "rank_distance" else 1
+        assert effects.loc[place, "value"] == pytest.approx(sign * gain["value"], rel=1e-6)
+        assert effects.loc[place, "error"] == pytest.approx(gain["error"], rel=1e-6)
+
+
 def test_two_contrasts_of_opposite_sign_are_separable():
     """Its second, which holds on the other scales too."""
     place = ["benchmark", "setting", "metric"]

@@ -66,7 +66,7 @@ def test_the_grid_writes_means_and_frames_the_best(drawn):
     assert [label.get_text() for label in mono.get_xticklabels()] == ["0", "0.25", "0.5", "1"]
     assert [label.get_text() for label in mono.get_yticklabels()] == ["small (21M)", "base (85M)", "large (302M)"]
     frames = [patch for patch in mono.patches if isinstance(patch, Rectangle)]
-    assert [(int(frame.get_x()), int(frame.get_y())) for frame in frames] == [(2, 0), (2, 1), (2, 2)]
+    assert [(int(frame.get_x()), int(frame.get_y())) for frame in frames] == [(2, 0), (2, 1)], "large has one seed"
     assert len(cells(mono)) == 11
     assert cells(mono, hatched=True) == [(3, 2)], "large has no finished run at ratio 1"
 
@@ -109,10 +109,7 @@ def test_language_maps_show_three_ratios_of_each_size(drawn):
 
 
 def test_alternative_texts_name_the_best(drawn):
-    assert (
-        "Best monolingual mAP: small at 0.5 (0.5100), base at 0.5 (0.6100), large at 0.5 (0.7000)."
-        in drawn["map_grid"].alt
-    )
+    assert "Best monolingual mAP: small at 0.5 (0.5100), base at 0.5 (0.6100)." in drawn["map_grid"].alt
     assert "Best multilingual rank distance: small at 0 (101.0), " in drawn["rank_distance"].alt
     assert "(n = 1 to 2)" in drawn["map_lines"].caption
 

@@ -10,10 +10,16 @@ from mixlingual.analysis.read.collect import read_sweep
 from mixlingual.analysis.statistics.estimates import Estimates, analyse
 from mixlingual.config.schema import AnalysisConfig
 from mixlingual.reporting.estimate_tables import estimate_tables
-from mixlingual.reporting.findings import findings, headline, interaction_sentence, nature
+from mixlingual.reporting.findings import findings, interaction_sentence, nature, primary_findings
 from mixlingual.reporting.write import write_report
 
 QUICK = AnalysisConfig(draws=1000)
+
+
+def contrast(answer, setting="multi"):
+    """The sentence on the primary contrast of mAP."""
+    part = next(x for x in answer.measured if (x.setting, x.measure) == (setting, "map"))
+    return interaction_sentence(answer, part)
 
 
 def analysed(folder, **options):
@@ -25,8 +31,8 @@ def answer(tmp_path_factory):
     return analysed(tmp_path_factory.mktemp("sweeps"))
 
 
-def test_the_headline_states_verdict_effect_intervals_and_p(answer):
-    text = headline(answer, "mlqa_r")
+def test_a_contrast_states_verdict_effect_intervals_and_p(answer):
+    text = contrast(answer)
     found = next(x for x in answer.measured if (x.setting, x.measure) == ("multi", "map")).interaction
     assert text.startswith("mlqa_r, multilingual, mAP: better; large (302M weights) gains more from mixing than small")
     both = f"{found.low:+.4f} to {found.high:+.4f}, {found.low_all:+.4f} to {found.high_all:+.4f} with all others"
@@ -80,7 +86,7 @@ def test_words_on_runs_are_those_of_each_contrast(tmp_path):
     for ratio in ("0", "0.5", "1"):
         shutil.rmtree(folder / f"large_r{ratio}_s1")
     found = analyse(read_sweep(folder), QUICK)
-    text = headline(found, "mlqa_r")
+    text = contrast(found)
     assert "no seed of large is repeated, so its spread is that of the other sizes" in text
     assert "no seed of large" in nature(found) or "the spread of large, of which no seed is repeated" in nature(found)
     assert not any("large" not in each and "no seed of" in each for each in findings(found))
@@ -88,7 +94,7 @@ def test_words_on_runs_are_those_of_each_contrast(tmp_path):
 
 def test_without_repeated_seeds_the_answer_is_about_these_runs(tmp_path):
     found = analysed(tmp_path, seeds=1)
-    assert "no seed is repeated, so this is about these very runs" in headline(found, "mlqa_r")
+    assert "no seed is repeated, so this is about these very runs" in contrast(found)
     assert "about these very runs" in nature(found)
 
 
@@ -101,10 +107,10 @@ def test_gaps_are_named_once_for_each_reason(tmp_path):
     assert len(estimate_tables(found)["gaps"]) == len(found.gaps)
 
 
-def test_without_the_cells_there_is_no_answer_yet(tmp_path):
+def test_without_the_cells_there_is_no_contrast_yet(tmp_path):
     found = analysed(tmp_path, seeds=1, ratios=(0.0, 1.0))
-    assert headline(found, "mlqa_r") is None
-    assert headline(Estimates(None, declared=False, weights={}, config=QUICK, measured=()), "mlqa_r") is None
+    assert primary_findings(found) == []
+    assert primary_findings(Estimates(None, declared=False, weights={}, config=QUICK, measured=())) == []
 
 
 def test_tables_hold_what_the_sentences_say(answer):

@@ -29,8 +29,8 @@ def run(numbers):
 
 def test_runs_have_their_place(numbers, run):
     assert len(numbers["runs"]) == 20
-    assert numbers["runs"][run] == {"name": "base_r0.5_s1", "model": 1, "point": 2, "seed": 1}
-    assert numbers["models"][1] == {"name": "base", "label": "base (85M)"}
+    assert numbers["runs"][run] == {"name": "base_r0.5_s1", "model": 1, "point": 2, "seed": 1, "realised": 0.25}
+    assert numbers["models"][1] == {"name": "base", "label": "base (85M)", "weights": 85_000_000}
     assert numbers["points"][2] == {"series": "hybrid", "ratio": 0.5, "label": "0.5", "baseline": False}
 
 

@@ -12,7 +12,6 @@ from mixlingual.analysis.statistics.controls import PairedEffect
 from mixlingual.analysis.statistics.debiasing import Debiasing
 from mixlingual.analysis.statistics.estimates import Estimates, Measured
 from mixlingual.analysis.statistics.response import Curve
-from mixlingual.measures.registry import larger_is_better
 
 Rows = Iterator[dict[str, Any]]
 
@@ -82,12 +81,11 @@ def _paired(effect: PairedEffect) -> Rows:
 def _effects(answer: Estimates) -> Rows:
     for family in answer.effects:
         place = {"benchmark": family.benchmark, "setting": family.setting, "metric": family.measure}
-        smallest = answer.config.smallest_effect.get(family.measure)
-        better = larger_is_better(family.measure)
         for effect in family.effects:
             cell = {"reference": family.reference, "model": effect.model, "ratio": effect.ratio, "seeds": effect.seeds}
-            word = effect.estimate.verdict(smallest, larger_is_better=better)
-            yield place | cell | {"verdict": word} | _estimate(effect.estimate)
+            yield (
+                place | cell | {"verdict": answer.verdict(family.measure, effect.estimate)} | _estimate(effect.estimate)
+            )
 
 
 def _debiased(found: Debiasing) -> dict[str, Any]:

@@ -12,18 +12,10 @@ from mixlingual.analysis.statistics.debiasing import Debiasing
 from mixlingual.analysis.statistics.estimates import Estimates, Measured
 from mixlingual.analysis.statistics.gaps import Attempts, Gap
 from mixlingual.analysis.statistics.response import Interval
-from mixlingual.measures.registry import METRICS, SETTING_TITLES, headlines, larger_is_better
+from mixlingual.measures.registry import METRICS, SETTING_TITLES, larger_is_better
 from mixlingual.reporting.labels import short_number
 from mixlingual.reporting.sentences import ends, estimated, name_of, number, p_value, spread_of_runs, sureness
 from mixlingual.reporting.shapes import shape_findings
-
-
-def headline(answer: Estimates, benchmark: str) -> str | None:
-    """The answer on a benchmark, in the setting that stands best for the question; None where there is none yet."""
-    by_name = {(part.setting, part.measure): part for part in answer.measured if part.benchmark == benchmark}
-    order = [pair for pair in reversed(headlines()) if not METRICS[pair[1]].group]
-    part = next((by_name[pair] for pair in order if pair in by_name and by_name[pair].interaction), None)
-    return interaction_sentence(answer, part) if part else None
 
 
 def nature(answer: Estimates) -> str:

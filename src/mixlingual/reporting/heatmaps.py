@@ -16,7 +16,7 @@ import pandas as pd
 from matplotlib.axes import Axes as Panel
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import PathCollection
-from matplotlib.colors import Normalize
+from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
@@ -58,7 +58,7 @@ def size_ratio_maps(grids: Sequence[Grid], axes: Axes) -> Figure:
 def _size_ratio_panel(panel: Panel, grid: Grid, axes: Axes) -> None:
     mean_RC = grid.mean.to_numpy(dtype=float)
     left_C, top_R = _edges([point.series for point in axes.points], gap=0.2), np.arange(len(axes.sizes))
-    _draw_cells(panel, _corners(top_R, left_C), mean_RC.ravel(), _scale(mean_RC), f"{{:.{_DECIMALS}f}}", size=0.26)
+    draw_cells(panel, _corners(top_R, left_C), mean_RC.ravel(), _scale(mean_RC), f"{{:.{_DECIMALS}f}}", size=0.26)
     for row, column in np.argwhere(grid.best(_DECIMALS).to_numpy()):
         corner = (left_C[column] + 0.07, top_R[row] + 0.07)
         panel.add_patch(Rectangle(corner, 0.86, 0.86, fill=False, edgecolor="#d55e00", linewidth=1.8))
@@ -129,7 +129,7 @@ def _language_panel(
     corners = [_corners(edges + top[row], edges + left[column]) for row, column in maps]
     values = [value_QC.ravel() for _, value_QC in maps.values()]
     form = "{:.0f}" if len(codes) <= _MOST_NUMBERED else ""
-    _draw_cells(panel, np.concatenate(corners), np.concatenate(values), scale, form, size=0.45)
+    draw_cells(panel, np.concatenate(corners), np.concatenate(values), scale, form, size=0.45)
     for (row, column), (title, _) in maps.items():
         panel.text(left[column] + side / 2, top[row] - 0.4, title, ha="center", va="bottom")
     panel.set_aspect("equal")
@@ -152,14 +152,20 @@ def _corners(top_R: np.ndarray, left_C: np.ndarray) -> np.ndarray:
     return np.stack(np.meshgrid(left_C, top_R), axis=-1).reshape(-1, 2)
 
 
-def _draw_cells(
-    panel: Panel, corner_N2: np.ndarray, value_N: np.ndarray, scale: Normalize, form: str, size: float
+def draw_cells(
+    panel: Panel,
+    corner_N2: np.ndarray,
+    value_N: np.ndarray,
+    scale: Normalize,
+    form: str,
+    size: float,
+    colours: Colormap = _COLOURS,
 ) -> None:
     """Draws coloured squares of width 1 with their values in `form`, `size` high; those without a value are hatched."""
     known_N = ~np.isnan(value_N)
     blank = {"facecolors": "#f4f4f4", "edgecolors": "#b8b8b8", "hatch": "/////", "linewidths": 0}
-    filled = {"array": value_N[known_N], "norm": scale, "cmap": _COLOURS, "edgecolors": "white", "linewidths": 0.6}
-    ink_N = np.where(scale(value_N[known_N]) > 0.42, "black", "white")  # equal contrast on viridis
+    filled = {"array": value_N[known_N], "norm": scale, "cmap": colours, "edgecolors": "white", "linewidths": 0.6}
+    ink_N = ink(colours(scale(value_N[known_N])))
     square = Path([(0, 0), (1, 0), (1, 1), (0, 1), (0, 0)])
     _stamp(panel, square, corner_N2[~known_N], blank)
     _stamp(panel, square, corner_N2[known_N], filled)
@@ -168,6 +174,12 @@ def _draw_cells(
     panel.set(xlim=(0, corner_N2[:, 0].max() + 1), ylim=(corner_N2[:, 1].max() + 1, 0))
     panel.tick_params(length=0)
     panel.spines[:].set_visible(False)
+
+
+def ink(colour_N4: np.ndarray) -> np.ndarray:
+    """[N] black or white, whichever is read better on colours of red, green, blue and alpha from 0 to 1."""
+    found_N: np.ndarray = np.where(colour_N4[:, :3] @ (0.299, 0.587, 0.114) > 0.45, "black", "white")
+    return found_N
 
 
 def _stamp(panel: Panel, shape: Path, corner_N2: np.ndarray, look: dict[str, Any]) -> None:

@@ -25,9 +25,9 @@ from markupsafe import Markup, escape
 
 from mixlingual.analysis.read.collect import Run, Sweep
 from mixlingual.analysis.read.launches import read_launches
-from mixlingual.analysis.tables.answer import Answer
 from mixlingual.layout import CURVES, LOG, PROBES, QUERIES, RESULT, VALIDATION
 from mixlingual.records import is_number
+from mixlingual.reporting.answer import Answer, explained, missing_runs
 from mixlingual.reporting.labels import counted
 from mixlingual.reporting.payload import as_json
 from mixlingual.reporting.tables import Table, nothing_to_show, status_line, unfinished
@@ -68,8 +68,10 @@ def render_page(
     sections: Sequence[Section],
     unknown: Sequence[str],
     findings: Sequence[str],
+    nature: str,
     batches: Table,
     learning: Sequence[Drawn],
+    effects: Sequence[Drawn],
     payload: dict[str, Any],
     page: Path,
 ) -> str:
@@ -80,8 +82,10 @@ def render_page(
         sections: one per benchmark.
         unknown: benchmarks without a measure that this version knows.
         findings: what the statistics say, a paragraph each.
+        nature: what intervals and tests are over; empty where there are none.
         batches: what the batches of each run held.
         learning: learning curves.
+        effects: pictures of the differences.
         payload: what the charts show, from `payload.payload`.
         page: where it will lie, for its links to the folders of the runs.
     """
@@ -97,9 +101,13 @@ def render_page(
         sections=sections,
         unknown=unknown,
         findings=findings,
-        natures=dict.fromkeys(section.answer.nature for section in sections),
+        nature=nature,
+        missing=missing_runs(sweep),
+        explained=list(explained([section.answer for section in sections])),
         batches=batches,
         learning=learning,
+        effects=effects,
+        curves=any(payload.get("curves", [])),
         launches=read_launches(sweep.folder),
         command=_command(sweep),
         link=lambda run: _link(run, sweep, page),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -12,12 +12,15 @@ from mixlingual.analysis.read.collect import Run, Sweep
 from mixlingual.analysis.read.curves import thinned_curve
 from mixlingual.analysis.read.points import RATIO_SERIES, ZERO_SHOT
 from mixlingual.analysis.read.questions import QuestionScores
+from mixlingual.analysis.statistics.estimates import Estimates
 from mixlingual.analysis.statistics.gaps import Attempts
+from mixlingual.analysis.tables.exposure import batches_table
 from mixlingual.analysis.tables.grid import SETTINGS, Axes, Point, benchmarks
 from mixlingual.data.writing_systems import script_of
 from mixlingual.layout import CURVES
-from mixlingual.measures.registry import BIAS, METRICS, SETTING_TITLES, language_bias
+from mixlingual.measures.registry import BIAS, METRICS, SETTING_TITLES, headlines, language_bias
 from mixlingual.records import is_number
+from mixlingual.reporting.effects import effect_charts
 from mixlingual.reporting.labels import size_label
 from mixlingual.reporting.languages import in_script_order
 from mixlingual.reporting.levels import unbiased_levels
@@ -41,6 +44,7 @@ def payload(
     axes: Axes,
     parts: Sequence[QuestionScores] = (),
     attempt: Attempts | None = None,
+    estimates: Estimates | None = None,
 ) -> dict[str, Any]:
     """Gathers all that the charts show, as JSON types.
 
@@ -51,18 +55,26 @@ def payload(
         axes: rows and columns of its grids.
         parts: its scores by question.
         attempt: keeps a gap in place of a benchmark or of curves that cannot be shown.
+        estimates: of the sweep, for the differences from a reference.
     """
     attempt = attempt or Attempts()
     runs = sweep.in_state("done")
+    drawn = batches_table(sweep).set_index("run")["realised_ratio"].to_dict()
 
     def charts_of(name: str) -> dict[str, Any] | None:
         return attempt(f"Charts of {name}", lambda: _benchmark(name, sweep, results, languages, parts))
 
     return {
-        "models": [{"name": model, "label": size_label(model, axes)} for model in axes.sizes],
+        "models": [
+            {"name": model, "label": size_label(model, axes), "weights": weights}
+            for model, weights in axes.sizes.items()
+        ],
         "points": [_point(point) for point in axes.points],
         "ratio_series": RATIO_SERIES,
-        "runs": [_place(run, axes) for run in runs],
+        "runs": [_place(run, axes, drawn) for run in runs],
+        "headlines": headlines(),
+        "effects": (estimates and attempt("Charts of differences", lambda: effect_charts(sweep, estimates, axes)))
+        or {},
         "settings": SETTING_TITLES,
         "metrics": {name: _facts(name) for name in METRICS},
         "bias": [
@@ -90,10 +102,12 @@ def _point(point: Point) -> dict[str, Any]:
     return {"series": point.series, "ratio": point.ratio, "label": point.label, "baseline": baseline}
 
 
-def _place(run: Run, axes: Axes) -> dict[str, Any]:
+def _place(run: Run, axes: Axes, drawn: Mapping[str, float]) -> dict[str, Any]:
     assert run.point is not None
     point = axes.points.index(Point(run.point.series, run.point.ratio))
-    return {"name": run.name, "model": list(axes.sizes).index(run.point.model), "point": point, "seed": run.point.seed}
+    place = {"model": list(axes.sizes).index(run.point.model), "point": point, "seed": run.point.seed}
+    realised = drawn.get(run.name)
+    return {"name": run.name} | place | {"realised": round(realised, 3) if is_number(realised) else None}
 
 
 def _facts(name: str) -> dict[str, Any]:

@@ -20,6 +20,13 @@ def number(measure: str, value: float, *, sign: bool = False) -> str:
     return f"{value:{'+' if sign else ''}.{METRICS[measure].decimals}f}"
 
 
+def short(measure: str, value: float, *, sign: bool = False) -> str:
+    """A value as sentences have it: three decimals, more where these would all be 0, without the 0 before the point."""
+    decimals = METRICS[measure].decimals
+    shown = f"{value:{'+' if sign else ''}.{min(decimals, 3) if abs(value) >= 0.001 else decimals}f}"
+    return shown.replace("0.", ".", 1) if abs(value) < 1 else shown
+
+
 def p_value(value: float) -> str:
     """A p, as it follows the letter."""
     return "< 0.001" if value < 0.001 else f"= {value:.3f}"

@@ -15,14 +15,14 @@ from mixlingual.analysis.read.parts import PLAN, QUESTIONS, RUNS
 from mixlingual.analysis.read.question_files import Scores
 from mixlingual.analysis.statistics.estimates import Estimates, analyse, read_scores
 from mixlingual.analysis.statistics.gaps import Attempts
-from mixlingual.analysis.tables.answer import Answer, answer
 from mixlingual.analysis.tables.exposure import batches_table, exposure_table
 from mixlingual.analysis.tables.grid import Axes, benchmarks, grid_axes, languages_table, results_table
 from mixlingual.analysis.tables.learning import learning_table
 from mixlingual.files import clear_leftovers
 from mixlingual.layout import SWEEP
+from mixlingual.reporting.answer import Answer, answer, missing_runs
 from mixlingual.reporting.estimate_tables import TABLES, estimate_table
-from mixlingual.reporting.findings import findings, gap_sentences, headline, nature, primary_findings
+from mixlingual.reporting.findings import findings, gap_sentences, nature, primary_findings
 from mixlingual.reporting.labels import file_name
 from mixlingual.reporting.latex import latex_tables
 from mixlingual.reporting.notes import benchmark_notes
@@ -91,14 +91,25 @@ def write_report(sweep: Sweep, output: Path) -> ReportPaths:
             name: _drawn(pictures(results, languages, axes, name, own), output, own) for name in names
         }
 
+    def draw_effects(own: Attempts) -> list[Drawn]:
+        from mixlingual.reporting.effect_pictures import effect_pictures
+
+        return _drawn(
+            own("Pictures of differences", lambda: effect_pictures(estimates, axes, complete=not missing_runs(sweep)))
+            or [],
+            output,
+            own,
+        )
+
     drawn = attempt.beside("Pictures", draw)
     scores = attempt("Scores by question", lambda: read_scores(sweep), Scores((), {}))
     none = Estimates(None, declared=False, weights={}, config=sweep.analysis, measured=(), gaps=attempt.gaps)
     estimates = attempt("The statistics", lambda: analyse(sweep, sweep.analysis, scores, attempt), none)
+    effects_drawn = attempt.beside("Pictures of differences", draw_effects)
     report = _Report(sweep, axes, everything, results, languages, learned, scores, estimates, attempt)
     numbers = report.numbers()
     tables = report.write(report.makers(names), output)
-    shown = drawn() or {}
+    shown = (drawn() or {}) | {"effects": effects_drawn() or []}
     sections = [report.section(name, shown.get(name, [])) for name in names]
     batches = attempt("What the batches held", lambda: batches_display(batches_table(sweep)), Table("", [], []))
     unknown = [name for name in benchmarks(everything) if name not in names]
@@ -109,7 +120,13 @@ def write_report(sweep: Sweep, output: Path) -> ReportPaths:
     page = output / "index.html"
     said = findings(estimates, attempt)
     learning = shown.get("", [])
-    html = attempt("The page", lambda: render_page(sweep, sections, unknown, said, batches, learning, numbers, page))
+    over = attempt("What the statistics are over", lambda: nature(estimates) if estimates.measured else "") or ""
+    html = attempt(
+        "The page",
+        lambda: render_page(
+            sweep, sections, unknown, said, over, batches, learning, shown.get("effects", []), numbers, page
+        ),
+    )
     summary = report.summary()
     tables += write_tables({"summary.md": summary}, output)
     write_tables({page.name: html or plain_page(sweep.name, summary)}, output)
@@ -156,7 +173,7 @@ class _Report:
 
         return Section(
             name,
-            attempt(f"Answer on {name}", lambda: _answer(self.estimates, results, axes, name), Answer("", "")),
+            attempt(f"Answer on {name}", lambda: self._answer(name), Answer("There is no answer.", [], [])),
             attempt(f"Notes on {name}", lambda: benchmark_notes(self.sweep, name)) or [],
             [
                 *(attempt(f"Tables of {name}", lambda: headline_tables(results, axes, name)) or []),
@@ -166,10 +183,15 @@ class _Report:
             [f"grid_{file_name(name)}.{kind}" for kind in ("md", "tex")],
         )
 
+    def _answer(self, name: str) -> Answer:
+        return answer(self.estimates, name, complete=not missing_runs(self.sweep))
+
     def numbers(self) -> dict[str, Any]:
         """What the charts show."""
         sweep, results, languages, axes, attempt = self.sweep, self.results, self.languages, self.axes, self.attempt
-        found = attempt("Charts", lambda: payload(sweep, results, languages, axes, self.scores.parts, attempt))
+        found = attempt(
+            "Charts", lambda: payload(sweep, results, languages, axes, self.scores.parts, attempt, self.estimates)
+        )
         empty = replace(sweep, runs=())
         return found or attempt("Charts without runs", lambda: payload(empty, results[:0], languages[:0], axes)) or {}
 
@@ -229,12 +251,6 @@ def _remove_earlier(output: Path, tables: Collection[str]) -> None:
     for path in (*output.glob("statistics_*.csv"), *output.glob(PLAN), *output.glob(LEARNING)):
         if path.name not in tables:
             path.unlink(missing_ok=True)  # another report of the sweep may be at it
-
-
-def _answer(estimates: Estimates, results: pd.DataFrame, axes: Axes, benchmark: str) -> Answer:
-    """The tested answer; what the means seem to say as long as there is none."""
-    sentence = headline(estimates, benchmark)
-    return Answer(sentence, nature(estimates)) if sentence else answer(results, axes, benchmark)
 
 
 def _listed(title: str, found: list[str]) -> str:

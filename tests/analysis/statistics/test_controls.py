@@ -14,7 +14,7 @@ from mixlingual.analysis.statistics.estimates import analyse
 from mixlingual.analysis.tables.grid import grid_axes, results_table, size_by_ratio
 from mixlingual.config.schema import AnalysisConfig
 from mixlingual.reporting.estimate_tables import estimate_tables
-from mixlingual.reporting.findings import findings, headline
+from mixlingual.reporting.findings import findings, primary_findings
 from mixlingual.reporting.lines import ratio_lines
 
 QUICK = AnalysisConfig(draws=1000)
@@ -52,7 +52,7 @@ def test_controls_leave_the_answer_of_the_grid_as_it_is(answer, tmp_path):
     """To the last digit: the questions that are drawn are the same."""
     alone = analyse(read_sweep(write_scored_sweep(tmp_path, seeds=3, ratios=RATIOS)), QUICK)
     assert [part.interaction for part in answer.measured] == [part.interaction for part in alone.measured]
-    assert headline(answer, "mlqa_r") == headline(alone, "mlqa_r")
+    assert primary_findings(answer) == primary_findings(alone) != []
 
 
 def test_a_control_is_paired_with_the_run_of_its_size_ratio_and_seed(folder):

@@ -75,7 +75,10 @@ PARTS = {
     "figures.ratio_lines": "Picture rank_distance of mlqa_r",
     "figures.language_maps": "Picture languages of mlqa_r",
     "figures.write_picture": "The file mlqa_r_languages.svg",
-    "write.headline": "Answer on mlqa_r",
+    "write.answer": "Answer on mlqa_r",
+    "payload.effect_charts": "Charts of differences",
+    "effect_pictures.effect_pictures": "Pictures of differences",
+    "write.nature": "What the statistics are over",
     "write.benchmark_notes": "Notes on mlqa_r",
     "write.headline_tables": "Tables of mlqa_r",
     "write.beside_published": "Published figures of mlqa_r",
@@ -118,6 +121,8 @@ def test_a_part_that_fails_is_named_and_takes_nothing_else_with_it(sweep, tmp_pa
         monkeypatch.setattr(f"mixlingual.reporting.{part}", failing)
     if not part.startswith("figures"):
         monkeypatch.setattr("mixlingual.reporting.figures.pictures", lambda *_: [])  # they take most of the time
+    if not part.startswith("effect_pictures"):
+        monkeypatch.setattr("mixlingual.reporting.effect_pictures.effect_pictures", lambda *_, **__: [])
     paths = write_report(sweep, tmp_path)
     gap, page, summary = PARTS[part], paths.page.read_text(), paths.summary.read_text()
     written = {path.name for path in tmp_path.iterdir()}

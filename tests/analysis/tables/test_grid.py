@@ -14,6 +14,7 @@ from mixlingual.analysis.tables.grid import (
     languages_table,
     results_table,
     size_by_ratio,
+    usual_seeds,
 )
 
 RATIO_POINTS = tuple(Point("hybrid", ratio) for ratio in (0.0, 0.25, 0.5, 1.0))
@@ -78,10 +79,19 @@ def test_a_second_run_of_a_grid_point_does_not_count(folder):
 
 
 def test_the_best_is_the_largest_map_and_the_smallest_distance(folder):
-    assert grid_of(folder, "mlqa_r", "mono", "map").best(4).to_numpy().tolist() == [[False, False, True, False]] * 3
+    assert grid_of(folder, "mlqa_r", "mono", "map").best(4).to_numpy().tolist() == [
+        *[[False, False, True, False]] * 2, [False] * 4,
+    ], "large has fewer seeds than most"  # fmt: skip
     distance = grid_of(folder, "mlqa_r", "multi", "rank_distance")
     assert distance.mean.loc["base"].tolist() == [91.0, 101.0, 111.0, 131.0]
-    assert distance.best(4).to_numpy().tolist() == [[True, False, False, False]] * 3
+    assert distance.best(4).to_numpy().tolist() == [[True, False, False, False]] * 2 + [[False] * 4]
+
+
+@pytest.mark.parametrize(
+    ("counts", "usual"), [([3, 3, 1], 3), ([1, 1, 3], 1), ([1, 3], 3), ([0, 0, 2], 2), ([0], 0), ([], 0)]
+)
+def test_the_usual_number_of_seeds_is_the_most_frequent(counts, usual):
+    assert usual_seeds(counts) == usual
 
 
 def test_means_that_look_equal_are_all_best(tmp_path):

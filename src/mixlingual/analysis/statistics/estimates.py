@@ -11,7 +11,7 @@ from mixlingual.analysis.read.question_files import Scores, read_question_scores
 from mixlingual.analysis.read.questions import QuestionScores, utility
 from mixlingual.analysis.read.ratio_axis import RatioAxis
 from mixlingual.analysis.statistics.cells import CellMeans
-from mixlingual.analysis.statistics.contrasts import Estimate, Gain, Interaction, adjusted
+from mixlingual.analysis.statistics.contrasts import Estimate, Gain, Interaction, Verdict, adjusted
 from mixlingual.analysis.statistics.controls import PairedEffect, Pairs, paired_effects, pairs_of
 from mixlingual.analysis.statistics.debiasing import Debiasing, debiasing
 from mixlingual.analysis.statistics.effects import UNTRAINED, Effects, ratio_effects, untrained_effects
@@ -113,6 +113,11 @@ class Estimates:
     def ratio(self) -> float:
         """The mixed one."""
         return self.config.ratio
+
+    def verdict(self, measure: str, found: Estimate) -> Verdict:
+        """What is known of a difference in the unit of its measure, by the smallest effect that was declared."""
+        smallest = self.config.smallest_effect.get(measure)
+        return found.verdict(smallest, larger_is_better=larger_is_better(measure))
 
     @property
     def level(self) -> float:

@@ -9,7 +9,8 @@ Shape suffixes: S sizes; P points.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -80,7 +81,8 @@ class Grid:
     def best(self, decimals: int) -> pd.DataFrame:
         """True at the best means of each size within each series that has several points to choose from.
 
-        Means that look equal at `decimals` are all best; none is where neither direction is better.
+        Means that look equal at `decimals` are all best; none is where neither direction is better, and none of another
+        number of seeds than most cells of its series.
         """
         shown_SP, series_P = self.mean.round(decimals).to_numpy(), self.mean.columns.get_level_values("series")
         best_SP = np.zeros(shown_SP.shape, dtype=bool)
@@ -90,8 +92,19 @@ class Grid:
                 own_P = series_P == name
                 values = shown_SP[:, own_P]
                 choices = (~np.isnan(values)).sum(axis=1, keepdims=True)
-                best_SP[:, own_P] = (values == extreme.reduce(values, axis=1, keepdims=True)) & (choices > 1)
+                seeds = self.seeds.to_numpy()[:, own_P]
+                best_SP[:, own_P] = (
+                    (values == extreme.reduce(values, axis=1, keepdims=True))
+                    & (choices > 1)
+                    & (seeds == usual_seeds(seeds.ravel().tolist()))
+                )
         return pd.DataFrame(best_SP, self.mean.index, self.mean.columns)
+
+
+def usual_seeds(counts: Iterable[int]) -> int:
+    """The number of seeds that most cells have, of those with any; the larger of two that are as frequent."""
+    found = Counter(count for count in counts if count)
+    return max(found, key=lambda count: (found[count], count), default=0)
 
 
 def results_table(sweep: Sweep) -> pd.DataFrame:

@@ -18,9 +18,10 @@ const charts = (() => {
 
   function describe(cell, facts) {
     const number = (value) => value.toFixed(facts.decimals);
-    const seeds = cell.seeds.map(({ seed, value }) => `seed ${seed}: ${number(value)}`);
+    const drew = (realised) => (realised === null || cell.point.baseline ? "" : ` (realised ratio ${realised})`);
+    const seeds = cell.seeds.map(({ seed, value, realised }) => `seed ${seed}: ${number(value)}${drew(realised)}`);
     const spread = cell.seeds.length > 1 ? [`spread of seeds: ${number(cell.high - cell.low)}`] : [];
-    const head = [`${cell.model.label}, α = ${cell.point.label}`, `${facts.label}: ${number(cell.mean)}`];
+    const head = [`${cell.model.label}, α = ${cell.point.label}`, `${facts.label}: ${number(cell.mean)} (n = ${cell.seeds.length})`];
     return [...head, ...seeds, ...spread].join("\n");
   }
 
@@ -56,6 +57,7 @@ const charts = (() => {
         Plot.text(empty, { x: ([, p]) => p.label, y: ([m]) => m.label, text: () => "–", fill: "#57606a" }),
         Plot.cell(cells, { ...place, fill: shade }),
         Plot.text(cells, { ...place, text: (c) => c.mean.toFixed(decimals), fill: (c) => ink(shade(c)) }),
+        Plot.cell(cells.filter((c) => c.hollow), { ...place, fill: "none", stroke: "white", strokeDasharray: "4 3", inset: 3 }),
         Plot.cell(cells.filter((c) => c.best), { ...place, fill: "none", stroke: BEST, strokeWidth: 3, inset: 2 }),
         Plot.tip(cells, Plot.pointer({ ...place, title: (c) => describe(c, facts) })),
       ],
@@ -85,10 +87,56 @@ const charts = (() => {
         Plot.areaY(cells, { x, y1: "low", y2: "high", z, fill: stroke, fillOpacity: 0.16 }),
         ...series.map((name, i) =>
           Plot.line(cells.filter((c) => c.point.series === name), { x, y: "mean", z, stroke, strokeWidth: 1.8, strokeDasharray: DASHES[i % DASHES.length] })),
-        Plot.dot(seeds, { x, y: "value", stroke, fill: (c) => (c.point.series === series[0] ? stroke(c) : "white"), r: small ? 2.2 : 3.4, symbol: (c) => symbol(models.indexOf(c.model)) }),
+        Plot.dot(seeds, { x, y: "value", stroke, fill: (c) => (c.point.series === series[0] && !c.hollow ? stroke(c) : "white"), r: small ? 2.2 : 3.4, symbol: (c) => symbol(models.indexOf(c.model)) }),
         Plot.tip(cells, Plot.pointer({ x, y: "mean", title: (c) => describe(c, facts) })),
       ],
       symbol: { type: "identity" },
+    });
+  }
+
+  // Lines with bands against a ratio or a size, on axes of their own. Rows: x, value, low, high, key of the line,
+  // colour, mark, hollow, text.
+  function bands({ rows, xLabel, log, ticks, shaded, zero, decimals, width, height = 220, title }) {
+    const domain = yDomain([...rows.flatMap((r) => [r.low, r.high]), ...(zero ? [0] : []), ...(shaded ? [-shaded, shaded] : [])]);
+    const sign = zero ? "+" : "";
+    const count = d3.ticks(...domain, 5), written = d3.format(`${sign}.${Math.min(decimals, Math.max(0, d3.precisionFixed(d3.tickStep(...domain, 5))))}f`);
+    return plot({
+      width, height, marginLeft: letters(count.map(written), 7.2) + 14, marginRight: 14, marginTop: 8, marginBottom: 46, ariaLabel: title,
+      x: { type: log ? "log" : "linear", label: xLabel, labelAnchor: "center", labelArrow: "none", labelOffset: 38, ticks, tickFormat: log ? ".2s" : String, inset: 10 },
+      y: { label: null, domain, ticks: count, tickFormat: written, grid: true },
+      symbol: { type: "identity" },
+      marks: [
+        shaded ? Plot.rect([0], { y1: () => -shaded, y2: () => shaded, fill: "#dcdfe3" }) : null,
+        zero ? Plot.ruleY([0], { stroke: "#1b1f24", strokeWidth: 1.2 }) : null,
+        Plot.areaY(rows, { x: "x", y1: "low", y2: "high", z: "key", fill: (r) => r.colour, fillOpacity: 0.15 }),
+        Plot.line(rows, { x: "x", y: "value", z: "key", stroke: (r) => r.colour, strokeWidth: 1.8 }),
+        Plot.dot(rows, { x: "x", y: "value", stroke: (r) => r.colour, fill: (r) => (r.hollow ? "white" : r.colour), r: 3.2, symbol: (r) => r.mark }),
+        Plot.tip(rows, Plot.pointer({ x: "x", y: "value", title: "text" })),
+      ],
+    });
+  }
+
+  // Differences by size and ratio on a scale that is centred on 0: purple is better, orange worse.
+  function differences({ cells, models, points, larger, decimals, width, title }) {
+    const most = d3.max(cells, (c) => Math.abs(c.value)) || 1;
+    const shade = (c) => d3.interpolatePuOr(0.5 + ((larger === false ? 0.4 : -0.4) * c.value) / most);
+    const place = { x: (c) => c.point.label, y: (c) => c.model.label };
+    const left = Math.min(letters(models.map((m) => m.name), 7) + 12, 0.38 * width), side = (width - left) / points.length;
+    const empty = d3.cross(models, points).filter(([m, p]) => !cells.some((c) => c.model === m && c.point === p));
+    const number = d3.format(`+.${most >= 100 ? 0 : Math.min(decimals, 3)}f`);
+    const texts = (c) => (c.reference ? "0" : number(c.value).replace(/([+−-])0\./, "$1."));
+    return plot({
+      width, height: 44 * models.length + 50, marginLeft: left, marginRight: 4, marginTop: 4, marginBottom: 46, ariaLabel: title,
+      x: { domain: points.map((p) => p.label), label: RATIO, labelAnchor: "center", labelArrow: "none", labelOffset: 38, tickSize: 0, padding: 0.04 },
+      y: { domain: models.map((m) => m.label), label: null, tickSize: 0, padding: 0.06, tickFormat: (t, i) => shortened(models[i].name, Math.floor((left - 12) / 7)) },
+      marks: [
+        Plot.cell(empty, { x: ([, p]) => p.label, y: ([m]) => m.label, fill: "#f0f0f0", stroke: "#8a8a8a", strokeDasharray: "3 3", inset: 1 }),
+        Plot.cell(cells, { ...place, fill: shade }),
+        Plot.cell(cells.filter((c) => c.hollow), { ...place, fill: "none", stroke: "#1b1f24", strokeDasharray: "4 3", inset: 2 }),
+        Plot.text(cells, { ...place, text: texts, fill: (c) => ink(shade(c)), fontSize: side < 44 ? 10 : 12, lineAnchor: "bottom" }),
+        Plot.text(cells, { ...place, text: (c) => (side < 66 ? c.sign : c.verdict) ?? "", fill: (c) => ink(shade(c)), fontSize: 11, lineAnchor: "top", dy: 3 }),
+        Plot.tip(cells, Plot.pointer({ ...place, title: "text" })),
+      ],
     });
   }
 
@@ -166,5 +214,5 @@ const charts = (() => {
     return svg.node();
   }
 
-  return { heatmap, lines, tradeoff, matrix, curves, sample, sizeColour, ratioColour, symbol };
+  return { describe, heatmap, lines, bands, differences, tradeoff, matrix, curves, sample, sizeColour, ratioColour, symbol };
 })();

@@ -35,11 +35,12 @@
   // Sizes in rows and points in columns, as text.
   function gridTable(caption, cells, text) {
     const byPlace = d3.index(cells, (c) => c.model, (c) => c.point);
-    const rows = data.models.map((model) => [model.label, ...data.points.map((point) => {
+    const points = data.points.filter((point) => cells.some((c) => c.point === point));
+    const rows = data.models.map((model) => [model.label, ...points.map((point) => {
       const cell = byPlace.get(model)?.get(point);
       return cell ? text(cell) : "-";
     })]);
-    return table(caption, ["size / ratio", ...data.points.map((p) => p.label)], rows);
+    return table(caption, ["size / ratio", ...points.map((p) => p.label)], rows);
   }
 
   function sizeLegend(models = data.models) {
@@ -59,7 +60,7 @@
     const figure = byId(id), box = figure.querySelector(".chart");
     const list = element("ul", undefined, { class: "legend" });
     list.append(...legend);
-    box.replaceChildren(...(legend.length ? [list] : []), draw ? draw(widthOf(box)) : "No finished run has these values.");
+    box.replaceChildren(...(legend.length ? [list] : []), draw ? draw(widthOf(box)) : "");
     figure.querySelector("figcaption").textContent = title;
     figure.querySelector(".note").textContent = caption;
     fillWhenOpen(figure.querySelector("details"), makeTable);
@@ -74,6 +75,94 @@
   }
 
   // Charts ----------------------------------------------------------------------------------------------------------
+
+  const VALUES = "the values themselves";
+  const RATIO = "monolingual ratio α", WEIGHTS = "weights without embeddings";
+
+  // What the panels of the effect show: the differences from a reference, or means over seeds.
+  function effectPanels() {
+    const benchmark = chosen("benchmark"), reference = chosen("reference");
+    if (reference !== VALUES)
+      return data.effects[benchmark].filter((family) => family.reference === reference).map((family) => differencePanel(family, reference));
+    const shown = data.headlines.filter(([setting, metric]) => scoresOf(setting, metric)?.[ALL]);
+    return shown.map(([setting, metric]) => {
+      const facts = data.metrics[metric];
+      const cells = cellsOf(scoresOf(setting, metric)[ALL], facts).filter((c) => c.point.series === data.ratio_series)
+        .map((c) => ({ ...c, value: c.mean, text: charts.describe(c, facts) }));
+      return { facts, cells, title: `${facts.label}, ${data.settings[setting]}`, axis: `${facts.label} (${facts.direction})`, words: (c) => `${inWords(c, facts)} (n = ${c.seeds.length})` };
+    }).filter((panel) => panel.cells.length);
+  }
+
+  function differencePanel(family, reference) {
+    const facts = data.metrics[family.metric];
+    const number = (value) => d3.format(`+.${facts.decimals}f`)(value);
+    const cells = family.cells.map((cell) => {
+      const model = data.models[cell.model], point = data.points[cell.point];
+      const realised = data.runs.filter((run) => run.model === cell.model && run.point === cell.point && run.realised !== null).map((run) => run.realised);
+      const text = [
+        `${model.label}, α = ${point.label}, less ${reference}`, `${facts.label}: ${number(cell.value)}${cell.verdict ? `, ${cell.verdict}` : ""}`,
+        `with all others: ${number(cell.low_all)} to ${number(cell.high_all)}`, `by itself: ${number(cell.low)} to ${number(cell.high)}`,
+        `standard error ${cell.error.toPrecision(2)}, p ${cell.p < 0.001 ? "< 0.001" : `= ${cell.p.toFixed(3)}`}`, `n = ${cell.seeds}`,
+        ...(realised.length ? [`realised ratios ${realised.join(", ")}`] : []),
+      ].join("\n");
+      return { ...cell, model, point, low: cell.low_all, high: cell.high_all, text };
+    });
+    const zeros = Object.entries(family.at).map(([model, ratio]) => ({
+      model: data.models[model], point: data.points.find((p) => p.ratio === ratio && p.series === data.ratio_series), value: 0, low: 0, high: 0,
+      reference: true, verdict: "", sign: "", text: `${data.models[model].label}, α = ${ratio}: the reference`,
+    })).filter((zero) => cells.some((c) => c.model === zero.model));
+    return {
+      family, facts, cells: [...cells, ...zeros], title: `${family.title}: ${facts.label}`, axis: `${facts.label} less ${reference} (${facts.direction})`,
+      words: (c) => (c.reference ? "reference" : `${number(c.value)} [${number(c.low)}, ${number(c.high)}] ${c.verdict ?? ""} (n = ${c.seeds})`),
+    };
+  }
+
+  function showEffect() {
+    const panels = effectPanels(), isValue = chosen("reference") === VALUES;
+    const all = panels.flatMap((panel) => panel.cells);
+    const models = data.models.filter((model) => all.some((c) => c.model === model));
+    const points = data.points.filter((point) => all.some((c) => c.point === point));
+    const ratios = points.filter((point) => all.some((c) => c.point === point && !c.reference));
+    const sizeLook = (c) => ({ x: c.point.ratio, key: c.model.label, colour: charts.sizeColour(data.models.indexOf(c.model), data.models.length), mark: charts.symbol(data.models.indexOf(c.model)) });
+    const ratioLook = (c) => ({ x: c.model.weights, key: c.point.label, colour: charts.ratioColour(ratios.indexOf(c.point), ratios.length), mark: charts.symbol(ratios.indexOf(c.point)) });
+    const lines = (look, options, kept) => ({ cells, facts, family, title }, width) => charts.bands({
+      rows: d3.sort(cells.filter(kept).map((c) => ({ ...c, ...look(c) })), (r) => r.x), ...options, decimals: facts.decimals,
+      zero: !isValue, shaded: family?.smallest, width, title: `${title}, ${options.xLabel}`,
+    });
+    const map = ({ cells, facts, title }, width) => isValue
+      ? charts.heatmap({ cells, models, points, facts, width, title: `${title}, size by ratio` })
+      : charts.differences({ cells, models, points, larger: facts.larger, decimals: facts.decimals, width, title: `${title}, size by ratio` });
+    const ratioLegend = ratios.map((point, i) => {
+      const item = element("li");
+      item.append(charts.sample(charts.ratioColour(i, ratios.length), charts.symbol(i)), element("span", `α = ${point.label}`));
+      return item;
+    });
+    const pictures = [
+      ["Against the ratio: a line for each size", sizeLegend(models), lines(sizeLook, { xLabel: RATIO, ticks: points.length <= 7 ? points.map((p) => p.ratio) : undefined }, () => true)],
+      ...(models.length > 1 ? [["Against the size: a line for each ratio", ratioLegend, lines(ratioLook, { xLabel: WEIGHTS, log: true, ticks: models.map((m) => m.weights) }, (c) => !c.reference)]] : []),
+      ["Size by ratio", isValue ? [] : signs(), map],
+    ];
+    for (const part of [byId("effect"), document.querySelector("nav a[href='#effect']").parentElement]) part.hidden = !all.length;
+    byId("effect-charts").replaceChildren(...pictures.flatMap(([title, legend, draw]) => {
+      const list = element("ul", undefined, { class: "legend" }), box = element("div", undefined, { class: "multiples" });
+      list.append(...legend);
+      box.append(...panels.map((panel) => {
+        const figure = element("figure"), chart = element("div", undefined, { class: "chart" });
+        figure.append(element("h4", panel.title), element("p", panel.axis, { class: "note" }), chart);
+        figure.draw = () => chart.replaceChildren(draw(panel, widthOf(chart)));
+        return figure;
+      }));
+      return [element("h3", title), list, box];
+    }));
+    for (const figure of byId("effect-charts").querySelectorAll("figure")) figure.draw?.();
+    const level = panels[0]?.family?.level;
+    byId("effect-note").textContent = isValue
+      ? "Means over seeds; bands: smallest to largest seed, which are no confidence intervals. Framed: the best mean of a size, not a test. Hollow or dashed: another number of seeds than most, never the best."
+      : `Each size and ratio less ${chosen("reference")} of that size, paired by question and seed. Bands: all of a panel hold together with ${100 * level} %. ${panels.some((p) => p.family.smallest) ? "Grey: too small to matter, as declared. " : ""}Hollow or dashed: another number of seeds than most.`;
+    fillWhenOpen(byId("effect-table").parentElement, () => panels.map((panel) => gridTable(`${panel.axis}: ${panel.title}`, panel.cells, panel.words)));
+  }
+
+  const signs = () => ["purple: better", "orange: worse", "+ better", "− worse", "= as good", "? undecided"].map((text) => element("li", text));
 
   function showGrid() {
     const [benchmark, setting, metric, language] = ["benchmark", "setting", "metric", "language"].map(chosen);
@@ -192,6 +281,7 @@
   }
 
   function showCurves() {
+    if (!byId("training")) return;
     const column = chosen("curve-column"), model = data.models.find((m) => m.name === chosen("curve-model"));
     const of = data.runs.map((run, i) => ({ run, curve: data.curves[i] })).filter(({ run, curve }) => data.models[run.model] === model && curve[column]);
     const rows = of.flatMap(({ run, curve }) => curve.step.map((step, i) => ({ run: run.name, point: data.points[run.point], step, value: curve[column][i] })).filter((row) => row.value !== null));
@@ -226,6 +316,8 @@
 
   function offerAll() {
     const benchmark = data.benchmarks[chosen("benchmark")];
+    const references = [...new Set((data.effects[chosen("benchmark")] ?? []).map((family) => family.reference))];
+    offer("reference", [...references.map((name) => [name, `the difference from ${name}`]), [VALUES, VALUES]]);
     offer("setting", Object.entries(data.settings).filter(([setting]) => names(benchmark.scores[setting]).length), "multi");
     offer("metric", names(benchmark.scores[chosen("setting")]).map((metric) => [metric, data.metrics[metric].label]));
     const found = benchmark.scores[chosen("setting")][chosen("metric")];
@@ -233,18 +325,30 @@
     offer("matrix-metric", names(benchmark.matrices).map((metric) => [metric, data.metrics[metric]?.label ?? "log2 lift@10"]));
   }
 
-  const showAll = () => { offerAll(); showGrid(); showMatrices(); showBias(); showCurves(); };
+  const showAll = () => { offerAll(); showEffect(); showGrid(); showMatrices(); showBias(); showCurves(); };
 
   offer("benchmark", names(data.benchmarks).map((name) => [name, name]));
   const withRuns = data.models.filter((model, i) => data.runs.some((run) => run.model === i)).map((model) => [model.name, model.label]);
   offer("matrix-model", withRuns);
-  offer("curve-model", withRuns);
+  if (byId("training")) {
+    offer("curve-model", data.models.filter((model, i) => data.runs.some((run, r) => run.model === i && names(data.curves[r]).length)).map((model) => [model.name, model.label]));
+    offer("curve-column", [...new Set(data.curves.flatMap(names))].filter((name) => name !== "step").map((name) => [name, name.replaceAll("_", " ")]));
+  }
   offer("matrix-values", [["value", "as measured"], ["difference", "difference from the lowest ratio"]]);
-  offer("curve-column", [...new Set(data.curves.flatMap(names))].filter((name) => name !== "step").map((name) => [name, name.replaceAll("_", " ")]));
   byId("benchmark").addEventListener("change", showAll);
+  byId("reference").addEventListener("change", showEffect);
   for (const id of ["setting", "metric", "language"]) byId(id).addEventListener("change", () => { offerAll(); showGrid(); });
   for (const id of ["matrix-model", "matrix-metric", "matrix-values"]) byId(id).addEventListener("change", showMatrices);
-  for (const id of ["curve-model", "curve-column"]) byId(id).addEventListener("change", showCurves);
+  for (const id of ["curve-model", "curve-column"]) byId(id)?.addEventListener("change", showCurves);
+
+  // A fold has no width while it is closed, and what is closed is not printed.
+  const folds = [...document.querySelectorAll("details.fold")];
+  const within = { scores: showGrid, "trade-off": showGrid, languages: showMatrices, training: showCurves };
+  for (const fold of folds) fold.addEventListener("toggle", () => fold.open && within[fold.closest("section").id]?.());
+  const follow = () => { const fold = location.hash && byId(location.hash.slice(1))?.querySelector("details.fold"); if (fold) fold.open = true; };
+  addEventListener("hashchange", follow);
+  follow();
+  addEventListener("beforeprint", () => { for (const fold of folds) fold.open = true; showAll(); });
 
   let width = 0;
   new ResizeObserver(() => {

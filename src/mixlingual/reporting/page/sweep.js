@@ -9,22 +9,32 @@ const sweep = (() => {
     const runs = data.runs.map((run, i) => ({ ...run, value: values[i] })).filter((run) => run.value !== null);
     const cells = d3.flatRollup(
       runs,
-      (group) => d3.rollups(group, (same) => d3.mean(same, (run) => run.value), (run) => run.seed).map(([seed, value]) => ({ seed, value })),
+      (group) => d3.rollups(group, (same) => d3.mean(same, (run) => run.value), (run) => run.seed).map(([seed, value]) => ({ seed, value, realised: group.find((run) => run.seed === seed).realised })),
       (run) => run.model, (run) => run.point,
     ).map(([model, point, seeds]) => ({
       model: data.models[model], point: data.points[point], seeds: d3.sort(seeds, (s) => s.seed),
       mean: d3.mean(seeds, (s) => s.value), low: d3.min(seeds, (s) => s.value), high: d3.max(seeds, (s) => s.value),
     }));
+    tellApart(cells);
     markBest(cells, facts);
     return d3.sort(cells, (c) => data.models.indexOf(c.model), (c) => data.points.indexOf(c.point));
   }
 
-  // The best means of each size within each series, as they look when written.
+  // Hollow: cells of another number of seeds than most of their series (of two as frequent, the larger counts).
+  function tellApart(cells) {
+    for (const [, row] of d3.groups(cells, (c) => c.point.series)) {
+      const counts = d3.rollups(row, (same) => same.length, (c) => c.seeds.length);
+      const [usual] = d3.greatest(counts, (a, b) => d3.ascending(a[1], b[1]) || d3.ascending(a[0], b[0]));
+      for (const cell of row) cell.hollow = cell.seeds.length !== usual;
+    }
+  }
+
+  // The best means of each size within each series, as they look when written; none that is told apart.
   function markBest(cells, facts) {
     for (const [, row] of d3.groups(cells, (c) => `${c.model.name}\n${c.point.series}`)) {
       const written = (c) => Number(c.mean.toFixed(facts.decimals));
       const best = facts.larger ? d3.max(row, written) : d3.min(row, written);
-      for (const cell of row) cell.best = facts.larger !== null && row.length > 1 && written(cell) === best;
+      for (const cell of row) cell.best = facts.larger !== null && row.length > 1 && written(cell) === best && !cell.hollow;
     }
   }
 

@@ -10,8 +10,11 @@ import pandas as pd
 from mixlingual.analysis.statistics.contrasts import Estimate
 from mixlingual.analysis.statistics.controls import PairedEffect
 from mixlingual.analysis.statistics.debiasing import Debiasing
+from mixlingual.analysis.statistics.dial import Cost, Moved
 from mixlingual.analysis.statistics.estimates import Estimates, Measured
-from mixlingual.analysis.statistics.response import Curve
+from mixlingual.analysis.statistics.response import Curve, Interval
+from mixlingual.analysis.statistics.transfer import Told
+from mixlingual.measures.registry import larger_is_better
 
 Rows = Iterator[dict[str, Any]]
 
@@ -99,11 +102,8 @@ def _debiased(found: Debiasing) -> dict[str, Any]:
         "pure": found.pure,
         "over_runs": found.over_runs,
     }
-    for name in ("mixing", "correcting", "remaining", "share"):
-        interval = getattr(found, name)
-        if interval is not None:
-            row |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
-    return row
+    names = ("mixing", "correcting", "remaining", "share")
+    return row | _ends(**{name: getattr(found, name) for name in names})
 
 
 def _best_ratios(answer: Estimates) -> Rows:
@@ -118,10 +118,44 @@ def _best_ratios(answer: Estimates) -> Rows:
 
 def _curve(curve: Curve) -> dict[str, Any]:
     row: dict[str, Any] = {"model": curve.model}
-    for name, interval in (("best", curve.best), ("regret", curve.regret)):
-        if interval:
-            row |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
-    return row | {"possibly_best": " ".join(f"{ratio:g}" for ratio in curve.possibly_best)}
+    return row | _ends(best=curve.best, regret=curve.regret) | {"possibly_best": _listed(curve.possibly_best)}
+
+
+def _ends(**intervals: Interval | None) -> dict[str, float]:
+    """Name -> value, with the ends of the interval beside it."""
+    row = {}
+    for name, found in intervals.items():
+        if found:
+            row |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+    return row
+
+
+def _listed(ratios: Iterable[float]) -> str:
+    return " ".join(f"{ratio:g}" for ratio in ratios)
+
+
+def _told(told: Told) -> dict[str, Any]:
+    found = told.transfer
+    row = {"benchmark": told.benchmark, "setting": told.setting, "metric": told.measure, "pairs": told.pairs}
+    row |= {"small": found.small, "large": found.large, "ratios": _listed(found.ratios)} | _ends(tau=found.tau)
+    row |= {"same": found.same, "opposite": found.opposite, "undecided": found.undecided, "choice": found.choice}
+    row |= _ends(regret=found.regret) | {"may_pick": _listed(found.may_pick), "most_regret": found.most}
+    return row | {"over_questions": found.over_questions, "over_runs": found.over_runs}
+
+
+def _cost(cost: Cost) -> dict[str, Any]:
+    row = {"benchmark": cost.benchmark, "setting": cost.setting, "model": cost.model}
+    row |= {"start": cost.start, "stop": cost.stop}
+    row |= _ends(own_first=cost.preference, map=cost.relevance, cost_of_a_point=cost.cost)
+    return row | {"over_questions": cost.over_questions, "over_runs": cost.over_runs}
+
+
+def _moved(found: Moved) -> dict[str, Any]:
+    return (
+        vars(found)
+        | {f"excess_{name}": value for name, value in _estimate(found.excess).items()}
+        | {"excess": found.excess.value}
+    )
 
 
 def _fronts(answer: Estimates) -> Rows:
@@ -183,6 +217,9 @@ TABLES: dict[str, Callable[[Estimates], Iterable[dict[str, Any]]]] = {
     "paired": lambda answer: (row for effect in answer.paired for row in _paired(effect)),
     "effects": _effects,
     "debiasing": lambda answer: map(_debiased, answer.debiasing),
+    "transfer": lambda answer: map(_told, answer.told),
+    "dial": lambda answer: map(_cost, answer.costs),
+    "dial_corrections": lambda answer: map(_moved, answer.moved),
     "best_ratios": _best_ratios,
     "slopes": _of_parts(lambda _, part: [vars(part.slope)] if part.slope else []),
     "fronts": _fronts,
@@ -200,8 +237,10 @@ better. contrasts_scales: on other scales and in other metrics. gains: of every 
 better pure one. paired: what controls change against the ratio axis, and the ratio axis against baselines, of each
 size and over all; p of a size is not corrected for the number of tests. effects: every cell less a reference of its
 size; `low_all`, `high_all` and p hold together for one benchmark, setting, metric and reference. debiasing: what
-correcting a pure ratio after training gains, beside what the mixed ratio gains over it. best_ratios: of every size,
-also of utilities of both settings. slopes: of the best ratio on log10 of the weights. fronts: cells by both settings.
-size_by_ratio, components, languages, language_covariates: as the modules of `analysis.statistics` say. gaps:
-analyses that the runs do not allow, and why; it is the last, so that it names the tables that failed.
+correcting a pure ratio after training gains, beside what the mixed ratio gains over it. transfer: what each size tells
+about each larger one, at the end and at every budget with validations (`pairs`). dial: what own language first costs.
+dial_corrections: where corrections take encoders beside that. best_ratios: of every size, also of utilities of both
+settings. slopes: of the best ratio on log10 of the weights. fronts: cells by both settings. size_by_ratio, components,
+languages, language_covariates: as the modules of `analysis.statistics` say. gaps: analyses that the runs do not allow,
+and why; it is the last, so that it names the tables that failed.
 """

@@ -12,7 +12,7 @@ from mixlingual.analysis.statistics.response import (
     AXIS_A,
     Draws,
     Interval,
-    _Size,
+    SomeCells,
     fit_curve,
     possibly_best,
     regret,
@@ -76,7 +76,7 @@ def test_on_a_flat_curve_no_ratio_is_told_from_the_best():
 
 
 def size(*mean, sd=0.1, freedom=1e6):
-    return _Size(np.linspace(0, 1, len(mean)), np.array(mean), np.eye(len(mean)) * sd**2, freedom)
+    return SomeCells(np.linspace(0, 1, len(mean)), np.array(mean), np.eye(len(mean)) * sd**2, freedom)
 
 
 def test_the_set_loses_what_is_surely_worse_and_keeps_ties():

@@ -18,7 +18,7 @@ Shape suffixes: R runs, K cells, C clusters.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -62,6 +62,49 @@ class Variance(NamedTuple):
 
 
 @dataclass(frozen=True)
+class RunValues:
+    """A number for each run, with what each cluster adds to it."""
+
+    runs: tuple[str, ...]
+    clusters: tuple[str, ...]
+    """Names; none where only runs can vary, as no scores by question are kept."""
+    value_R: Vector
+    influence_RC: Vector
+    """What each cluster adds beyond its share: a row sums to 0."""
+
+    @classmethod
+    def of(cls, scores: QuestionScores) -> RunValues:
+        """Those of one measure."""
+        return cls(scores.runs, scores.clusters, scores.macros(), scores.influences())
+
+    @classmethod
+    def alone(cls, values: Mapping[str, float]) -> RunValues:
+        """Run -> value, about these very questions."""
+        return cls(tuple(values), (), np.array([*values.values()], dtype=float), np.zeros((len(values), 0)))
+
+    def of_runs(self, runs: Sequence[str]) -> RunValues:
+        """Those of some runs."""
+        places = [self.runs.index(run) for run in runs]
+        return RunValues(tuple(runs), self.clusters, self.value_R[places], self.influence_RC[places])
+
+    def over(self, clusters: Sequence[str]) -> Vector:
+        """[R, C] influences of these clusters; 0 of those that it has none of."""
+        place_C = {name: place for place, name in enumerate(self.clusters)}
+        known = [(place, place_C[name]) for place, name in enumerate(clusters) if name in place_C]
+        influence_RC = np.zeros((len(self.runs), len(clusters)))
+        if known:
+            to, source = map(list, zip(*known, strict=True))
+            influence_RC[:, to] = self.influence_RC[:, source]
+        return influence_RC
+
+    def less(self, factor: float, other: RunValues) -> RunValues:
+        """Their difference, the other times a factor, of the same runs; clusters are those that either has."""
+        clusters = tuple(dict.fromkeys((*self.clusters, *other.clusters)))
+        influence_RC = self.over(clusters) - factor * other.over(clusters)
+        return RunValues(self.runs, clusters, self.value_R - factor * other.value_R, influence_RC)
+
+
+@dataclass(frozen=True)
 class CellMeans:
     """Means of cells over their seeds."""
 
@@ -72,6 +115,8 @@ class CellMeans:
     """Of the runs in each mean."""
     influence_KC: Vector
     """What each cluster adds to the mean of a cell beyond its share: a row sums to 0."""
+    names: tuple[str, ...]
+    """C names of the clusters."""
     spread: Spread | None
     """Of runs; None where no seed is repeated."""
 
@@ -83,6 +128,16 @@ class CellMeans:
             scores: one measure.
             trials: where each of its runs lies.
         """
+        return cls.of_values(RunValues.of(scores), trials)
+
+    @classmethod
+    def of_values(cls, values: RunValues, trials: Sequence[Trial]) -> CellMeans:
+        """Those of a number for each run.
+
+        Args:
+            values: of the runs.
+            trials: where each of the runs lies.
+        """
         cells = tuple(dict.fromkeys(Cell(trial.model, trial.ratio) for trial in trials))
         place_R = np.array([cells.index(Cell(trial.model, trial.ratio)) for trial in trials])
         own_KR = (place_R == np.arange(len(cells))[:, None]).astype(np.float64)
@@ -90,14 +145,15 @@ class CellMeans:
         shift_R = np.array([trial.shift for trial in trials])
         slope_KK = _slopes(cells)
         weight_KR = average_KR - (average_KR @ shift_R)[:, None] * (slope_KK @ average_KR)
-        value_R = scores.macros()
+        value_R = values.value_R
         moved_R = value_R - shift_R * (slope_KK @ average_KR @ value_R)[place_R]
         return cls(
             cells,
             tuple(trials),
             weight_KR @ value_R,
             weight_KR,
-            weight_KR @ scores.influences(),
+            weight_KR @ values.influence_RC,
+            values.clusters,
             spread_of(moved_R, trials),
         )
 
@@ -115,7 +171,8 @@ class CellMeans:
         """Of a contrast with these weights."""
         each_C = weight_K @ self.influence_KC
         runs, freedom = self.spread.variance(weight_K @ self.weight_KR) if self.spread else (0.0, np.inf)
-        return Variance(float(each_C @ each_C) * self._few, runs, self.clusters - 1, freedom)
+        questions = float(each_C @ each_C) * self._few
+        return Variance(questions, runs, max(1, self.clusters - 1) if self.clusters else np.inf, freedom)
 
     @cached_property
     def covariance(self) -> Vector:

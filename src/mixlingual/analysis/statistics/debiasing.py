@@ -29,7 +29,7 @@ from mixlingual.analysis.read.questions import QuestionScores
 from mixlingual.analysis.read.ratio_axis import RatioAxis
 from mixlingual.analysis.statistics.cells import CellMeans
 from mixlingual.analysis.statistics.contrasts import estimate, quantile
-from mixlingual.analysis.statistics.response import Interval
+from mixlingual.analysis.statistics.response import Interval, quotient
 from mixlingual.analysis.statistics.spread import Vector
 from mixlingual.config.schema import AnalysisConfig
 from mixlingual.layout import CRASH, DIVERGED, LEASE, PROGRESS, RESULT, STATUS
@@ -81,32 +81,59 @@ class _Files(NamedTuple):
         return self.plain[run].with_name(f"{self.evaluation}_{correction}.parquet")
 
 
-def debiasing(
-    sweep: Sweep, axis: RatioAxis, config: AnalysisConfig, measures: Sequence[tuple[str, str]]
-) -> tuple[list[Debiasing], dict[str, str]]:
-    """All corrections of pure ratios, and why corrected runs are missing from them.
+@dataclass(frozen=True)
+class CorrectedScores:
+    """The scores of runs as an evaluation found them, and with a correction, under `corrected_name`."""
+
+    evaluation: str
+    correction: str
+    parts: tuple[QuestionScores, ...]
+    left_out: dict[str, str]
+
+
+def corrected_scores(sweep: Sweep, axis: RatioAxis, names: Sequence[str]) -> list[CorrectedScores]:
+    """Those of every evaluation and correction.
 
     Args:
         sweep: as read from its folder.
         axis: its runs; others are not looked at.
+        names: measures wanted.
+    """
+    found = []
+    for files in _evaluations(sweep, axis):
+        for correction in files.corrections:
+            wanted = files.plain | {corrected_name(run): files.of(run, correction) for run in files.plain}
+            scores = read_question_scores(wanted, names)
+            reasons = {f"{run} with {correction}": reason for run, reason in scores.left_out.items()}
+            found.append(CorrectedScores(files.evaluation, correction, scores.parts, reasons))
+    return found
+
+
+def debiasing(
+    corrected: Sequence[CorrectedScores],
+    axis: RatioAxis,
+    config: AnalysisConfig,
+    measures: Sequence[tuple[str, str]],
+) -> list[Debiasing]:
+    """All corrections of pure ratios.
+
+    Args:
+        corrected: their scores.
+        axis: where the runs lie.
         config: the mixed ratio, and how sure.
         measures: (setting, measure) wanted.
     """
-    found: list[Debiasing] = []
-    left_out: dict[str, str] = {}
-    for files in _evaluations(sweep, axis):
-        for correction in files.corrections:
-            wanted = files.plain | {_corrected(run): files.of(run, correction) for run in files.plain}
-            names = list(dict.fromkeys(measure for _, measure in measures))
-            scores = read_question_scores(wanted, names)
-            left_out |= {f"{run} with {correction}": reason for run, reason in scores.left_out.items()}
-            for part in scores.parts:
-                if (part.setting, part.measure) in measures:
-                    found += _of_measure(part.clustered(config.cluster), axis, config, files.evaluation, correction)
-    return found, left_out
+    return [
+        found
+        for each in corrected
+        for part in each.parts
+        if (part.setting, part.measure) in measures
+        for found in _of_measure(part.clustered(config.cluster), axis, config, each.evaluation, each.correction)
+    ]
 
 
-def _corrected(run: str) -> str:
+def corrected_name(run: str) -> str:
+    """What a corrected run, or size, is called beside itself."""
     return f"{run}, corrected"
 
 
@@ -132,15 +159,15 @@ def _of_measure(
     scores: QuestionScores, axis: RatioAxis, config: AnalysisConfig, evaluation: str, correction: str
 ) -> Iterator[Debiasing]:
     known = set(scores.runs)
-    runs = [run for run in axis.trials if {run, _corrected(run)} <= known]
+    runs = [run for run in axis.trials if {run, corrected_name(run)} <= known]
     models = dict.fromkeys(axis.trials[run].model for run in runs)
     for model in sorted(models, key=axis.weights.__getitem__):
         own = [run for run in runs if axis.trials[run].model == model]
         trials = [axis.trials[run] for run in own]
-        both = scores.of_runs([*own, *map(_corrected, own)])
-        means = CellMeans.of(both, trials + [trial._replace(model=_corrected(model)) for trial in trials])
+        both = scores.of_runs([*own, *map(corrected_name, own)])
+        means = CellMeans.of(both, trials + [trial._replace(model=corrected_name(model)) for trial in trials])
         for pure in (0.0, 1.0):
-            cells = [(name, ratio) for ratio in (pure, config.ratio) for name in (model, _corrected(model))]
+            cells = [(name, ratio) for ratio in (pure, config.ratio) for name in (model, corrected_name(model))]
             places = [place for cell in cells if (place := means.place(*cell)) is not None]
             if len(places) == len(cells):
                 four = _Four(means, places, 1.0 if larger_is_better(scores.measure) else -1.0, config.level)
@@ -178,15 +205,8 @@ class _Four:
         """One sum over another, with Fieller's interval; None where the other is not separable from 0."""
         part, whole = (float(self._weights(weight_V) @ self.means.mean_K) for weight_V in (part_V, whole_V))
         variance, other, both = (self.means.variance(self._weights(w)) for w in (part_V, whole_V, part_V + whole_V))
-        factor = quantile(self.level, other.freedom) ** 2
         shared = (both.error**2 - variance.error**2 - other.error**2) / 2
-        a = whole**2 - factor * other.error**2
-        b = part * whole - factor * shared
-        c = part**2 - factor * variance.error**2
-        if a <= 0:
-            return None
-        half = max(0.0, b**2 - a * c) ** 0.5
-        return Interval(part / whole, (b - half) / a, (b + half) / a)
+        return quotient((part, whole), (variance.error, other.error, shared), quantile(self.level, other.freedom))
 
     def _weights(self, weight_V: Vector) -> Vector:
         weight_K = np.zeros(len(self.means.cells))

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeVar
 
 from mixlingual.analysis.read.collect import Sweep
 from mixlingual.analysis.read.question_files import Scores, read_question_scores
 from mixlingual.analysis.read.questions import QuestionScores, utility
 from mixlingual.analysis.read.ratio_axis import RatioAxis
-from mixlingual.analysis.statistics.cells import CellMeans
+from mixlingual.analysis.statistics.cells import CellMeans, RunValues
 from mixlingual.analysis.statistics.contrasts import Estimate, Gain, Interaction, Verdict, adjusted
 from mixlingual.analysis.statistics.controls import PairedEffect, Pairs, paired_effects, pairs_of
-from mixlingual.analysis.statistics.debiasing import Debiasing, debiasing
+from mixlingual.analysis.statistics.debiasing import CorrectedScores, Debiasing, corrected_scores, debiasing
+from mixlingual.analysis.statistics.dial import POOL, PREFERENCE, RELEVANCE, Cost, Dial, Moved, costs, moved
 from mixlingual.analysis.statistics.effects import UNTRAINED, Effects, ratio_effects, untrained_effects
 from mixlingual.analysis.statistics.gaps import Attempts, Gap
 from mixlingual.analysis.statistics.interaction import SizeByRatio, fit_size_by_ratio
@@ -21,10 +23,13 @@ from mixlingual.analysis.statistics.language_gains import LanguageGains, languag
 from mixlingual.analysis.statistics.response import Curve, Draws, Interval, fit_curve, slope_on_size
 from mixlingual.analysis.statistics.scales import on_scales
 from mixlingual.analysis.statistics.tradeoff import Front, fronts
+from mixlingual.analysis.statistics.transfer import Told, told_by_budget, transfers
 from mixlingual.analysis.statistics.variance import Components, components
+from mixlingual.analysis.tables.learning import learning_table
 from mixlingual.config.schema import AnalysisConfig
 from mixlingual.layout import QUERIES
 from mixlingual.measures.registry import METRICS, headlines, larger_is_better
+from mixlingual.records import is_number
 
 PRIMARY = headlines()
 """(setting, measure) of the confirmatory contrasts: each is tested on every benchmark of the sweep."""
@@ -32,7 +37,7 @@ PRIMARY = headlines()
 OTHER_METRICS = [name for name, measure in METRICS.items() if measure.second_look]
 """Measures of quality beside mAP in which the verdicts are looked at once more."""
 
-MEASURES = list(dict.fromkeys([*(measure for _, measure in PRIMARY), *OTHER_METRICS]))
+MEASURES = list(dict.fromkeys([*(measure for _, measure in PRIMARY), *OTHER_METRICS, PREFERENCE]))
 """All that is read by question."""
 
 UTILITIES = (0.25, 0.5, 0.75)
@@ -100,6 +105,12 @@ class Estimates:
     """Every cell less a reference of its size: a panel for each measure and reference."""
     debiasing: tuple[Debiasing, ...] = ()
     """What corrections after training give, beside what mixing gives."""
+    told: tuple[Told, ...] = ()
+    """What each size tells about each larger one."""
+    costs: tuple[Cost, ...] = ()
+    """What own language first costs."""
+    moved: tuple[Moved, ...] = ()
+    """Where corrections after training take encoders, beside the dial."""
     differences: dict[str, dict[str, tuple[str, str]]] = field(default_factory=dict)
     """Kind of controls -> option -> (its value there, on the ratio axis)."""
     reference: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -152,7 +163,7 @@ def analyse(
     effects = attempt("Effects of controls", lambda: paired_effects(primary, pairs, axis.weights, config.level))
     shown = [family for part in parts for family in _effects(part, axis, config, attempt)]
     shown += [family for part in primary for family in _untrained(part, pairs, axis, config, attempt)]
-    corrected = attempt("Corrections after training", lambda: debiasing(sweep, axis, config, PRIMARY))
+    corrected = attempt("Scores corrected after training", lambda: _corrected(sweep, axis)) or []
     others = [part.clustered(config.cluster) for part in axis.scores(scores.parts) if part.measure in OTHER_METRICS]
     answer = Estimates(
         sizes,
@@ -163,10 +174,21 @@ def analyse(
         metrics=dict(_other_metrics(others, axis, sizes, config, attempt)),
         paired=tuple(effects or ()),
         effects=tuple(shown),
-        debiasing=tuple(corrected[0] if corrected else ()),
+        debiasing=tuple(
+            attempt("Corrections after training", lambda: debiasing(corrected, axis, config, PRIMARY)) or ()
+        ),
+        told=tuple(_told(parts, sweep, axis, config, attempt)),
+        costs=tuple(_costs([part.clustered(config.cluster) for part in scores.parts], sweep, axis, config, attempt)),
+        moved=tuple(
+            found
+            for each in corrected
+            for found in attempt(f"{each.correction} beside the dial", partial(moved, each, axis, config)) or ()
+        ),
         differences=pairs.differences,
         reference=sweep.reference,
-        left_out=scores.left_out | pairs.unmatched | (corrected[1] if corrected else {}),
+        left_out=scores.left_out
+        | pairs.unmatched
+        | {run: why for each in corrected for run, why in each.left_out.items()},
         gaps=attempt.gaps,
     )
     by_name = {(part.benchmark, part.setting): part.means for part in answer.measured if part.measure == "map"}
@@ -177,6 +199,56 @@ def analyse(
         if found:
             answer.fronts[mono.benchmark] = found
     return answer
+
+
+def _corrected(sweep: Sweep, axis: RatioAxis) -> list[CorrectedScores]:
+    return corrected_scores(sweep, axis, list(dict.fromkeys([*(measure for _, measure in PRIMARY), PREFERENCE])))
+
+
+def _told(
+    measured: Sequence[Measured], sweep: Sweep, axis: RatioAxis, config: AnalysisConfig, attempt: Attempts
+) -> Iterator[Told]:
+    draws = Draws(config.level, config.draws, config.seed)
+    for part in measured:
+        name = f"{part.benchmark}, {part.setting}, {part.measure}"
+        for found in transfers(part.means, axis.weights, name, part.measure, draws, attempt):
+            yield Told(part.benchmark, part.setting, part.measure, None, found)
+    budgets = attempt(
+        "What small models tell by budget",
+        lambda: [*told_by_budget(learning_table(sweep), axis.trials, axis.weights, draws, attempt)],
+    )
+    yield from budgets or ()
+
+
+def _costs(
+    parts: Sequence[QuestionScores], sweep: Sweep, axis: RatioAxis, config: AnalysisConfig, attempt: Attempts
+) -> Iterator[Cost]:
+    """Over questions and runs; over runs alone where no scores of own language first are kept by question."""
+    by_name = {(part.benchmark, part.setting, part.measure): part for part in parts}
+    for benchmark, setting, measure in by_name:
+        if measure == RELEVANCE:
+            preference = by_name.get((benchmark, POOL, PREFERENCE))
+            if preference:
+                sides = RunValues.of(by_name[benchmark, setting, measure]), RunValues.of(preference)
+            else:
+                sides = (
+                    _of_results(sweep, benchmark, setting, RELEVANCE),
+                    _of_results(sweep, benchmark, POOL, PREFERENCE),
+                )
+            name = f"{benchmark}, {setting}: what own language first costs"
+            dial = attempt(name, lambda sides=sides: Dial.of(*sides, axis.trials))  # type: ignore[misc]
+            if dial:
+                yield from costs(dial, axis.weights, benchmark, setting, config, attempt)
+
+
+def _of_results(sweep: Sweep, benchmark: str, setting: str, measure: str) -> RunValues:
+    values: dict[str, float] = {}
+    for run in sweep.in_state("done"):
+        section = run.result.benchmarks.get(benchmark, {}).get(setting) if run.result else None
+        value = section.get(measure) if isinstance(section, dict) else None
+        if is_number(value):
+            values[run.name] = float(value)
+    return RunValues.alone(values)
 
 
 @dataclass(frozen=True)

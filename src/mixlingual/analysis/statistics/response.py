@@ -48,6 +48,24 @@ class Interval:
     high: float
 
 
+def quotient(values: tuple[float, float], errors: tuple[float, float, float], critical: float) -> Interval | None:
+    """One noisy number over another, with Fieller's interval (1954); None where the other is not separable from 0.
+
+    Args:
+        values: both.
+        errors: their standard errors, and their covariance.
+        critical: standard errors to either side of an interval.
+    """
+    (part, whole), (error, other, shared) = values, errors
+    a = whole**2 - (critical * other) ** 2
+    b = part * whole - critical**2 * shared
+    c = part**2 - (critical * error) ** 2
+    if a <= 0:
+        return None
+    half = max(0.0, b**2 - a * c) ** 0.5
+    return Interval(part / whole, (b - half) / a, (b + half) / a)
+
+
 @dataclass(frozen=True)
 class Curve:
     """How a size responds to the ratio."""
@@ -79,8 +97,8 @@ class Draws:
 
 
 @dataclass(frozen=True)
-class _Size:
-    """The cells of a size, larger being better."""
+class SomeCells:
+    """Cells that are compared with each other, larger being better."""
 
     ratio_K: Vector
     mean_K: Vector
@@ -118,13 +136,13 @@ def fit_curve(
     if len(places) < 3:
         raise NotPossibleError(f"it takes three ratios, and there are {len(places)}")
     sign = 1.0 if larger_is_better else -1.0
-    size = _size(means, [place for _, place in places], sign)
+    size = some_cells(means, [place for _, place in places], sign)
     if np.ptp(size.mean_K) < _TINY:
         raise NotPossibleError("all ratios have the same score")
     noise_BK = size.noise(draws)
     smooth_AK = smoother(size.ratio_K, AXIS_A)
     fit_A = smooth_AK @ size.mean_K
-    half_A = quantile(draws.level, size.freedom) * _errors(smooth_AK, size.covariance_KK)
+    half_A = quantile(draws.level, size.freedom) * errors(smooth_AK, size.covariance_KK)
     together = 1 - (1 - draws.level) / sizes
     best, best_together = _where_best(smooth_AK, size, noise_BK, (draws.level, together))
     return Curve(
@@ -141,10 +159,11 @@ def fit_curve(
     )
 
 
-def _size(means: CellMeans, places: Sequence[int], sign: float) -> _Size:
+def some_cells(means: CellMeans, places: Sequence[int], sign: float) -> SomeCells:
+    """The cells at `places`; a sign of -1 turns measures around where lower is better."""
     unit_KK = np.eye(len(means.cells))
     freedoms = [means.variance(unit_KK[i] - unit_KK[j]).freedom for i, j in combinations(places, 2)]
-    return _Size(
+    return SomeCells(
         np.array([means.cells[place].ratio for place in places]),
         sign * means.mean_K[list(places)],
         means.covariance[np.ix_(places, places)],
@@ -152,7 +171,8 @@ def _size(means: CellMeans, places: Sequence[int], sign: float) -> _Size:
     )
 
 
-def _errors(weight_AK: Vector, covariance_KK: Vector) -> Vector:
+def errors(weight_AK: Vector, covariance_KK: Vector) -> Vector:
+    """[A] standard errors of sums of cells."""
     error_A: Vector = np.sqrt(np.maximum(np.einsum("ak,kl,al->a", weight_AK, covariance_KK, weight_AK), _TINY**2))
     return error_A
 
@@ -163,7 +183,7 @@ def _differences(from_place: int, weight_AK: Vector) -> Vector:
     return difference_AK
 
 
-def regret(size: _Size, reference: float, noise_BK: Vector, level: float) -> Interval | None:
+def regret(size: SomeCells, reference: float, noise_BK: Vector, level: float) -> Interval | None:
     """How far the ratio `reference` stays below the best measured one; never below 0.
 
     Each other ratio less the reference lies within as many standard errors as hold for all together (Dunnett 1955, doi
@@ -172,14 +192,14 @@ def regret(size: _Size, reference: float, noise_BK: Vector, level: float) -> Int
     if reference not in size.ratio_K:
         return None
     weight_AK = _differences(int(np.flatnonzero(size.ratio_K == reference)[0]), np.eye(len(size.ratio_K)))
-    error_A = _errors(weight_AK, size.covariance_KK)
+    error_A = errors(weight_AK, size.covariance_KK)
     critical = float(np.quantile((np.abs(noise_BK @ weight_AK.T) / error_A).max(axis=1), level))
     difference_A = weight_AK @ size.mean_K
     ends = (difference_A, difference_A - critical * error_A, difference_A + critical * error_A)
     return Interval(*(max(0.0, float(end.max())) for end in ends))
 
 
-def possibly_best(size: _Size, noise_BK: Vector, level: float) -> tuple[float, ...]:
+def possibly_best(size: SomeCells, noise_BK: Vector, level: float) -> tuple[float, ...]:
     """The model confidence set of the measured ratios (Hansen, Lunde & Nason 2011, doi 10.3982/ECTA5771).
 
     As long as some two ratios in it differ by more than the largest of all differences would by chance, the worse of
@@ -189,7 +209,7 @@ def possibly_best(size: _Size, noise_BK: Vector, level: float) -> tuple[float, .
     while len(kept) > 1:
         pairs = list(combinations(kept, 2))
         weight_AK = np.array([np.eye(len(size.ratio_K))[i] - np.eye(len(size.ratio_K))[j] for i, j in pairs])
-        error_A = _errors(weight_AK, size.covariance_KK)
+        error_A = errors(weight_AK, size.covariance_KK)
         t_A = weight_AK @ size.mean_K / error_A
         furthest = int(np.abs(t_A).argmax())
         if abs(t_A[furthest]) <= np.quantile((np.abs(noise_BK @ weight_AK.T) / error_A).max(axis=1), level):
@@ -199,7 +219,7 @@ def possibly_best(size: _Size, noise_BK: Vector, level: float) -> tuple[float, .
 
 
 def _where_best(
-    smooth_AK: Vector, size: _Size, noise_BK: Vector, levels: tuple[float, float]
+    smooth_AK: Vector, size: SomeCells, noise_BK: Vector, levels: tuple[float, float]
 ) -> tuple[Interval, Interval]:
     """(where the curve is best with the ends of where it may be, the same at the second level).
 
@@ -211,7 +231,7 @@ def _where_best(
     possible_2A = np.ones((2, len(looked_AK)), dtype=bool)
     for place in range(len(looked_AK)):
         weight_AK = _differences(place, looked_AK)
-        error_A = _errors(weight_AK, size.covariance_KK)
+        error_A = errors(weight_AK, size.covariance_KK)
         chance_B = ((np.delete(noise_BA, place, axis=1) - noise_BA[:, [place]]) / error_A).max(axis=1)
         possible_2A[:, place] = (weight_AK @ size.mean_K / error_A).max() <= np.quantile(chance_B, levels)
     best = float(AXIS_A[(smooth_AK @ size.mean_K).argmax()])

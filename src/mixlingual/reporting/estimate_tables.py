@@ -123,7 +123,7 @@ def _curve(curve: Curve) -> dict[str, Any]:
 
 def _ends(**intervals: Interval | None) -> dict[str, float]:
     """Name -> value, with the ends of the interval beside it."""
-    row = {}
+    row: dict[str, float] = {}
     for name, found in intervals.items():
         if found:
             row |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
@@ -136,7 +136,12 @@ def _listed(ratios: Iterable[float]) -> str:
 
 def _told(told: Told) -> dict[str, Any]:
     found = told.transfer
-    row = {"benchmark": told.benchmark, "setting": told.setting, "metric": told.measure, "pairs": told.pairs}
+    row: dict[str, Any] = {
+        "benchmark": told.benchmark,
+        "setting": told.setting,
+        "metric": told.measure,
+        "pairs": told.pairs,
+    }
     row |= {"small": found.small, "large": found.large, "ratios": _listed(found.ratios)} | _ends(tau=found.tau)
     row |= {"same": found.same, "opposite": found.opposite, "undecided": found.undecided, "choice": found.choice}
     row |= _ends(regret=found.regret) | {"may_pick": _listed(found.may_pick), "most_regret": found.most}
@@ -144,7 +149,7 @@ def _told(told: Told) -> dict[str, Any]:
 
 
 def _cost(cost: Cost) -> dict[str, Any]:
-    row = {"benchmark": cost.benchmark, "setting": cost.setting, "model": cost.model}
+    row: dict[str, Any] = {"benchmark": cost.benchmark, "setting": cost.setting, "model": cost.model}
     row |= {"start": cost.start, "stop": cost.stop}
     row |= _ends(own_first=cost.preference, map=cost.relevance, cost_of_a_point=cost.cost)
     return row | {"over_questions": cost.over_questions, "over_runs": cost.over_runs}

@@ -207,16 +207,20 @@ def moved(corrected: CorrectedScores, axis: RatioAxis, config: AnalysisConfig) -
         axis: where the runs lie.
         config: how sure, and what varies as one.
     """
-    found = []
+    found: list[Moved] = []
     parts = {(p.benchmark, p.measure): p.clustered(config.cluster) for p in corrected.parts if p.setting == POOL}
     for benchmark, measure in parts:
         if measure == RELEVANCE and (benchmark, PREFERENCE) in parts:
-            sides = [RunValues.of(parts[benchmark, name]) for name in (RELEVANCE, PREFERENCE)]
-            runs = [run for run in axis.trials if all({run, corrected_name(run)} <= {*side.runs} for side in sides)]
+            first, second = (RunValues.of(parts[benchmark, name]) for name in (RELEVANCE, PREFERENCE))
+            runs = [
+                run
+                for run in axis.trials
+                if all({run, corrected_name(run)} <= {*side.runs} for side in (first, second))
+            ]
             for model in sorted({axis.trials[run].model for run in runs}, key=axis.weights.__getitem__):
                 trials = {run: axis.trials[run] for run in runs if axis.trials[run].model == model}
                 trials |= {corrected_name(r): t._replace(model=corrected_name(model)) for r, t in trials.items()}
-                found += _moved(Dial.of(*sides, trials), benchmark, corrected, model, config.level)
+                found += _moved(Dial.of(first, second, trials), benchmark, corrected, model, config.level)
     return found
 
 

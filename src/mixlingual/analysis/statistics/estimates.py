@@ -229,14 +229,12 @@ def _costs(
         if measure == RELEVANCE:
             preference = by_name.get((benchmark, POOL, PREFERENCE))
             if preference:
-                sides = RunValues.of(by_name[benchmark, setting, measure]), RunValues.of(preference)
+                first, second = RunValues.of(by_name[benchmark, setting, measure]), RunValues.of(preference)
             else:
-                sides = (
-                    _of_results(sweep, benchmark, setting, RELEVANCE),
-                    _of_results(sweep, benchmark, POOL, PREFERENCE),
-                )
+                first = _of_results(sweep, benchmark, setting, RELEVANCE)
+                second = _of_results(sweep, benchmark, POOL, PREFERENCE)
             name = f"{benchmark}, {setting}: what own language first costs"
-            dial = attempt(name, lambda sides=sides: Dial.of(*sides, axis.trials))  # type: ignore[misc]
+            dial = attempt(name, partial(Dial.of, first, second, axis.trials))
             if dial:
                 yield from costs(dial, axis.weights, benchmark, setting, config, attempt)
 

@@ -96,7 +96,7 @@ def transfer(means: CellMeans, small: str, large: str, *, larger_is_better: bool
     number, pairs = len(ratios), list(combinations(range(len(ratios)), 2))
     first, second = map(list, zip(*pairs, strict=True))
     weight_AK = np.eye(number)[first] - np.eye(number)[second]
-    weight_SAK = np.kron(np.eye(2), weight_AK)
+    weight_SAK = np.kron(np.eye(2), weight_AK).astype(np.float64)
     error_SA = errors(weight_SAK, both.covariance_KK)
     noise_BK = both.noise(draws)
     critical = float(np.quantile((np.abs(noise_BK @ weight_SAK.T) / error_SA).max(axis=1), draws.level))

@@ -14,7 +14,6 @@ from mixlingual.analysis.statistics.dial import Cost, Moved
 from mixlingual.analysis.statistics.estimates import Estimates, Measured
 from mixlingual.analysis.statistics.response import Curve, Interval
 from mixlingual.analysis.statistics.transfer import Told
-from mixlingual.measures.registry import larger_is_better
 
 Rows = Iterator[dict[str, Any]]
 

@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import unescape
 from importlib.resources import files
@@ -71,7 +71,7 @@ def render_page(
     nature: str,
     batches: Table,
     learning: Sequence[Drawn],
-    effects: Sequence[Drawn],
+    drawn: Mapping[str, Sequence[Drawn]],
     payload: dict[str, Any],
     page: Path,
 ) -> str:
@@ -85,7 +85,7 @@ def render_page(
         nature: what intervals and tests are over; empty where there are none.
         batches: what the batches of each run held.
         learning: learning curves.
-        effects: pictures of the differences.
+        drawn: pictures of the differences (effects), of the dial and of small models.
         payload: what the charts show, from `payload.payload`.
         page: where it will lie, for its links to the folders of the runs.
     """
@@ -106,7 +106,9 @@ def render_page(
         explained=list(explained([section.answer for section in sections])),
         batches=batches,
         learning=learning,
-        effects=effects,
+        effects=drawn.get("effects", ()),
+        dial=drawn.get("dial", ()),
+        small_models=drawn.get("small models", ()),
         curves=any(payload.get("curves", [])),
         launches=read_launches(sweep.folder),
         command=_command(sweep),

@@ -91,25 +91,27 @@ def write_report(sweep: Sweep, output: Path) -> ReportPaths:
             name: _drawn(pictures(results, languages, axes, name, own), output, own) for name in names
         }
 
-    def draw_effects(own: Attempts) -> list[Drawn]:
+    def draw_estimates(own: Attempts) -> dict[str, list[Drawn]]:
+        from mixlingual.reporting.dial_pictures import dial_picture, small_models_picture
         from mixlingual.reporting.effect_pictures import effect_pictures
 
-        return _drawn(
-            own("Pictures of differences", lambda: effect_pictures(estimates, axes, complete=not missing_runs(sweep)))
-            or [],
-            output,
-            own,
-        )
+        complete = not missing_runs(sweep)
+        made = {
+            "effects": own("Pictures of differences", lambda: effect_pictures(estimates, axes, complete=complete)),
+            "dial": own("Picture of the dial", lambda: dial_picture(results, estimates, axes)),
+            "small models": own("Picture of small models", lambda: small_models_picture(estimates)),
+        }
+        return {name: _drawn(found or [], output, own) for name, found in made.items()}
 
     drawn = attempt.beside("Pictures", draw)
     scores = attempt("Scores by question", lambda: read_scores(sweep), Scores((), {}))
     none = Estimates(None, declared=False, weights={}, config=sweep.analysis, measured=(), gaps=attempt.gaps)
     estimates = attempt("The statistics", lambda: analyse(sweep, sweep.analysis, scores, attempt), none)
-    effects_drawn = attempt.beside("Pictures of differences", draw_effects)
+    estimates_drawn = attempt.beside("Pictures of the statistics", draw_estimates)
     report = _Report(sweep, axes, everything, results, languages, learned, scores, estimates, attempt)
     numbers = report.numbers()
     tables = report.write(report.makers(names), output)
-    shown = (drawn() or {}) | {"effects": effects_drawn() or []}
+    shown, of_estimates = drawn() or {}, estimates_drawn() or {}
     sections = [report.section(name, shown.get(name, [])) for name in names]
     batches = attempt("What the batches held", lambda: batches_display(batches_table(sweep)), Table("", [], []))
     unknown = [name for name in benchmarks(everything) if name not in names]
@@ -123,14 +125,17 @@ def write_report(sweep: Sweep, output: Path) -> ReportPaths:
     over = attempt("What the statistics are over", lambda: nature(estimates) if estimates.measured else "") or ""
     html = attempt(
         "The page",
-        lambda: render_page(
-            sweep, sections, unknown, said, over, batches, learning, shown.get("effects", []), numbers, page
-        ),
+        lambda: render_page(sweep, sections, unknown, said, over, batches, learning, of_estimates, numbers, page),
     )
     summary = report.summary()
     tables += write_tables({"summary.md": summary}, output)
     write_tables({page.name: html or plain_page(sweep.name, summary)}, output)
-    figures = [output / FIGURES / f"{picture.name}.svg" for of_one in shown.values() for picture in of_one]
+    figures = [
+        output / FIGURES / f"{picture.name}.svg"
+        for found in (shown, of_estimates)
+        for of_one in found.values()
+        for picture in of_one
+    ]
     return ReportPaths(page, output / "summary.md", tuple(tables), tuple(figures))
 
 

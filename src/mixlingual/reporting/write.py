@@ -130,12 +130,8 @@ def write_report(sweep: Sweep, output: Path) -> ReportPaths:
     summary = report.summary()
     tables += write_tables({"summary.md": summary}, output)
     write_tables({page.name: html or plain_page(sweep.name, summary)}, output)
-    figures = [
-        output / FIGURES / f"{picture.name}.svg"
-        for found in (shown, of_estimates)
-        for of_one in found.values()
-        for picture in of_one
-    ]
+    pictures = [picture for drawn_of in (shown, of_estimates) for found in drawn_of.values() for picture in found]
+    figures = [output / FIGURES / f"{picture.name}.svg" for picture in pictures]
     return ReportPaths(page, output / "summary.md", tuple(tables), tuple(figures))
 
 

@@ -38,7 +38,7 @@ def report(config: ReportConfig) -> None:
             paths = write_report(replace(restored, name=config.sweep_name, parts=tuple(config.parts)), output)
     else:
         paths = write_report(read_sweep(folder, Moment(slurm=job_states()), MEASURES), output)
-    sys.stdout.write(f"{paths.summary.read_text(encoding='utf-8')}\nreport: {paths.page}\n")
+    sys.stdout.write(f"{paths.screen}\n\nall tables: {paths.summary}\nreport: {paths.page} (opens in any browser)\n")
 
 
 main = door("report", ReportConfig, report)

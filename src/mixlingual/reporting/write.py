@@ -37,9 +37,11 @@ from mixlingual.reporting.tables import (
     escaped,
     grid_markdown,
     headline_tables,
+    status_line,
     summary_markdown,
     write_tables,
 )
+from mixlingual.reporting.terminal import screen
 
 if TYPE_CHECKING:
     from mixlingual.reporting.figures import Picture
@@ -60,6 +62,8 @@ class ReportPaths:
     """All files of tables and records."""
     figures: tuple[Path, ...]
     """Each picture as SVG."""
+    screen: str
+    """What it says on one screen of a terminal."""
 
 
 Maker = Callable[[], pd.DataFrame | str]
@@ -132,7 +136,11 @@ def write_report(sweep: Sweep, output: Path) -> ReportPaths:
     write_tables({page.name: html or plain_page(sweep.name, summary)}, output)
     pictures = [picture for drawn_of in (shown, of_estimates) for found in drawn_of.values() for picture in found]
     figures = [output / FIGURES / f"{picture.name}.svg" for picture in pictures]
-    return ReportPaths(page, output / "summary.md", tuple(tables), tuple(figures))
+    answers = {section.benchmark: section.answer.sentence for section in sections}
+    said_short = attempt(
+        "The summary on the terminal", lambda: screen(estimates, answers, status_line(sweep), missing_runs(sweep)), ""
+    )
+    return ReportPaths(page, output / "summary.md", tuple(tables), tuple(figures), said_short)
 
 
 def _drawn(drawn: Iterable[Picture], output: Path, attempt: Attempts) -> list[Drawn]:

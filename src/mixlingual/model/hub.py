@@ -225,7 +225,7 @@ def _architecture(config: ModelConfig) -> PreTrainedConfig:
     """Reads the checkpoint's architecture, and sets the dropout of attention weights that `config` asks for."""
     assert config.checkpoint is not None
     architecture: PreTrainedConfig = AutoConfig.from_pretrained(**_source(config))
-    if architecture.is_encoder_decoder or type(architecture).is_encoder_decoder:
+    if architecture.is_encoder_decoder or getattr(type(architecture), "is_encoder_decoder", False):
         raise MixlingualError(
             f"model.checkpoint={config.checkpoint}: {architecture.model_type} models are an encoder with a decoder, "
             "which cannot be loaded, nor can its first part alone. Choose an encoder, or encode with another program "

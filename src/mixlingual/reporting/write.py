@@ -124,9 +124,13 @@ def write_report(sweep: Sweep, output: Path) -> ReportPaths:
     )
     _remove_earlier(output, [path.name for path in tables])
     page = output / "index.html"
+    over = attempt("What the statistics are over", lambda: nature(estimates) if estimates.measured else "") or ""
+    answers = {section.benchmark: section.answer.sentence for section in sections}
+    said_short = attempt(
+        "The summary on the terminal", lambda: screen(estimates, answers, status_line(sweep), missing_runs(sweep)), ""
+    )
     said = findings(estimates, attempt)
     learning = shown.get("", [])
-    over = attempt("What the statistics are over", lambda: nature(estimates) if estimates.measured else "") or ""
     html = attempt(
         "The page",
         lambda: render_page(sweep, sections, unknown, said, over, batches, learning, of_estimates, numbers, page),
@@ -136,10 +140,6 @@ def write_report(sweep: Sweep, output: Path) -> ReportPaths:
     write_tables({page.name: html or plain_page(sweep.name, summary)}, output)
     pictures = [picture for drawn_of in (shown, of_estimates) for found in drawn_of.values() for picture in found]
     figures = [output / FIGURES / f"{picture.name}.svg" for picture in pictures]
-    answers = {section.benchmark: section.answer.sentence for section in sections}
-    said_short = attempt(
-        "The summary on the terminal", lambda: screen(estimates, answers, status_line(sweep), missing_runs(sweep)), ""
-    )
     return ReportPaths(page, output / "summary.md", tuple(tables), tuple(figures), said_short)
 
 

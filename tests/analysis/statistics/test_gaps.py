@@ -78,6 +78,9 @@ PARTS = {
     "write.answer": "Answer on mlqa_r",
     "payload.effect_charts": "Charts of differences",
     "effect_pictures.effect_pictures": "Pictures of differences",
+    "dial_pictures.dial_picture": "Picture of the dial",
+    "dial_pictures.small_models_picture": "Picture of small models",
+    "write.screen": "The summary on the terminal",
     "write.nature": "What the statistics are over",
     "write.benchmark_notes": "Notes on mlqa_r",
     "write.headline_tables": "Tables of mlqa_r",
@@ -94,6 +97,8 @@ PARTS = {
     "payload._curve": "Training curves",
     "write.payload": "Charts",
     "findings._axis": "Findings on the ratio axis",
+    "findings.dial_findings": "Findings on own language first as a dial",
+    "findings.told_findings": "Findings on what small models tell",
     "findings.primary_findings": "Findings on the primary contrasts",
     "write.render_page": "The page",
     "write.summary_markdown": "The summary",
@@ -123,6 +128,9 @@ def test_a_part_that_fails_is_named_and_takes_nothing_else_with_it(sweep, tmp_pa
         monkeypatch.setattr("mixlingual.reporting.figures.pictures", lambda *_: [])  # they take most of the time
     if not part.startswith("effect_pictures"):
         monkeypatch.setattr("mixlingual.reporting.effect_pictures.effect_pictures", lambda *_, **__: [])
+    if not part.startswith("dial_pictures"):
+        for picture in ("dial_picture", "small_models_picture"):
+            monkeypatch.setattr(f"mixlingual.reporting.dial_pictures.{picture}", lambda *_: [])
     paths = write_report(sweep, tmp_path)
     gap, page, summary = PARTS[part], paths.page.read_text(), paths.summary.read_text()
     written = {path.name for path in tmp_path.iterdir()}
@@ -146,7 +154,7 @@ LOST = {
     "write.analyse": _OF_SCORES,
 }
 """Part of a report -> files that are made from it alone."""
-FIGURES = {"figures.ratio_lines": 2, "figures.language_maps": 3}
+FIGURES = {"figures.ratio_lines": 2, "figures.language_maps": 3, "dial_pictures.dial_picture": 1}
 """Part -> pictures that there still are."""
 
 

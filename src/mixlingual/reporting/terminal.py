@@ -16,20 +16,21 @@ _MOST_SIZES = 3
 """So many sizes fit beside the names of settings: the smallest, the largest, and one between."""
 
 
-def screen(estimates: Estimates, answers: Mapping[str, str], status: str, missing: str) -> str:
-    """Returns at most 79 columns, and for two benchmarks at most 22 lines.
+def screen(estimates: Estimates, answers: Mapping[str, str], status: str, missing: str, over: str) -> str:
+    """Returns at most 79 columns, and for two benchmarks some 20 lines.
 
     Args:
         estimates: of the sweep.
         answers: benchmark -> its answer in a sentence.
         status: how far the sweep is.
         missing: what is said of missing runs, whose verdicts could turn; empty where none is missing.
+        over: what intervals and tests are over; empty where there are none.
     """
     lines = [status]
     for benchmark, answer in answers.items():
         lines += ["", *textwrap.wrap(f"{benchmark}: {answer}", _COLUMNS)]
         lines += _table(estimates, benchmark, verdicts=not missing)
-    return "\n".join(lines)
+    return "\n".join([*lines, *(["", *textwrap.wrap(over, _COLUMNS)] if over else [])])
 
 
 def _table(estimates: Estimates, benchmark: str, *, verdicts: bool) -> Iterator[str]:

@@ -127,7 +127,9 @@ def write_report(sweep: Sweep, output: Path) -> ReportPaths:
     over = attempt("What the statistics are over", lambda: nature(estimates) if estimates.measured else "") or ""
     answers = {section.benchmark: section.answer.sentence for section in sections}
     said_short = attempt(
-        "The summary on the terminal", lambda: screen(estimates, answers, status_line(sweep), missing_runs(sweep)), ""
+        "The summary on the terminal",
+        lambda: screen(estimates, answers, status_line(sweep), missing_runs(sweep), over),
+        "",
     )
     said = findings(estimates, attempt)
     learning = shown.get("", [])

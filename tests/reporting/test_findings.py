@@ -116,9 +116,10 @@ def test_without_the_cells_there_is_no_contrast_yet(tmp_path):
 def test_tables_hold_what_the_sentences_say(answer):
     tables = estimate_tables(answer)
     assert list(tables) == [
-        "contrasts", "contrasts_fixed", "contrasts_scales", "gains", "effects", "best_ratios", "slopes",
-        "fronts", "size_by_ratio", "components", "languages", "language_covariates",
+        "contrasts", "contrasts_fixed", "contrasts_scales", "gains", "effects", "transfer", "best_ratios", "slopes",
+        "fronts", "size_by_ratio", "components", "languages", "language_covariates", "gaps",
     ]  # fmt: skip
+    assert {*tables["gaps"].reason} == {"no run has both measures"}  # the sweep has no own language first
     assert len(tables["contrasts"]) == 4
     assert len(tables["gains"]) == 4 * 3
     assert len(tables["best_ratios"]) == (4 + 3) * 3

@@ -49,6 +49,7 @@ def test_marks_are_the_differences_and_hollow_where_seeds_are_fewer(drawn, estim
     assert shown(panel) == expected | {(0.0, 0.0): False}
     by_size = drawn["effect_by_size"].figure.axes[0]
     weights = estimates.weights
+    assert [label.get_text() for label in by_size.get_xticklabels()] == ["21M", "85M", "302M"]
     assert shown(by_size) == {
         (weights[e.model], round(e.estimate.value, 6)): e.seeds == 1 for e in family(estimates).effects
     }

@@ -25,7 +25,7 @@ from mixlingual.reporting.answer import PLACES
 from mixlingual.reporting.effects import SIGNS, told_apart
 from mixlingual.reporting.figures import Picture, style
 from mixlingual.reporting.heatmaps import draw_cells, ink
-from mixlingual.reporting.labels import RATIO, label_width, size_label
+from mixlingual.reporting.labels import RATIO, label_width, short_number, size_label
 
 _MARKERS = "os^DvPX*"
 _MOST_COLOUR = 0.42
@@ -97,6 +97,9 @@ def _lines(families: Families, estimates: Estimates, axes: Axes, *, by_size: boo
         panel.set_xlabel("weights without embeddings" if by_size else RATIO)
         if by_size:
             panel.set_xscale("log")
+            weights = sorted({float(axes.sizes[each.model] or 1) for each in family.effects})
+            panel.set_xticks(weights, [short_number(weight) for weight in weights])
+            panel.minorticks_off()
         else:
             panel.xaxis.set_major_formatter("{x:g}")
     handles = [

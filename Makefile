@@ -72,8 +72,8 @@ chaos-test: $(VENV)/dev  ## Disturb 20 grids on a real Slurm at random moments a
 	$(BIN)/python -m tests.slurm.chaos --grids 20
 
 docs: $(VENV)/dev  ## Build the pages of docs/ as a site in build/site; links that lead nowhere end it.
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
-	@echo open build/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+	@echo 'open build/site/index.html; its search needs a server: python3 -m http.server --directory build/site'
 
 lint: $(VENV)/dev  ## Check style, types and the direction of imports.
 	$(BIN)/ruff check .

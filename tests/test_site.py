@@ -1,7 +1,8 @@
 """The pages of docs/ build as a site in which every link leads somewhere and every option has a row."""
 
-import re
+from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from mkdocs.commands.build import build
@@ -13,6 +14,7 @@ from mixlingual.config.schema import SCHEMAS
 from mixlingual.options import describe
 
 ROOT = Path(__file__).parents[1]
+HTTP = ("http", "https")
 
 
 @pytest.fixture(scope="module")
@@ -22,10 +24,36 @@ def site(tmp_path_factory):
     return folder
 
 
+class Links(HTMLParser):
+    """What a page links to, what it loads, and the places in it."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.links, self.loads, self.places = set(), set(), set()
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        self.places |= {values[name] for name in ("id", "name") if values.get(name)}
+        if tag == "a":
+            self.links.add(values.get("href") or "")
+        elif tag != "meta":
+            self.loads |= {values[name] for name in ("src", "href") if values.get(name)}
+
+
+@pytest.fixture(scope="module")
+def pages(site):
+    """Path -> links of every page but the reports, which tests/test_results.py checks."""
+    found = [path for path in site.rglob("*.html") if path.name != "404.html" and "me5_grid" not in path.parts]
+    return {path: Links(path.read_text()) for path in found}
+
+
 def test_every_page_is_in_the_navigation(site):
     start = (site / "index.html").read_text()
-    pages = [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs/decisions").glob("*.md")]
-    places = [str(path.relative_to(ROOT / "docs").with_suffix(".html")).replace("README", "index") for path in pages]
+    docs = ROOT / "docs"
+    sources = [*docs.glob("*.md"), *docs.glob("*.ipynb"), *docs.glob("decisions/*.md"), *docs.glob("results/*.md")]
+    places = [str(path.relative_to(docs).with_suffix(".html")).replace("README", "index") for path in sources]
+    places += [f"reference/{name}.html" for name in ("python", *SCHEMAS)]
     assert not [place for place in places if f'href="{place}"' not in start]
 
 
@@ -40,11 +68,23 @@ def test_every_public_name_is_documented(site):
     assert not [name for name in mixlingual.__all__ if f"mixlingual.{name}" not in page]
 
 
-def test_what_pages_link_to_is_in_the_site(site):
-    """Links of the pages themselves are checked by the build; those that leave docs/ lead to copies."""
-    targets = re.findall(r'href="([^"#:]*repository/[^"#]+)', (site / "library.html").read_text())
-    assert len(targets) >= 5
-    assert all((site / target).exists() for target in targets)
+def test_every_link_leads_to_a_place_in_the_site(site, pages):
+    """The build checks links between pages of docs/; here are also those that leave it, and those of made pages."""
+    assert len(pages) > 40
+    dead = []
+    for page, has in pages.items():
+        for link in (*has.links, *has.loads):
+            parts = urlsplit(link)
+            if parts.scheme:
+                continue
+            target = (page.parent / unquote(parts.path)).resolve() if parts.path else page
+            if not target.is_file() or (target in pages and parts.fragment not in ("", *pages[target].places)):
+                dead.append((str(page.relative_to(site)), link))
+    assert not dead
+
+
+def test_pages_ask_nothing_of_a_network(pages):
+    assert not [(page, load) for page, has in pages.items() for load in has.loads if urlsplit(load).scheme in HTTP]
 
 
 def test_a_link_that_leads_nowhere_ends_the_build(tmp_path):

@@ -1,4 +1,4 @@
-"""Hooks of MkDocs: adds the reference of options, and lets links that leave docs/ lead to copies of their files.
+"""Hooks of MkDocs: adds options and tutorial, and lets links that leave docs/ lead to copies of their files.
 
 Everything is made from the schema and the repository when the site is built, so that it cannot be out of date.
 """
@@ -13,6 +13,7 @@ from typing import Any
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+from nbconvert import MarkdownExporter
 
 import mixlingual
 from mixlingual.config.schema import SCHEMAS
@@ -20,6 +21,7 @@ from mixlingual.config.schema import SCHEMAS
 ROOT = Path(__file__).parents[1]
 _ALSO = {"train": "distill|preflight|", "cluster": "train "}
 """Options -> other commands that take them, as they stand before their own."""
+_STYLE = ".md-typeset td:first-child code { white-space: nowrap; }  /* names of options stay whole */\n"
 _LINK = re.compile(r"(?<!!)\[(?P<words>[^\]]*)\]\((?P<target>(?:\.\./)+[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
 
 
@@ -28,9 +30,9 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     for entry in config.nav:
         if "Reference" in entry:
             entry["Reference"] += [{f"Options of {name}": f"reference/{name}.md"} for name in SCHEMAS]
-        if "Decisions" in entry:
+        if "Explanation" in entry:
             pages = sorted(path.name for path in (ROOT / "docs/decisions").glob("0*.md"))
-            entry["Decisions"] = ["decisions/README.md", *(f"decisions/{name}" for name in pages)]
+            entry["Explanation"][-1]["Decisions"] = ["decisions/README.md", *(f"decisions/{name}" for name in pages)]
     return config
 
 
@@ -39,6 +41,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for name, schema in SCHEMAS.items():
         files.append(File.generated(config, f"reference/{name}.md", content=options_page(name, schema())))
     files.append(File.generated(config, "reference/python.md", content=python_page()))
+    body, resources = MarkdownExporter().from_filename(str(ROOT / "docs/tutorial.ipynb"))
+    files.append(File.generated(config, "tutorial.md", content=body))
+    for name, image in resources["outputs"].items():
+        files.append(File.generated(config, name, content=image))
+    files.append(File.generated(config, "site.css", content=_STYLE))
     for path in sorted(_linked()):
         files.append(File.generated(config, _place(path), abs_src_path=str(path)))
     return files
@@ -101,7 +108,7 @@ def _row(path: str, about: Any, value: object) -> str:
     allowed = ", ".join(about["choices"] or ())
     if about["low"] is not None:
         allowed = f"{about['low']} to {about['high']:,}"
-    shown = "null" if value is None else str(value)
+    shown = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
     cells = (f"`{path}`", f"`{shown}`" if shown else "", about["doc"], allowed)
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 

@@ -6,7 +6,7 @@
     batch = sampler.batch(17)   # of step 17; nothing else need be kept to go on from there
 
 `batch.item_B` are rows of the pool `plan.pools[batch.pool_B[i]]`. `HybridBatches` is the same as a batch sampler of a
-DataLoader. See docs/batches.md and docs/library.md.
+DataLoader. See docs/batches.md and docs/sampler.md.
 """
 
 from mixlingual.batches.loader import HybridBatches

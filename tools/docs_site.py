@@ -21,7 +21,11 @@ from mixlingual.config.schema import SCHEMAS
 ROOT = Path(__file__).parents[1]
 _ALSO = {"train": "distill|preflight|", "cluster": "train "}
 """Options -> other commands that take them, as they stand before their own."""
-_STYLE = ".md-typeset td:first-child code { white-space: nowrap; }  /* names of options stay whole */\n"
+_STYLE = """
+.md-grid { max-width: 76rem; }
+.md-typeset td:first-child code { white-space: nowrap; }
+"""
+"""Wide enough for lines of code of 100 characters; names of options stay whole."""
 _LINK = re.compile(r"(?<!!)\[(?P<words>[^\]]*)\]\((?P<target>(?:\.\./)+[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
 
 

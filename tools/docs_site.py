@@ -16,6 +16,7 @@ from mkdocs.structure.pages import Page
 from nbconvert import MarkdownExporter
 
 import mixlingual
+from mixlingual import batches
 from mixlingual.config.schema import SCHEMAS
 
 ROOT = Path(__file__).parents[1]
@@ -80,20 +81,29 @@ def options_page(name: str, config: object) -> str:
 
 
 def python_page() -> str:
-    """Returns the page of the public names, from their docstrings."""
-    names = [
-        f"::: mixlingual.{mixlingual._HOMES[name]}.{name}\n    options:\n      heading: mixlingual.{name}"
-        for name in mixlingual.__all__
-        if name != "batches"
+    """Returns the page of the public names, from their docstrings: functions first, then what they return."""
+    own = sorted((name for name in mixlingual.__all__ if name != "batches"), key=lambda name: (name[0].isupper(), name))
+    parts = [
+        "# Python reference",
+        "## Evaluate, compare, load, export",
+        *(_entry(f"mixlingual.{mixlingual._HOMES[name]}.{name}", f"mixlingual.{name}") for name in own),
+        "## mixlingual.batches",
+        "The plan and the sampler need NumPy alone; [Use the sampler in my trainer](../sampler.md) shows how.",
+        *(
+            _entry(f"{getattr(batches, name).__module__}.{name}", f"mixlingual.batches.{name}")
+            for name in batches.__all__
+        ),
+        *(
+            f"## mixlingual.integrations.{name}\n\n::: mixlingual.integrations.{name}\n"
+            "    options:\n      show_root_heading: false\n      heading_level: 3"
+            for name in ("sentence_transformers", "mteb")
+        ),
     ]
-    others = [
-        "mixlingual.batches.loader",
-        "mixlingual.batches.plan",
-        "mixlingual.batches.sampler",
-        "mixlingual.integrations.sentence_transformers",
-        "mixlingual.integrations.mteb",
-    ]
-    return "\n\n".join(["# From Python", *names, *(f"::: {name}" for name in others)]) + "\n"
+    return "\n\n".join(parts) + "\n"
+
+
+def _entry(path: str, name: str) -> str:
+    return f"::: {path}\n    options:\n      heading: {name}\n      heading_level: 3"
 
 
 def _sections(config: Any, prefix: str) -> list[str]:

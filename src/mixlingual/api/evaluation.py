@@ -126,6 +126,7 @@ def evaluate_encoder(
 
     Args:
         encode: one of
+
             - a function from a list of texts to an array or tensor [N, D], for queries and passages alike;
             - two of them, (for queries, for passages);
             - a SentenceTransformer, or any object with encode_query and encode_document, or encode_queries and

@@ -1,9 +1,8 @@
-"""Says and shows what own language first costs: the ratio as a dial."""
+"""Says what own language first costs: the ratio as a dial."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from mixlingual.analysis.statistics.dial import POOL, RELEVANCE, Cost, Moved
 from mixlingual.analysis.statistics.estimates import Estimates
@@ -50,41 +49,3 @@ def moved_sentence(found: Moved) -> str:
         f"{found.benchmark}, {found.model}, ratio {found.ratio:g} with {found.correction}: {word} the dial, by "
         f"{interval(own, _DECIMALS, sign=True)} mAP at the same own language first ({found.preference:.1%}){beyond}."
     )
-
-
-def dial_rows(answer: Estimates) -> dict[str, list[dict[str, Any]]]:
-    """What the charts show, as JSON types: costs in the pool, and corrected encoders."""
-    return {
-        "costs": [
-            {
-                "benchmark": cost.benchmark,
-                "model": cost.model,
-                "start": cost.start,
-                "stop": cost.stop,
-                "preference": _three(cost.preference),
-                "relevance": _three(cost.relevance),
-                "cost": cost.cost and _three(cost.cost),
-                "questions": cost.over_questions,
-                "runs": cost.over_runs,
-            }
-            for cost in answer.costs
-            if cost.setting == POOL
-        ],
-        "moved": [
-            {
-                "benchmark": found.benchmark,
-                "correction": found.correction,
-                "model": found.model,
-                "ratio": found.ratio,
-                "x": found.preference,
-                "y": found.relevance,
-                "excess": [found.excess.value, found.excess.low, found.excess.high],
-                "beyond": found.beyond,
-            }
-            for found in answer.moved
-        ],
-    }
-
-
-def _three(found: Interval) -> list[float]:
-    return [found.value, found.low, found.high]

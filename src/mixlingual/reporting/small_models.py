@@ -1,9 +1,8 @@
-"""Says and shows what a small model would have told about a larger one."""
+"""Says what a small model would have told about a larger one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 from mixlingual.analysis.statistics.estimates import Estimates
 from mixlingual.analysis.statistics.transfer import Told
@@ -36,26 +35,3 @@ def told_sentence(told: Told) -> str:
 
 def _budget(told: Told) -> str:
     return "" if told.pairs is None else f" after {told.pairs:,} pairs"
-
-
-def told_rows(told: Iterable[Told]) -> list[dict[str, Any]]:
-    """What the charts show, as JSON types: numbers in the unit of the measure, intervals as value, low and high."""
-    return [
-        {
-            "benchmark": each.benchmark,
-            "setting": each.setting,
-            "metric": each.measure,
-            "pairs": each.pairs,
-            "small": each.transfer.small,
-            "large": each.transfer.large,
-            "tau": [each.transfer.tau.value, each.transfer.tau.low, each.transfer.tau.high],
-            "order": [each.transfer.same, each.transfer.opposite, each.transfer.undecided],
-            "choice": each.transfer.choice,
-            "regret": [each.transfer.regret.value, each.transfer.regret.low, each.transfer.regret.high],
-            "pick": list(each.transfer.may_pick),
-            "most": each.transfer.most,
-            "runs": each.transfer.over_runs,
-            "questions": each.transfer.over_questions,
-        }
-        for each in told
-    ]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,6 +75,7 @@ class QuestionScores:
             return self
         return replace(self, runs=tuple(runs), sum_RCG=self.sum_RCG[[self.runs.index(run) for run in runs]])
 
+    @cached_property
     def by_paragraph(self) -> QuestionScores:
         """With paragraphs as the clusters: questions of a paragraph share its sentences, so they may rise together."""
         names, place_C = np.unique(np.array(self.paragraphs, dtype=object), return_inverse=True)
@@ -86,7 +88,7 @@ class QuestionScores:
 
     def clustered(self, by: str) -> QuestionScores:
         """With the clusters that `by`, one of `CLUSTERS`, names."""
-        return self.by_paragraph() if by == "paragraph" else self
+        return self.by_paragraph if by == "paragraph" else self
 
     def differences(self, pairs: Sequence[tuple[str, str]]) -> QuestionScores:
         """The scores of the first run of each pair less those of the second, as one run a pair."""

@@ -178,7 +178,7 @@ def analyse(
             attempt("Corrections after training", lambda: debiasing(corrected, axis, config, PRIMARY)) or ()
         ),
         told=tuple(_told(parts, sweep, axis, config, attempt)),
-        costs=tuple(_costs([part.clustered(config.cluster) for part in scores.parts], sweep, axis, config, attempt)),
+        costs=tuple(_costs(scores.parts, sweep, axis, config, attempt)),
         moved=tuple(
             found
             for each in corrected
@@ -208,7 +208,7 @@ def _corrected(sweep: Sweep, axis: RatioAxis) -> list[CorrectedScores]:
 def _told(
     measured: Sequence[Measured], sweep: Sweep, axis: RatioAxis, config: AnalysisConfig, attempt: Attempts
 ) -> Iterator[Told]:
-    draws = Draws(config.level, config.draws, config.seed)
+    draws = _draws(config)
     for part in measured:
         name = f"{part.benchmark}, {part.setting}, {part.measure}"
         for found in transfers(part.means, axis.weights, name, part.measure, draws, attempt):
@@ -224,7 +224,11 @@ def _costs(
     parts: Sequence[QuestionScores], sweep: Sweep, axis: RatioAxis, config: AnalysisConfig, attempt: Attempts
 ) -> Iterator[Cost]:
     """Over questions and runs; over runs alone where no scores of own language first are kept by question."""
-    by_name = {(part.benchmark, part.setting, part.measure): part for part in parts}
+    by_name = {
+        (part.benchmark, part.setting, part.measure): part.clustered(config.cluster)
+        for part in parts
+        if part.measure in (RELEVANCE, PREFERENCE)
+    }
     for benchmark, setting, measure in by_name:
         if measure == RELEVANCE:
             preference = by_name.get((benchmark, POOL, PREFERENCE))

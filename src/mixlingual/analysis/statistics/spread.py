@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,18 +64,23 @@ class Spread:
     def variance(self, weight_R: Vector) -> tuple[float, float]:
         """(variance of a sum of runs with weights, degrees of freedom behind it)."""
         scaled_R = weight_R * self.scale_R
-        held_P = np.einsum("r,prs,s->p", scaled_R, self.kinds_PRR, scaled_R)
+        held_P = self.kinds_PRR @ scaled_R @ scaled_R
         bounded = float(held_P @ self.bounded_P)
         variance = max(float(held_P @ self.parts_P), bounded / 2)  # gaps in a sweep may leave the unbiased one below 0
         if variance <= 0:
             return 0.0, np.inf
         form_P = self.solve_PP @ held_P
         cost = float(form_P @ self.moment_PP @ form_P) / max(float(form_P @ self.mean_P) ** 2, _NOTHING**2)
-        shared_R = scaled_R * (np.tensordot(self.bounded_P, self.kinds_PRR, 1) @ scaled_R) / (bounded or 1)
+        shared_R = scaled_R * (self._joint @ scaled_R) / (bounded or 1)
         for group_R, freedom_X in ((self.size_R, self.freedom_sizes_X), (self.ratio_R, self.freedom_ratios_X)):
             share_X = np.bincount(group_R, shared_R, minlength=len(freedom_X))
             cost += float(np.sum(share_X**2 / np.maximum(freedom_X, 1)))
         return variance, 1 / max(cost, _NOTHING)
+
+    @cached_property
+    def _joint(self) -> Vector:
+        """[R, R]: how runs go together, in units of their scales; no variance is below 0."""
+        return np.tensordot(self.bounded_P, self.kinds_PRR, 1)
 
     def covariance(self) -> Vector:
         """[R, R] of the runs."""
@@ -165,10 +171,10 @@ class _Fit:
     def _parts(self, scale_R: Vector, of_sizes: Vector, of_ratios: Vector) -> Spread:
         whiten_RR = self._whitened(scale_R)
         kept_PRR = whiten_RR @ self.kinds_PRR @ whiten_RR.T
-        normal_PP = np.einsum("prs,qrs->pq", kept_PRR, kept_PRR)
+        normal_PP = np.tensordot(kept_PRR, kept_PRR, ((1, 2), (1, 2)))
         unit_R = self.residual_R / np.where(scale_R > 0, scale_R, 1)
-        product_P = np.einsum("r,prs,s->p", unit_R, kept_PRR, unit_R)
-        solve_PP = np.linalg.pinv(normal_PP, rcond=1e-8, hermitian=True)
+        product_P = kept_PRR @ unit_R @ unit_R
+        solve_PP = np.asarray(np.linalg.pinv(normal_PP, rcond=1e-8, hermitian=True), float)
         size_P, axis_PP = np.linalg.eigh(normal_PP)
         known = size_P > 1e-8 * max(size_P.max(), _NOTHING)
         root_PP = axis_PP[:, known] * np.sqrt(size_P[known])
@@ -176,9 +182,10 @@ class _Fit:
         bounded_P = nnls(root_PP.T, target_P)[0]
         joint_RR = whiten_RR @ np.tensordot(bounded_P, self.kinds_PRR, 1) @ whiten_RR.T
         moved_PRR = kept_PRR @ joint_RR
+        moment_PP = np.tensordot(moved_PRR, moved_PRR, ((1, 2), (2, 1)))
         return Spread(
             scale_R, self.size_R, self.ratio_R, self.kinds_PRR, solve_PP, solve_PP @ product_P, bounded_P,
-            np.einsum("prs,qsr->pq", moved_PRR, moved_PRR), np.einsum("prr->p", moved_PRR), of_sizes, of_ratios,
+            moment_PP, np.einsum("prr->p", moved_PRR), of_sizes, of_ratios,
         )  # fmt: skip
 
 

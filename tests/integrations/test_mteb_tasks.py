@@ -11,21 +11,24 @@ import mteb
 import mixlingual
 from mixlingual.config.schema import ModelConfig, ScratchConfig
 from mixlingual.data.sources.atlas import atlas_corpus
-from mixlingual.evaluation.mteb_bridge import MtebEncoder
 from mixlingual.evaluation.protocol import score_benchmark
 from mixlingual.grid.cell import corpus_texts
 from mixlingual.integrations.mteb import MTEB_LANGUAGES, TASKS, parallel_task
+from mixlingual.integrations.mteb_encoder import MtebEncoder
 from mixlingual.integrations.sentence_transformers import thinned
 from mixlingual.measures.registry import question_columns
+from mixlingual.model.export import save_encoder
 from mixlingual.model.load import load_encoder
 
 LANGUAGES = ("de", "en", "th")
 
 
 @pytest.fixture(scope="module")
-def bridge():
+def bridge(tmp_path_factory):
     config = ModelConfig(scratch=ScratchConfig(1, 32, 2, 64, 900), query_prefix="query: ", passage_prefix="passage: ")
-    return MtebEncoder(*load_encoder(config, lambda: corpus_texts(atlas_corpus(["de", "en"])), 0), "mixlingual/run")
+    folder = tmp_path_factory.mktemp("encoder") / "model"
+    save_encoder(*load_encoder(config, lambda: corpus_texts(atlas_corpus(["de", "en"])), 0), folder)
+    return MtebEncoder(mixlingual.load_encoder(folder), "mixlingual/run")
 
 
 def embedded(bridge, records, side):
@@ -88,7 +91,7 @@ def test_a_task_reads_the_published_files(real_data, monkeypatch):
     assert max(task.k_values) == len(parts["corpus"]) > 10_000
 
 
-def test_ties_are_one_threshold():
+def test_ties_are_one_threshold(bridge):
     """A model that tells nothing apart has the precision of chance, not of the order of ids."""
     benchmark = thinned(mixlingual.load_benchmark("atlas", languages=["de", "en"]), 6)
 
@@ -96,8 +99,7 @@ def test_ties_are_one_threshold():
         def encode(self, inputs, **_):
             return np.ones((sum(len(batch["text"]) for batch in inputs), 2), np.float32)
 
-    config = ModelConfig(scratch=ScratchConfig(1, 32, 2, 64, 900))
-    nothing = Nothing(*load_encoder(config, lambda: corpus_texts(atlas_corpus(["de", "en"])), 0), "mixlingual/none")
+    nothing = Nothing(bridge._encoder, "mixlingual/none")
     task = parallel_task("Ties", "mono", lambda: benchmark, {code: MTEB_LANGUAGES[code] for code in ("de", "en")})()
     result = mteb.evaluate(nothing, [task], cache=None, show_progress_bar=False).task_results[0]
     pool = sum(candidate.language == "de" for candidate in benchmark.candidates)

@@ -19,6 +19,7 @@ from mixlingual.config.schema import ModelConfig
 from mixlingual.evaluation.encode import Embedded, encode, encoder_fingerprint
 from mixlingual.evaluation.sentence_transformer import as_published
 from mixlingual.model import load
+from mixlingual.model.encoder import parameter_counts
 from mixlingual.model.hub import as_saved
 from mixlingual.model.pooling import POOLING
 from mixlingual.model.tokenizer import Side
@@ -44,6 +45,11 @@ class TrainedEncoder:
     def dimension(self) -> int:
         """Returns D."""
         return self._encoder.dimension
+
+    @property
+    def parameters(self) -> int:
+        """Returns the number of weights of the backbone."""
+        return parameter_counts(self._encoder)["total"]
 
     @property
     def normalizes(self) -> bool:

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 pytest.importorskip("mteb", reason="needs the package mteb")
 
@@ -11,55 +10,60 @@ from datasets import Dataset
 from mteb.abstasks.retrieval import AbsTaskRetrieval
 from mteb.abstasks.task_metadata import TaskMetadata
 
+import mixlingual
 from mixlingual.config.schema import ModelConfig, ScratchConfig
 from mixlingual.data.sources.atlas import atlas_benchmark, atlas_corpus
-from mixlingual.evaluation.encode import encode
-from mixlingual.evaluation.mteb_bridge import MtebEncoder
 from mixlingual.evaluation.protocol import score_benchmark
 from mixlingual.grid.cell import corpus_texts
+from mixlingual.integrations.mteb_encoder import MtebEncoder
+from mixlingual.model.export import save_encoder
 from mixlingual.model.load import load_encoder
 
 
-def loaded(seed):
+@pytest.fixture(scope="module")
+def bridges(tmp_path_factory):
+    """Two encoders that differ in their weights alone."""
     config = ModelConfig(scratch=ScratchConfig(1, 32, 2, 64, 900), query_prefix="query: ", passage_prefix="passage: ")
-    return load_encoder(config, lambda: corpus_texts(atlas_corpus(["de", "en"])), seed)
+    folders = [tmp_path_factory.mktemp("encoder") / str(seed) for seed in (0, 1)]
+    for seed, folder in enumerate(folders):
+        save_encoder(*load_encoder(config, lambda: corpus_texts(atlas_corpus(["de", "en"])), seed), folder)
+    return [MtebEncoder(mixlingual.load_encoder(folder), "mixlingual/run") for folder in folders]
 
 
 class Metadata:
     name = "made"
 
 
-def test_two_checkpoints_have_two_identities():
-    metas = [MtebEncoder(*loaded(seed), "mixlingual/run").mteb_model_meta for seed in (0, 1, 0)]
-    assert {meta.name for meta in metas} == {"mixlingual/run"}
-    assert metas[0].revision == metas[2].revision != metas[1].revision
-    assert metas[0].embed_dim == 32
+def embedded(bridge, texts, side):
+    return bridge.encode([{"text": texts}], task_metadata=Metadata, hf_split="", hf_subset="", prompt_type=side)
 
 
-def test_sides_have_their_prefixes():
-    encoder, tokenizer = loaded(0)
-    bridge = MtebEncoder(encoder, tokenizer, "mixlingual/run")
-    batches = [{"text": ["a b", "c"]}, {"text": ["d"]}]
-    for side, prompt_type in (("query", "query"), ("passage", "document")):
-        found = bridge.encode(batches, task_metadata=Metadata, hf_split="s", hf_subset="x", prompt_type=prompt_type)
-        expected = encode(
-            encoder, tokenizer, ["a b", "c", "d"], side,
-            precision="fp32", batch_tokens=999, device=torch.device("cpu"), description="",
-        )  # fmt: skip
-        np.testing.assert_allclose(found, expected.embedding_ND, atol=1e-6)
-    np.testing.assert_allclose(bridge.similarity(found, found).diagonal(), bridge.similarity_pairwise(found, found))
+def test_two_checkpoints_have_two_identities(bridges):
+    first, second = (bridge.mteb_model_meta for bridge in bridges)
+    assert first.name == second.name == "mixlingual/run"
+    assert first.revision != second.revision
+    assert first.embed_dim == 32
+    assert first.n_parameters > 900 * 32
 
 
-def test_mteb_evaluates_a_task_with_our_encoder(tmp_path):
+def test_sides_have_their_prefixes(bridges):
+    texts, encoder = ["a b", "c"], bridges[0]._encoder
+    queries, passages = encoder.encode_queries(texts), encoder.encode_passages(texts)
+    assert not np.allclose(queries, passages, atol=1e-3)
+    for expected, prompt_type in ((queries, "query"), (passages, "document")):
+        found = embedded(bridges[0], texts, prompt_type)
+        np.testing.assert_array_equal(found, expected)
+    np.testing.assert_allclose(
+        bridges[0].similarity(found, found).diagonal(), bridges[0].similarity_pairwise(found, found)
+    )
+
+
+def test_mteb_evaluates_a_task_with_our_encoder(bridges, tmp_path):
     """MTEB's nDCG@10 of held-out facts is that of our own protocol, and its file carries our identity."""
-    benchmark = atlas_benchmark(["en"])
-    encoder, tokenizer = loaded(0)
-    bridge = MtebEncoder(encoder, tokenizer, "mixlingual/run")
+    benchmark, bridge = atlas_benchmark(["en"]), bridges[0]
     result = mteb.evaluate(bridge, Facts(benchmark), cache=mteb.ResultCache(tmp_path), show_progress_bar=False)
     query_QD, candidate_ND = (
-        bridge.encode(
-            [{"text": [r.text for r in records]}], task_metadata=Metadata, hf_split="", hf_subset="", prompt_type=side
-        )
+        embedded(bridge, [record.text for record in records], side)
         for records, side in ((benchmark.queries, "query"), (benchmark.candidates, "document"))
     )
     ours = score_benchmark(benchmark, query_QD, candidate_ND).metrics["mono"]["ndcg@10"]

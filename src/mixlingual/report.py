@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from threadpoolctl import threadpool_limits
+
 from mixlingual.config.schema import ReportConfig
 from mixlingual.grid.doors import door
 from mixlingual.layout import REPORT
@@ -31,6 +33,7 @@ def report(config: ReportConfig) -> None:
 
     folder = Path(config.root) / config.sweep_name
     output = Path(config.output) if config.output else folder / REPORT
+    threadpool_limits(1, user_api="blas")  # its products are small: threads would only wait for each other
     if config.parts:
         with TemporaryDirectory() as scratch:
             restore([Path(part) for part in config.parts], config.sweep_name, Path(scratch))

@@ -181,8 +181,8 @@ class ContrastiveStep:
         )  # fmt: skip
         self.pass_tokens, self._kept_tokens = self._agreed(plan.pass_tokens, plan.kept_tokens, device)
         log.info(
-            "texts go through the encoder in passes of up to %d tokens; memory for the backward pass is there for "
-            "%.0f tokens of a step, at %.3g MB each, and passes beyond are computed twice",
+            "a batch is encoded in parts of up to %d tokens; memory keeps the parts of %.0f tokens for the backward "
+            "pass, at %.3g MB a token, and parts beyond are computed twice",
             self.pass_tokens, self._kept_tokens, bytes_per_token / 1e6,
         )  # fmt: skip
 

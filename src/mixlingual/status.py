@@ -16,6 +16,7 @@ from mixlingual.config.schema import StatusConfig
 from mixlingual.grid.doors import door
 from mixlingual.runs.state import Moment, RunState, read_states
 from mixlingual.runs.table import grid_table, runs_table, show_table
+from mixlingual.runs.time_left import time_left
 
 
 def show(config: StatusConfig) -> None:
@@ -25,8 +26,11 @@ def show(config: StatusConfig) -> None:
         MixlingualError: there is no such sweep.
     """
     if config.json:
-        runs = [dataclasses.asdict(dataclasses.replace(run, result=None)) for run in look(config)]
-        sys.stdout.write(json.dumps({"sweep_name": config.sweep_name, "runs": runs}, indent=1) + "\n")
+        found = look(config)
+        left = time_left(found)
+        runs = [dataclasses.asdict(dataclasses.replace(run, result=None)) for run in found]
+        shown = {"sweep_name": config.sweep_name, "time_left": left and dataclasses.asdict(left), "runs": runs}
+        sys.stdout.write(json.dumps(shown, indent=1) + "\n")
         return
     table = grid_table if config.view == "grid" else runs_table
     show_table(lambda: table(config.sweep_name, look(config)), config.seconds if config.watch else None)

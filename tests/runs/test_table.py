@@ -1,4 +1,5 @@
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -7,7 +8,17 @@ from mixlingual.runs.state import RunState
 from mixlingual.runs.table import duration, grid_table, runs_table
 
 RUNS = [
-    RunState("small_r0_s0", "done", "small", 0.0, 0, attempts=2, preempted=1, job="12_0"),
+    RunState(
+        "small_r0_s0",
+        "done",
+        "small",
+        0.0,
+        0,
+        attempts=2,
+        preempted=1,
+        job="12_0",
+        result=SimpleNamespace(timings={"train": 110.0}),
+    ),
     RunState("small_r0_s1", "running", "small", 0.0, 1, 30, 120, 63.6, 90.0, 2.0, attempts=1, job="12_1"),
     RunState("small_r0.5_s0", "queued", "small", 0.5, 0, job="12_2", slurm="PENDING (Priority)"),
     RunState("large_r0.5_s0", "failed", "large", 0.5, 0, age=7200.0, attempts=1, reason="Error: [red]no[/red] file"),
@@ -24,7 +35,10 @@ def printed(table):
 
 def test_a_row_for_each_run():
     count, header, *rows = printed(runs_table("demo", RUNS))
-    assert count == "sweep demo: 5 runs: 1 queued, 1 running, 1 killed, 1 failed, 1 done"
+    assert (
+        count
+        == "sweep demo: 5 runs: 1 queued, 1 running, 1 killed, 1 failed, 1 done; about 3 min left with 1 run at a time"
+    )
     assert header.split() == ["run", "state", "step", "pairs/s", "left", "seen", "attempt", "preempted"]
     assert [" ".join(row.split()) for row in rows] == [
         "small_r0_s0 done 2 1",

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mixlingual.runs.state import RunState, State
+from mixlingual.runs.time_left import time_left
 
 STYLES: dict[State, str] = {
     "planned": "dim", "queued": "dim", "held": "yellow", "running": "cyan", "evaluating": "blue", "requeued": "yellow",
@@ -78,7 +79,19 @@ def grid_table(sweep_name: str, runs: Sequence[RunState]) -> RenderableType:
 
 
 def _counts(sweep_name: str, runs: Sequence[RunState]) -> Text:
-    return Text.assemble(f"sweep {sweep_name}: {len(runs)} run{'s' if len(runs) > 1 else ''}: ", _tally(runs))
+    return Text.assemble(
+        f"sweep {sweep_name}: {len(runs)} run{'s' if len(runs) > 1 else ''}: ", _tally(runs), _time_left(runs)
+    )
+
+
+def _time_left(runs: Sequence[RunState]) -> str:
+    """As in `; about 2 h 05 left with 2 runs at a time, without large, of which no run is done`."""
+    found = time_left(runs)
+    if not found:
+        return ""
+    without = f", without {', '.join(found.unknown)}, of which no run is done" if found.unknown else ""
+    plural = "s" if found.at_work > 1 else ""
+    return f"; about {duration(found.seconds)} left with {found.at_work} run{plural} at a time{without}"
 
 
 def _tally(runs: Sequence[RunState]) -> Text:

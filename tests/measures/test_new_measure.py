@@ -27,7 +27,7 @@ declare(
     Measure(
         name="toy", place=1000, group="Toys", label="toy of questions", direction="share; lower is better",
         larger_is_better=False, meaning="It counts.", unbiased="half of k", level=lambda k: k / 2, level_over="mean",
-        on_dashboard=True, headline=("multi",), picture="toys", of_questions=lambda found: found.own_Q + 0.5,
+        foremost=True, headline=("multi",), picture="toys", of_questions=lambda found: found.own_Q + 0.5,
     ),
 )
 
@@ -82,7 +82,10 @@ def test_a_measure_in_a_file_of_its_own_is_computed_and_shown_everywhere(tmp_pat
     assert page["metrics"]["toy"]["meaning"] == "It counts."
     assert page["bias"][-1] == {
         "title": "Toys",
-        "measures": [{"setting": "multi", "metric": "toy"}, {"setting": "bias", "metric": "toys.figure"}],
+        "measures": [
+            {"setting": "multi", "metric": "toy", "foremost": True},
+            {"setting": "bias", "metric": "toys.figure", "foremost": False},
+        ],
     }
     benchmark = page["benchmarks"]["made"]
     assert benchmark["scores"]["multi"]["toy"]["all"] == [2]

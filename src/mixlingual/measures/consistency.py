@@ -22,7 +22,7 @@ PERSISTENCE = 0.9
     "consistency",
     Measure(
         name="consistency.rbo", place=310, group=SAME_QUESTION, label="same list in two languages (RBO)",
-        direction="0 to 1; higher is less biased", unbiased="1", level=lambda _: 1, on_dashboard=True,
+        direction="0 to 1; higher is less biased", unbiased="1", level=lambda _: 1,
         meaning="Rank-biased overlap (p = 0.9, depth 100) of the lists of one question asked in two languages.",
     ),
 )  # fmt: skip

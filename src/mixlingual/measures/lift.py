@@ -53,7 +53,7 @@ declare(
 @in_section(
     "lift@10",
     _preference(
-        name="lift@10.diagonal_preference", place=280, label="preference for the own language", on_dashboard=True,
+        name="lift@10.diagonal_preference", place=280, label="preference for the own language", foremost=True,
         meaning="Mean log2 lift of the question's own language in the top ten, minus that of the other languages.",
     ),
 )  # fmt: skip

@@ -63,8 +63,8 @@ class Measure:
     """Whether the verdicts of the headlines are looked at once more in it."""
     picture: str = ""
     """Picture of lines against the ratio that shows it, together with other measures that name the same."""
-    on_dashboard: bool = False
-    """Whether the workspace on W&B has a panel of it."""
+    foremost: bool = False
+    """Whether it is seen without a click on the report's page, and has a panel in the workspace on W&B."""
     column: str = ""
     """Column of queries.parquet that it is an average of; empty for a figure of a whole benchmark."""
     average: Literal["mean", "median"] = "mean"

@@ -15,7 +15,7 @@ declare(
     Measure(
         name="own_first", place=210, group=WHICH_LANGUAGE, label="own language first",
         direction=f"share; {LESS_BIASED}", larger_is_better=False, level=lambda k: 1 / k, level_over="mean",
-        on_dashboard=True,
+        foremost=True,
         of_questions=lambda found: found.over_answers(own_language_first(found.rank_AM, found.own_A)),
         meaning="Share of questions whose best-ranked translation of the answer is in the language of the question.",
         unbiased="1 / k for k languages",

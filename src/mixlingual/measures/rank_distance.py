@@ -107,7 +107,7 @@ _completion = partial(Measure, place=130, group=PARALLEL_RANKS, direction="share
 declare(
     _lower(
         name="rank_distance", place=110, label="rank distance", direction=f"ranks; {LESS_BIASED}", decimals=1,
-        level=lambda k: k - 1, level_over="mean", on_dashboard=True, headline=("multi",), picture="rank_distance",
+        level=lambda k: k - 1, level_over="mean", foremost=True, headline=("multi",), picture="rank_distance",
         of_questions=lambda found: found.over_answers(rank_distance(found.rank_AM)),
         unbiased="k - 1 for k languages with an answer",
         meaning="Worst minus best rank of the translations of the answer, in the pool of all languages; mean over "

@@ -14,7 +14,7 @@ from mixlingual.measures.retrieval import SHORT_LIST, Ranks, Scores
 declare(
     Measure(
         name="tlr@10", place=220, group=WHICH_LANGUAGE, label="recall@10 of other languages",
-        direction="share; higher is less biased",
+        direction="share; higher is less biased", foremost=True,
         of_questions=lambda found: found.over_answers(target_language_recall(found.rank_AM, found.own_A, SHORT_LIST)),
         meaning="Recall in the top ten of the translations that are not in the language of the question.",
         unbiased="as recall of the own language",

@@ -78,7 +78,13 @@ def payload(
         "settings": SETTING_TITLES,
         "metrics": {name: _facts(name) for name in METRICS},
         "bias": [
-            {"title": title, "measures": [{"setting": METRICS[name].setting, "metric": name} for name in names]}
+            {
+                "title": title,
+                "measures": [
+                    {"setting": METRICS[name].setting, "metric": name, "foremost": METRICS[name].foremost}
+                    for name in names
+                ],
+            }
             for title, names in language_bias().items()
         ],
         "benchmarks": {name: charts for name in known_benchmarks(results) if (charts := charts_of(name))},

@@ -143,7 +143,7 @@ def _parts_of(shown: Shown, benchmark: str) -> Iterator[_Part]:
         [
             _points(ratio, scalar_name(benchmark, known.setting, known.name), f"{known.label} ({known.direction})")
             for known in METRICS.values()
-            if known.on_dashboard
+            if known.foremost
         ],
     )
     compared = (wr.Config(SIZE), ratio, *map(wr.SummaryMetric, maps.values()))

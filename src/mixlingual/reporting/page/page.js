@@ -254,16 +254,17 @@
 
   function showBias() {
     const benchmark = chosen("benchmark"), { references } = data.benchmarks[benchmark];
-    const groups = data.bias.map(({ title, measures }) => ({ title, measures: measures.filter((m) => scoresOf(m.setting, m.metric)?.[ALL]).map(biasMeasure) }))
-      .filter(({ measures }) => measures.length);
+    const groups = data.bias.map(({ title, measures }) => ({ title, measures: measures.filter((m) => scoresOf(m.setting, m.metric)?.[ALL]).map(biasMeasure) }));
+    const all = groups.flatMap(({ measures }) => measures), more = byId("bias-more");
     byId("bias-legend").replaceChildren(...sizeLegend());
-    byId("bias-charts").replaceChildren(...groups.flatMap(({ title, measures }) => {
+    byId("bias-charts").replaceChildren(...all.filter((m) => m.foremost).map((m) => m.figure));
+    more.hidden = all.every((m) => m.foremost);
+    more.lastElementChild.replaceChildren(...groups.flatMap(({ title, measures }) => {
       const box = element("div", undefined, { class: "multiples" });
-      box.append(...measures.map((measure) => measure.figure));
-      return [element("h3", title), box];
+      box.append(...measures.filter((m) => !m.foremost).map((m) => m.figure));
+      return box.childElementCount ? [element("h3", title), box] : [];
     }));
-    if (!groups.length) byId("bias-charts").textContent = `No finished run has measures of language bias on ${benchmark}.`;
-    const all = groups.flatMap(({ measures }) => measures);
+    if (!all.length) byId("bias-charts").textContent = `No finished run has measures of language bias on ${benchmark}.`;
     for (const { metric, facts, cells, box } of all)
       box.append(charts.lines({ cells, models: data.models, facts, reference: references[metric], width: widthOf(box), height: 170, title: `${facts.label} on ${benchmark} against the ratio`, small: true }));
     fillWhenOpen(byId("bias-table").parentElement, () => all.map(({ metric, facts, cells }) => {
@@ -273,11 +274,11 @@
   }
 
   // A measure of language bias with its numbers and an empty figure.
-  function biasMeasure({ setting, metric }) {
+  function biasMeasure({ setting, metric, foremost }) {
     const facts = data.metrics[metric], figure = element("figure"), box = element("div", undefined, { class: "chart" });
     figure.append(element("h4", facts.label), element("p", facts.direction, { class: "note" }), box,
       element("p", `${facts.meaning} Without bias: ${facts.unbiased}.`, { class: "note" }));
-    return { metric, facts, figure, box, cells: cellsOf(scoresOf(setting, metric)[ALL], facts) };
+    return { metric, foremost, facts, figure, box, cells: cellsOf(scoresOf(setting, metric)[ALL], facts) };
   }
 
   function showCurves() {
@@ -322,7 +323,7 @@
     offer("metric", names(benchmark.scores[chosen("setting")]).map((metric) => [metric, data.metrics[metric].label]));
     const found = benchmark.scores[chosen("setting")][chosen("metric")];
     offer("language", [ALL, ...benchmark.languages].filter((code) => found[code]).map((code) => [code, code === ALL ? "all languages" : code]));
-    offer("matrix-metric", names(benchmark.matrices).map((metric) => [metric, data.metrics[metric]?.label ?? "log2 lift@10"]));
+    offer("matrix-metric", names(benchmark.matrices).map((metric) => [metric, data.metrics[metric]?.label ?? "log2 lift@10"]), "lift@10");
   }
 
   const showAll = () => { offerAll(); showEffect(); showGrid(); showMatrices(); showBias(); showCurves(); };
@@ -343,7 +344,7 @@
 
   // A fold has no width while it is closed, and what is closed is not printed.
   const folds = [...document.querySelectorAll("details.fold")];
-  const within = { scores: showGrid, "trade-off": showGrid, languages: showMatrices, training: showCurves };
+  const within = { scores: showGrid, "trade-off": showGrid, bias: showBias, training: showCurves };
   for (const fold of folds) fold.addEventListener("toggle", () => fold.open && within[fold.closest("section").id]?.());
   const follow = () => { const fold = location.hash && byId(location.hash.slice(1))?.querySelector("details.fold"); if (fold) fold.open = true; };
   addEventListener("hashchange", follow);

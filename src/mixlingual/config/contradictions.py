@@ -26,7 +26,7 @@ from mixlingual.config.schema import (
     StatusConfig,
     TrainConfig,
 )
-from mixlingual.layout import DASHBOARD, EVALUATION, JOBS, MULTIRUN, REPORT, SEARCH, STARTS, SWEEP
+from mixlingual.layout import DASHBOARD, EVALUATION, JOBS, MERGED, MULTIRUN, REPORT, SEARCH, STARTS, SWEEP
 
 Mistakes = Iterator[tuple[str, str]]
 """(dotted path of the option, message)"""
@@ -40,7 +40,7 @@ NAMES = ("sweep_name", "run_name")
 _BENCHMARK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,49}")
 """Its name is part of file names, of names of measures on W&B and of option names."""
 
-SWEEP_FILES = (REPORT, EVALUATION, SWEEP, STARTS, JOBS, MULTIRUN, SEARCH, DASHBOARD)
+SWEEP_FILES = (REPORT, EVALUATION, MERGED, SWEEP, STARTS, JOBS, MULTIRUN, SEARCH, DASHBOARD)
 """What a sweep's folder holds beside its runs, without what starts with a dot."""
 
 

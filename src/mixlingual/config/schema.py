@@ -1182,12 +1182,41 @@ class ExportConfig:
     private: bool = option(True, "A repository that `push` makes is private.")
 
 
+@dataclass
+class MergeConfig:
+    """Merge the encoders of the two pure ratios of each size and seed of a sweep, and evaluate them."""
+
+    sweep_name: str = option("adhoc", "The sweep lies in this folder under `root`; its runs have kept their encoders.")
+    root: str = option("multirun", "The sweeps lie in this folder.")
+    shares: list[float] = option(
+        [0.25, 0.5, 0.75],
+        "Encoders are merged at these shares l of the one trained on monolingual batches alone: "
+        "l mono + (1 - l) cross.",
+        low=0.0,
+        high=1.0,
+    )
+    kinds: list[str] = option(
+        ["linear", "spherical"],
+        "linear takes the mean of the weights, spherical goes along the arc between them, for each tensor by itself.",
+        choices=("linear", "spherical"),
+    )
+    save_model: bool = option(False, "It keeps the merged encoders, in model/ beside their scores.")
+    benchmarks_root: str | None = option(
+        None, "The benchmarks lie in this folder. Null takes the one that the runs were evaluated from."
+    )
+    accelerator: str = option(
+        "auto", "Where the encoders compute; auto takes a GPU if there is one.", choices=("auto", "cpu", "gpu")
+    )
+    threads: int | None = option(None, "How many CPU threads are used. Null takes PyTorch's default.", low=1, high=1024)
+
+
 SCHEMAS = {
     "train": TrainConfig,
     "evaluate": EvaluateConfig,
     "prepare": PrepareConfig,
     "report": ReportConfig,
     "export": ExportConfig,
+    "merge": MergeConfig,
     "sample_size": SampleSizeConfig,
     "status": StatusConfig,
     "dashboard": DashboardConfig,

@@ -209,7 +209,7 @@ def _result(config: TrainConfig, parts: _Parts, attempt: Attempt, trained: Train
         config_hash=config_hash(config),
         commit=attempt.commits[-1],
         commits=attempt.commits,
-        versions={"python": platform.python_version()} | {p: importlib.metadata.version(p) for p in PACKAGES},
+        versions=package_versions(),
         data={f"train/{parts.corpus.name}": parts.corpus.fingerprint} | scores.fingerprints | _deciding(config, parts),
         parameters=parts.parameters,
         batches=exposure(parts.sampler, trained.steps) | {"tokens": trained.tokens},
@@ -219,6 +219,11 @@ def _result(config: TrainConfig, parts: _Parts, attempt: Attempt, trained: Train
         probes=trained.probes,
         validation=trained.validation,
     )
+
+
+def package_versions() -> dict[str, str]:
+    """Package name -> version, of those that numbers may depend on, Python included."""
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in PACKAGES}
 
 
 def _describe(config: TrainConfig, folder: Path, result: RunResult, per_query: pd.DataFrame) -> None:

@@ -6,7 +6,7 @@ the first of the analysis: ratio 0 where it was measured.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 import matplotlib as mpl
@@ -53,9 +53,7 @@ def effect_pictures(estimates: Estimates, axes: Axes, *, complete: bool) -> list
         axes: sizes and points of its grids.
         complete: whether no run is missing; else the maps hold no verdicts.
     """
-    families: Families = {}
-    for family in estimates.effects:
-        families.setdefault((family.benchmark, family.setting, family.measure), family)
+    families = first_families(estimates)
     if not families:
         return []
     with style():
@@ -65,28 +63,46 @@ def effect_pictures(estimates: Estimates, axes: Axes, *, complete: bool) -> list
         return [*found, _maps(families, estimates, axes, complete=complete)]
 
 
-def _figure(
-    families: Families, panel_size: tuple[float, float], beside: float
-) -> tuple[Figure, list[tuple[Panel, Effects]]]:
-    """A figure with a row for each benchmark and a column for each setting and measure, and its panels."""
-    rows = list(dict.fromkeys(benchmark for benchmark, *_ in families))
-    columns = [pair for pair in headlines() if pair in {(setting, measure) for _, setting, measure in families}]
+def first_families(estimates: Estimates) -> Families:
+    """The differences from the first reference of each panel."""
+    families: Families = {}
+    for family in estimates.effects:
+        families.setdefault((family.benchmark, family.setting, family.measure), family)
+    return families
+
+
+def panels(
+    places: Collection[tuple[str, str, str]], panel_size: tuple[float, float], beside: float
+) -> tuple[Figure, list[tuple[Panel, tuple[str, str, str]]]]:
+    """A figure with a row for each benchmark and a column for each setting and measure.
+
+    Args:
+        places: (benchmark, setting, measure) of each panel.
+        panel_size: width and height in inches.
+        beside: inches for what stands beside the panels.
+
+    Returns:
+        The figure, and each panel with its place.
+    """
+    rows = list(dict.fromkeys(benchmark for benchmark, *_ in places))
+    columns = [pair for pair in headlines() if pair in {(setting, measure) for _, setting, measure in places}]
     figure = Figure(figsize=(panel_size[0] * len(columns) + beside, panel_size[1] * len(rows) + 0.5))
-    panels = []
+    found = []
     for benchmark, across in zip(rows, figure.subplots(len(rows), len(columns), squeeze=False), strict=True):
         for (setting, measure), panel in zip(columns, across, strict=True):
-            if family := families.get((benchmark, setting, measure)):
+            if (place := (benchmark, setting, measure)) in places:
                 panel.set_title(f"{benchmark}, {METRICS[measure].label}\n{PLACES[setting].lower()}")
-                panels.append((panel, family))
+                found.append((panel, place))
             else:
                 panel.set_axis_off()
-    return figure, panels
+    return figure, found
 
 
 def _lines(families: Families, estimates: Estimates, axes: Axes, *, by_size: bool) -> Picture:
-    figure, panels = _figure(families, (2.4, 2.0), 0.6 + label_width(axes))
+    figure, found = panels(families, (2.4, 2.0), 0.6 + label_width(axes))
     legend: dict[str, _Line] = {}
-    for panel, family in panels:
+    for panel, place in found:
+        family = families[place]
         for line in _against_size(family, axes) if by_size else _against_ratio(family, axes):
             _draw(panel, line, told_apart(family))
             legend.setdefault(line.label, line)
@@ -122,7 +138,7 @@ def _against_ratio(family: Effects, axes: Axes) -> Iterator[_Line]:
         zero = [(family.at[model], None)] if points and model in family.at else []
         if points:
             ordered = sorted([*points, *zero], key=lambda point: point[0])
-            yield _Line(size_label(model, axes), *_look("plasma", place, len(axes.sizes), 0.62), ordered)
+            yield _Line(size_label(model, axes), *look("plasma", place, len(axes.sizes), 0.62), ordered)
 
 
 def _against_size(family: Effects, axes: Axes) -> Iterator[_Line]:
@@ -130,11 +146,11 @@ def _against_size(family: Effects, axes: Axes) -> Iterator[_Line]:
     ratios = sorted({each.ratio for each in family.effects})
     for place, ratio in enumerate(ratios):
         points = [(float(axes.sizes[each.model] or 1), each) for each in family.effects if each.ratio == ratio]
-        yield _Line(f"α = {ratio:g}", *_look("viridis", place, len(ratios), 0.72), [*points])
+        yield _Line(f"α = {ratio:g}", *look("viridis", place, len(ratios), 0.72), [*points])
 
 
-def _look(colours: str, place: int, number: int, most: float) -> tuple[str, str]:
-    """(colour, marker) of a line: evenly lighter, so that hue does not matter."""
+def look(colours: str, place: int, number: int, most: float) -> tuple[str, str]:
+    """Gives (colour, marker) of a line: evenly lighter, so that hue does not matter."""
     return to_hex(mpl.colormaps[colours](most * place / max(1, number - 1))), _MARKERS[place % len(_MARKERS)]
 
 
@@ -157,10 +173,11 @@ def _maps(families: Families, estimates: Estimates, axes: Axes, *, complete: boo
     )
     models = [model for model in axes.sizes if any(e.model == model for f in families.values() for e in f.effects)]
     size = (0.45 * len(ratios) + 0.25, 0.42 * len(models) + 0.75)
-    figure, panels = _figure(families, size, 0.4 + label_width(axes))
+    figure, found = panels(families, size, 0.4 + label_width(axes))
     top_R, left_C = np.arange(len(models)), np.arange(len(ratios))
     corner_N2 = np.stack(np.meshgrid(left_C, top_R), axis=-1).reshape(-1, 2)
-    for panel, family in panels:
+    for panel, at in found:
+        family = families[at]
         own = {(each.model, each.ratio): each for each in family.effects}
         zero = {(model, ratio) for model, ratio in family.at.items() if any(place[0] == model for place in own)}
         places = [(model, ratio) for model in models for ratio in ratios]

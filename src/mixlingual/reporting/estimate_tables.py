@@ -90,6 +90,15 @@ def _effects(answer: Estimates) -> Rows:
             )
 
 
+def _merging(answer: Estimates) -> Rows:
+    for found in answer.merging:
+        place = {"benchmark": found.benchmark, "setting": found.setting, "metric": found.measure, "kind": found.kind}
+        cell = {"model": found.model, "share": found.share, "seeds": found.seeds}
+        yield (
+            place | cell | {"verdict": answer.verdict(found.measure, found.difference)} | _estimate(found.difference)
+        )
+
+
 def _debiased(found: Debiasing) -> dict[str, Any]:
     row: dict[str, Any] = {
         "benchmark": found.benchmark,
@@ -221,6 +230,7 @@ TABLES: dict[str, Callable[[Estimates], Iterable[dict[str, Any]]]] = {
     "paired": lambda answer: (row for effect in answer.paired for row in _paired(effect)),
     "effects": _effects,
     "debiasing": lambda answer: map(_debiased, answer.debiasing),
+    "merging": _merging,
     "transfer": lambda answer: map(_told, answer.told),
     "dial": lambda answer: map(_cost, answer.costs),
     "dial_corrections": lambda answer: map(_moved, answer.moved),
@@ -241,10 +251,11 @@ better. contrasts_scales: on other scales and in other metrics. gains: of every 
 better pure one. paired: what controls change against the ratio axis, and the ratio axis against baselines, of each
 size and over all; p of a size is not corrected for the number of tests. effects: every cell less a reference of its
 size; `low_all`, `high_all` and p hold together for one benchmark, setting, metric and reference. debiasing: what
-correcting a pure ratio after training gains, beside what the mixed ratio gains over it. transfer: what each size tells
-about each larger one, at the end and at every budget with validations (`pairs`). dial: what own language first costs.
-dial_corrections: where corrections take encoders beside that. best_ratios: of every size, also of utilities of both
-settings. slopes: of the best ratio on log10 of the weights. fronts: cells by both settings. size_by_ratio, components,
-languages, language_covariates: as the modules of `analysis.statistics` say. gaps: analyses that the runs do not allow,
-and why; it is the last, so that it names the tables that failed.
+correcting a pure ratio after training gains, beside what the mixed ratio gains over it. merging: encoders merged
+between the pure ratios less those trained at the ratio; p is Holm's over the shares of a size and kind. transfer: what
+each size tells about each larger one, at the end and at every budget with validations (`pairs`). dial: what own
+language first costs. dial_corrections: where corrections take encoders beside that. best_ratios: of every size, also of
+utilities of both settings. slopes: of the best ratio on log10 of the weights. fronts: cells by both settings.
+size_by_ratio, components, languages, language_covariates: as the modules of `analysis.statistics` say. gaps: analyses
+that the runs do not allow, and why; it is the last, so that it names the tables that failed.
 """

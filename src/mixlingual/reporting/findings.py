@@ -15,6 +15,7 @@ from mixlingual.analysis.statistics.response import Interval
 from mixlingual.measures.registry import METRICS, SETTING_TITLES, larger_is_better
 from mixlingual.reporting.dial import dial_findings
 from mixlingual.reporting.labels import short_number
+from mixlingual.reporting.merging import merging_findings
 from mixlingual.reporting.sentences import ends, estimated, name_of, number, p_value, spread_of_runs, sureness
 from mixlingual.reporting.shapes import shape_findings
 from mixlingual.reporting.small_models import told_findings
@@ -58,6 +59,7 @@ def findings(answer: Estimates, attempt: Attempts | None = None) -> list[str]:
         "the ratio axis": _axis,
         "controls and baselines": _paired,
         "corrections after training": _debiased,
+        "merging against mixing": merging_findings,
         "own language first as a dial": dial_findings,
         "what small models tell": told_findings,
         "the response to the ratio": shape_findings,

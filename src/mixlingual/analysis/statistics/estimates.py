@@ -20,6 +20,7 @@ from mixlingual.analysis.statistics.effects import UNTRAINED, Effects, ratio_eff
 from mixlingual.analysis.statistics.gaps import Attempts, Gap
 from mixlingual.analysis.statistics.interaction import SizeByRatio, fit_size_by_ratio
 from mixlingual.analysis.statistics.language_gains import LanguageGains, language_gains, traits_of
+from mixlingual.analysis.statistics.merging import Merging, merged_scores, merging
 from mixlingual.analysis.statistics.response import Curve, Draws, Interval, fit_curve, slope_on_size
 from mixlingual.analysis.statistics.scales import on_scales
 from mixlingual.analysis.statistics.tradeoff import Front, fronts
@@ -111,6 +112,8 @@ class Estimates:
     """What own language first costs."""
     moved: tuple[Moved, ...] = ()
     """Where corrections after training take encoders, beside the dial."""
+    merging: tuple[Merging, ...] = ()
+    """Merged encoders less those trained at the ratio."""
     differences: dict[str, dict[str, tuple[str, str]]] = field(default_factory=dict)
     """Kind of controls -> option -> (its value there, on the ratio axis)."""
     reference: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -164,6 +167,7 @@ def analyse(
     shown = [family for part in parts for family in _effects(part, axis, config, attempt)]
     shown += [family for part in primary for family in _untrained(part, pairs, axis, config, attempt)]
     corrected = attempt("Scores corrected after training", lambda: _corrected(sweep, axis)) or []
+    merged = attempt("Scores of merged encoders", lambda: merged_scores(sweep, axis, _measures()))
     others = [part.clustered(config.cluster) for part in axis.scores(scores.parts) if part.measure in OTHER_METRICS]
     answer = Estimates(
         sizes,
@@ -184,11 +188,15 @@ def analyse(
             for each in corrected
             for found in attempt(f"{each.correction} beside the dial", partial(moved, each, axis, config)) or ()
         ),
+        merging=tuple(
+            (merged and attempt("Merging against mixing", lambda: merging(merged, axis, config, PRIMARY))) or ()
+        ),
         differences=pairs.differences,
         reference=sweep.reference,
         left_out=scores.left_out
         | pairs.unmatched
-        | {run: why for each in corrected for run, why in each.left_out.items()},
+        | {run: why for each in corrected for run, why in each.left_out.items()}
+        | (merged.left_out if merged else {}),
         gaps=attempt.gaps,
     )
     by_name = {(part.benchmark, part.setting): part.means for part in answer.measured if part.measure == "map"}
@@ -202,7 +210,11 @@ def analyse(
 
 
 def _corrected(sweep: Sweep, axis: RatioAxis) -> list[CorrectedScores]:
-    return corrected_scores(sweep, axis, list(dict.fromkeys([*(measure for _, measure in PRIMARY), PREFERENCE])))
+    return corrected_scores(sweep, axis, list(dict.fromkeys([*_measures(), PREFERENCE])))
+
+
+def _measures() -> list[str]:
+    return list(dict.fromkeys(measure for _, measure in PRIMARY))
 
 
 def _told(

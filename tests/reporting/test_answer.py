@@ -173,6 +173,15 @@ def test_a_sweep_on_disk_is_answered(tmp_path):
     found = analyse(read_sweep(folder), QUICK)
     assert answer(found, "mlqa_r", complete=True).sentence == "Nothing can be compared yet."
     for model in ("small", "base", "large"):
+        write_variant(folder, model, 0.5, 0, 0.03, monolingual_mixed=True)
+    text = answer(analyse(read_sweep(folder), QUICK), "mlqa_r", complete=True).sentence
+    assert text.startswith(
+        "In the pool of all languages, at ratio 0.5, batching.monolingual_mixed=True in place of False changes mAP by "
+        "+.0"
+    )
+    assert text.endswith("): better.")
+    assert len(text.split()) <= MOST_WORDS
+    for model in ("small", "base", "large"):
         write_variant(folder, model, 0.5, 0, -0.2, steps=0)
     sweep = read_sweep(folder)
     assert missing_runs(sweep) == ""
@@ -180,4 +189,4 @@ def test_a_sweep_on_disk_is_answered(tmp_path):
     assert text.startswith("In the pool of all languages, training at ratio 0.5 gives the largest encoder .2")
     (folder / "small_r0.5_s0" / "result.json").unlink()
     (folder / "small_r0.5_s1" / "result.json").unlink()
-    assert missing_runs(read_sweep(folder)) == "2 of 9 runs are missing, so there is no verdict yet."
+    assert missing_runs(read_sweep(folder)) == "2 of 12 runs are missing, so there is no verdict yet."

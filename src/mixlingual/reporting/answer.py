@@ -16,7 +16,7 @@ from mixlingual.analysis.statistics.effects import BETTER_PURE, UNTRAINED, Effec
 from mixlingual.analysis.statistics.estimates import Estimates
 from mixlingual.measures.registry import METRICS, headlines
 from mixlingual.reporting.labels import counted, short_number
-from mixlingual.reporting.sentences import short
+from mixlingual.reporting.sentences import changes, short
 
 MOST_WORDS = 25
 """Of a sentence; one that would be longer leaves out the range of its second size."""
@@ -62,7 +62,7 @@ def answer(estimates: Estimates, benchmark: str, *, complete: bool) -> Answer:
     """
     family = _family(estimates.effects, benchmark)
     if family is None:
-        return Answer("Nothing can be compared yet.", [_WHY], [])
+        return _of_controls(estimates, benchmark, complete=complete) or Answer(_NOTHING, [_WHY], [])
     ratio, effects, words = _told(estimates, family)
     place, subject = PLACES[family.setting], _subject(family, ratio)
     if not complete:
@@ -76,7 +76,31 @@ def answer(estimates: Estimates, benchmark: str, *, complete: bool) -> Answer:
     return Answer(said, notes, list(dict.fromkeys(words)))
 
 
-_WHY = "It takes the scores by question of two ratios of one size, or of one ratio and the untrained encoder."
+_NOTHING = "Nothing can be compared yet."
+_WHY = (
+    "It takes the scores by question of two ratios of one size, or of one ratio and the untrained encoder or a control."
+)
+
+
+def _of_controls(estimates: Estimates, benchmark: str, *, complete: bool) -> Answer | None:
+    """What the first control changes, over all sizes: the answer of a sweep with one ratio."""
+    order = [pair for pair in reversed(headlines()) if not METRICS[pair[1]].group]
+    own = [e for e in estimates.paired if e.benchmark == benchmark and (e.setting, e.measure) in order]
+    if not own:
+        return None
+    first = min(own, key=lambda effect: order.index((effect.setting, effect.measure)))
+    found, label = first.overall, METRICS[first.measure].label
+    value, *ends = (short(first.measure, end, sign=True) for end in (found.value, found.low_all, found.high_all))
+    subject = f"{PLACES[first.setting]}, at ratio {first.ratio:g}, {changes(estimates, first)} changes {label}"
+    if not complete:
+        return Answer(f"{subject} so far by {value}.", [], [])
+    verdict = estimates.verdict(first.measure, found)
+    return Answer(f"{subject} by {value} ({' to '.join(ends)}): {verdict}.", [_CONTROLS], [verdict])
+
+
+_CONTROLS = (
+    "Of what: runs of one ratio, paired by size and seed; the mean over sizes. All findings are in the fold-out."
+)
 
 
 def _family(families: Sequence[Effects], benchmark: str) -> Effects | None:

@@ -7,7 +7,6 @@ from itertools import groupby
 
 from mixlingual.analysis.read.points import ZERO_SHOT
 from mixlingual.analysis.statistics.contrasts import Estimate, two_sided
-from mixlingual.analysis.statistics.controls import PairedEffect
 from mixlingual.analysis.statistics.debiasing import Debiasing
 from mixlingual.analysis.statistics.estimates import Estimates, Measured
 from mixlingual.analysis.statistics.gaps import Attempts, Gap
@@ -16,7 +15,7 @@ from mixlingual.measures.registry import METRICS, SETTING_TITLES, larger_is_bett
 from mixlingual.reporting.dial import dial_findings
 from mixlingual.reporting.labels import short_number
 from mixlingual.reporting.merging import merging_findings
-from mixlingual.reporting.sentences import ends, estimated, name_of, number, p_value, spread_of_runs, sureness
+from mixlingual.reporting.sentences import changes, ends, estimated, name_of, number, p_value, spread_of_runs, sureness
 from mixlingual.reporting.shapes import shape_findings
 from mixlingual.reporting.small_models import told_findings
 
@@ -110,7 +109,7 @@ def _paired(answer: Estimates) -> Iterator[str]:
         word = effect.overall.verdict(smallest, larger_is_better=larger_is_better(effect.measure))
         if effect.kind != ZERO_SHOT:
             yield (
-                f"{name}, ratio {effect.ratio:g}: {word}. {_changes(answer, effect)} differs from the ratio axis by "
+                f"{name}, ratio {effect.ratio:g}: {word}. {changes(answer, effect)} differs from the ratio axis by "
                 f"{found}, runs paired by size and seed; {sureness(effect.overall, 'controls')}."
             )
         elif effect.ratio == answer.ratio:
@@ -119,11 +118,6 @@ def _paired(answer: Estimates) -> Iterator[str]:
                 f"training "
                 f"by {found}; {sureness(effect.overall, 'comparisons with baselines')}."
             )
-
-
-def _changes(answer: Estimates, effect: PairedEffect) -> str:
-    changed = answer.differences.get(effect.kind, {})
-    return " and ".join(f"{option}={own} in place of {axis}" for option, (own, axis) in changed.items()) or effect.kind
 
 
 def _debiased(answer: Estimates) -> Iterator[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mixlingual.analysis.statistics.contrasts import Estimate
-from mixlingual.analysis.statistics.estimates import Measured
+from mixlingual.analysis.statistics.controls import PairedEffect
+from mixlingual.analysis.statistics.estimates import Estimates, Measured
 from mixlingual.analysis.statistics.response import Interval
 from mixlingual.measures.registry import METRICS, SETTING_TITLES
 
@@ -71,3 +72,9 @@ def spread_of_runs(effects: Sequence[Estimate]) -> str:
             "other sizes"
         )
     return "over training runs"
+
+
+def changes(answer: Estimates, effect: PairedEffect) -> str:
+    """What a kind of controls has in place of what the ratio axis has."""
+    changed = answer.differences.get(effect.kind, {})
+    return " and ".join(f"{option}={own} in place of {axis}" for option, (own, axis) in changed.items()) or effect.kind

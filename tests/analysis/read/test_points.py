@@ -49,12 +49,14 @@ def test_runs_that_differ_only_in_axes_and_in_how_they_ran_share_a_series():
 
 
 def test_a_varied_option_becomes_part_of_the_series():
-    wide = result("base", 0.5, 0)
+    wide, narrow = result("base", 0.5, 0), result("base", 0.5, 0)
     wide["config"]["batching"]["batch_size"] = 128
-    assert told_apart(result("base", 0.5, 0), wide) == [
-        "hybrid, batching.batch_size=64",
+    narrow["config"]["batching"]["batch_size"] = 32
+    assert told_apart(narrow, wide) == [
+        "hybrid, batching.batch_size=32",
         "hybrid, batching.batch_size=128",
-    ], "one run of each: neither is the ratio axis"
+    ], "one run of each, and none at the default: neither is the ratio axis"
+    assert told_apart(wide, result("base", 0.5, 0)) == ["hybrid, batching.batch_size=128", "hybrid"]
     x_x = result("small", 1.0, 0, batching="x_x")
     found = places(result("base", 0.5, 0), wide, result("small", 0.5, 0), x_x)
     assert [point.series for point in found.points] == ["hybrid", "hybrid, batching.batch_size=128", "hybrid", "x_x"]

@@ -1,6 +1,7 @@
 """Controls beside the ratio axis: found, paired by size, ratio and seed, and estimated where the truth is known."""
 
 import json
+from itertools import product
 
 import numpy as np
 import pytest
@@ -162,8 +163,8 @@ def test_one_seed_of_a_control_says_that_it_is_about_these_runs(tmp_path):
 def test_where_no_kind_is_the_most_frequent_the_reader_learns_what_to_declare(tmp_path):
     folder = write_scored_sweep(tmp_path, seeds=1, ratios=RATIOS)
     for model in SIZES:
-        for ratio in RATIOS:
-            write_variant(folder, model, ratio, 0, 0.0, monolingual_mixed=True)
+        for ratio, seed, size in product(RATIOS, range(2), (32, 128)):
+            write_variant(folder, model, ratio, seed, 0.0, batch_size=size)
     found = analyse(read_sweep(folder), QUICK)
     assert found.measured == ()
     assert "analysis.reference in sweep.json" in " ".join(findings(found))

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mixlingual.config.identity import not_computed
+from mixlingual.config.identity import not_computed, to_plain
 from mixlingual.config.schema import TrainConfig
 from mixlingual.records import RunResult, is_number
 
@@ -75,8 +75,9 @@ def tell_apart(runs: Sequence[tuple[GridPoint, RunResult]], declared: Mapping[st
     Options that only some of the runs have, written by another version of the code, are not compared.
 
     The ratio axis keeps its name where the options have their reference values: those declared, else those that most
-    runs of the size have, else (two kinds being as frequent) that most runs of all sizes have. Other runs of it are
-    controls, named by what differs. Where that leaves a tie too, every kind is named and none is the ratio axis.
+    runs of the size have, else (two kinds being as frequent) that most runs of all sizes have, else those of which more
+    are the defaults. Other runs of it are controls, named by what differs. Where that leaves a tie too, every kind is
+    named and none is the ratio axis.
 
     Args:
         runs: finished runs, as `grid_point` places them.
@@ -116,12 +117,17 @@ def _references(kinds: Mapping[str, Counter[_Kind]], declared: Mapping[str, str]
     chosen = {}
     for model, counts in kinds.items():
         fitting = [kind for kind in counts if all(declared.get(path, value) == value for path, value in kind)]
-        ranked = sorted(fitting, key=lambda kind: (counts[kind], overall[kind]), reverse=True)
-        best = [(counts[kind], overall[kind]) for kind in ranked[:2]]
-        if not ranked or (len(best) == 2 and best[0] == best[1]):
+        ranks = {kind: (counts[kind], overall[kind], _defaults(kind)) for kind in fitting}
+        ranked = sorted(fitting, key=ranks.__getitem__, reverse=True)
+        if not ranked or (len(ranked) > 1 and ranks[ranked[0]] == ranks[ranked[1]]):
             return {}
         chosen[model] = dict(ranked[0])
     return chosen
+
+
+def _defaults(kind: _Kind) -> int:
+    """How many of the values are the defaults of their options."""
+    return sum(_DEFAULTS.get(path) == value for path, value in kind)
 
 
 def _named(point: GridPoint, kind: _Kind, reference: Mapping[str, str] | None) -> GridPoint:
@@ -157,3 +163,7 @@ def _leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str
             yield from _leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", str(value)
+
+
+_DEFAULTS = dict(_leaves(to_plain(TrainConfig())))
+"""Option -> its default, as text."""

@@ -4,7 +4,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from scored_sweep import write_scored_sweep
+from scored_sweep import write_scored_sweep, write_variant
 
 from mixlingual.analysis.read.collect import read_sweep
 from mixlingual.analysis.statistics.estimates import Estimates, analyse
@@ -90,6 +90,16 @@ def test_words_on_runs_are_those_of_each_contrast(tmp_path):
     assert "no seed of large is repeated, so its spread is that of the other sizes" in text
     assert "no seed of large" in nature(found) or "the spread of large, of which no seed is repeated" in nature(found)
     assert not any("large" not in each and "no seed of" in each for each in findings(found))
+
+
+def test_words_on_runs_are_those_of_differences_and_of_controls_where_there_is_no_contrast(tmp_path):
+    folder = write_scored_sweep(tmp_path, seeds=2, ratios=(0.5,))
+    write_variant(folder, "small", 0.5, 0, 0.0, monolingual_mixed=True)
+    assert "about these very runs" in nature(analyse(read_sweep(folder), QUICK))
+    write_variant(folder, "small", 0.5, 1, 0.0, monolingual_mixed=True)
+    assert "and over training runs" in nature(analyse(read_sweep(folder), QUICK))
+    several = write_scored_sweep(tmp_path / "ratios", seeds=2, ratios=(0.5, 1.0))
+    assert "and over training runs" in nature(analyse(read_sweep(several), QUICK))
 
 
 def test_without_repeated_seeds_the_answer_is_about_these_runs(tmp_path):

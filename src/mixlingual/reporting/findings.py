@@ -23,8 +23,10 @@ from mixlingual.reporting.small_models import told_findings
 def nature(answer: Estimates) -> str:
     """What intervals and tests are over, in a sentence or two."""
     varies = f"over {answer.config.cluster.replace('query', 'question')}s, each with all its languages"
-    runs = [part.interaction for part in answer.measured if part.interaction]
-    over = spread_of_runs(runs) if runs else "about these very runs"
+    contrasts = [part.interaction for part in answer.measured if part.interaction]
+    effects = [each.estimate for family in answer.effects for each in family.effects]
+    told = contrasts or effects or [effect.overall for effect in answer.paired]
+    over = spread_of_runs(told) if told else "about these very runs"
     return f"Intervals and tests are {varies}, and {over}; docs/statistics.md says how. {_declared(answer)}"
 
 

@@ -1,3 +1,4 @@
+import shutil
 from itertools import permutations
 
 import numpy as np
@@ -124,8 +125,14 @@ def test_variants_replace_the_series_they_split(tmp_path):
     wide = result("small", 0.5, 1)
     wide["config"]["batching"]["batch_size"] = 128
     write_done(folder, wide)
+    narrow = result("small", 0.5, 2)
+    narrow["config"]["batching"]["batch_size"] = 32
     points = grid_axes(read_sweep(folder)).points
-    assert points == (Point("hybrid, batching.batch_size=64", 0.5), Point("hybrid, batching.batch_size=128", 0.5))
+    assert {p.series for p in points} == {"hybrid", "hybrid, batching.batch_size=128"}, "64 is the default"
+    write_done(folder, narrow)
+    shutil.rmtree(folder / run_name("small", 0.5, 0))
+    points = grid_axes(read_sweep(folder)).points
+    assert points == (Point("hybrid, batching.batch_size=32", 0.5), Point("hybrid, batching.batch_size=128", 0.5))
 
 
 def test_what_a_run_lacks_is_blank(folder):

@@ -1,10 +1,12 @@
 """Versions agree, the wheel is complete, and imports flow one way."""
 
+import ast
 import configparser
 import os
 import re
 import subprocess
 import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,9 @@ from importlinter.cli import lint_imports
 from packaging.metadata import Metadata
 
 ROOT = Path(__file__).parents[1]
-CONDA_NAMES = {"pytorch-gpu": "torch", "faiss-gpu": "faiss-gpu-cu12"}
+CONDA_NAMES = {"pytorch-gpu": "torch", "faiss-gpu": "faiss-gpu-cu12", "huggingface_hub": "huggingface-hub"}
+GUESTS = {"accelerate": "sentence-transformers"}
+"""Package of a trainer that `integrations` is imported by -> what brings it."""
 
 
 def setup_cfg():
@@ -53,6 +57,31 @@ def test_every_dependency_has_a_tested_version():
     pinned = requirements("\n".join(x for x in (ROOT / "constraints.txt").read_text().splitlines() if x[0] != "#"))
     wanted = requirements(config["options"]["install_requires"]) | requirements(config["options.extras_require"]["dev"])
     assert set(wanted) <= set(pinned)
+
+
+def test_every_import_of_the_package_is_declared():
+    """By the name that it is installed by: what another dependency happens to bring may go with it."""
+    config = setup_cfg()
+    needs = [config["options"]["install_requires"], *config["options.extras_require"].values()]
+    declared = set(requirements("".join(needs)))
+    installed = packages_distributions()
+    imported = {
+        name.partition(".")[0]
+        for path in (ROOT / "src").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for name in imported_names(node)
+    }
+    others = imported - sys.stdlib_module_names - {"mixlingual", "hydra_plugins"}
+    assert {"torch", "yaml", "hydra"} <= others
+    for name in others:
+        brought_by = {each.lower().replace("_", "-") for each in installed.get(name, [name])}
+        assert (brought_by | {GUESTS.get(name)}) & declared, name
+
+
+def imported_names(node):
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
 
 
 def test_every_package_is_listed():

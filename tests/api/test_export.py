@@ -10,11 +10,12 @@ import pytest
 import torch
 from huggingface_hub import ModelCard
 from huggingface_hub.errors import LocalTokenNotFoundError
+from run_folder import result_of, write_result
 from transformers import AutoModel
 
 import mixlingual
 from mixlingual import export
-from mixlingual.config.schema import ExportConfig, ModelConfig, ScratchConfig
+from mixlingual.config.schema import ExportConfig, ModelConfig, ScratchConfig, TrainConfig
 from mixlingual.data.sources.atlas import atlas_corpus
 from mixlingual.grid.cell import corpus_texts
 from mixlingual.model import onnx
@@ -144,3 +145,20 @@ def test_an_export_that_differs_is_refused_and_leaves_nothing(run, monkeypatch):
     with pytest.raises(MixlingualError, match="gives other embeddings than PyTorch"):
         mixlingual.export_encoder(run, format="onnx")
     assert {path: path.stat().st_mtime_ns for path in (run / "model").rglob("*")} == before
+
+
+def test_the_card_of_the_checkpoint_is_read_at_the_revision_that_training_began_with(tmp_path, monkeypatch):
+    model = ModelConfig(checkpoint="owner/base", revision="abc")
+    run = write_result(tmp_path / "run", result_of(TrainConfig(model=model)))
+    tiny = ModelConfig(scratch=ScratchConfig(1, 32, 2, 64, 900))
+    save_encoder(*load_encoder(tiny, lambda: corpus_texts(atlas_corpus(["de", "en"])), seed=0), run / "model")
+    asked = []
+
+    def front_matter(config):
+        asked.append((config.checkpoint, config.revision))
+        return {"license": "mit"}
+
+    monkeypatch.setattr("mixlingual.api.export.front_matter", front_matter)
+    mixlingual.export_encoder(run)
+    assert asked == [("owner/base", "abc")]
+    assert "license: mit" in (run / "model/README.md").read_text()

@@ -116,9 +116,10 @@ def _describe(folder: Path) -> None:
         run = read_run(folder.parent) if folder.name == MODEL and (folder.parent / RESULT).is_file() else None
     except MALFORMED as error:
         raise MixlingualError(f"{folder.parent / RESULT} cannot be read: {error}; move it away") from error
-    checkpoint = run.config["model"]["checkpoint"] if run else None
+    model = run.config["model"] if run else {}
     queries = folder.parent / QUERIES
-    base = front_matter(ModelConfig(checkpoint=checkpoint)) if checkpoint else {}
+    began = ModelConfig(checkpoint=model.get("checkpoint"), revision=model.get("revision"))
+    base = front_matter(began) if began.checkpoint else {}
     write_card(folder, run, queries if run and queries.is_file() else None, base)
 
 

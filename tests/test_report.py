@@ -113,3 +113,23 @@ def test_each_file_of_a_run_is_opened_once(tmp_path, capsys):
     assert "Not computed" not in capsys.readouterr().out
     assert {path.name for path in found} >= {"result.json", "queries.parquet", "curves.csv", "status.json"}
     assert set(found.values()) == {1}, {path: count for path, count in found.items() if count > 1}
+
+
+def test_two_sweeps_are_put_side_by_side(tmp_path, report):
+    for name in ("first", "second"):
+        write_scored_sweep(tmp_path, seeds=2, ratios=(0.0, 1.0)).rename(tmp_path / name)
+    done = report("root=.", "compare=[first,second]")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "changes mAP of large by" in done.stdout.replace("\n", " ")
+    assert done.stdout.endswith("page: first/report/compared_with_second/index.html (opens in any browser)\n")
+    assert max(map(len, done.stdout.splitlines())) < 80
+    for options, said in (
+        (["compare=[first]"], "compare: got ['first']; it takes two sweeps, as compare=[first,second]"),
+        (["compare=[first,first]"], "it takes two sweeps"),
+        (["compare=[first,a/second]"], "no slashes"),
+        (["compare=[first,secnod]"], "the sweep folder secnod does not exist"),
+    ):
+        failed = report("root=.", *options)
+        assert failed.returncode == 1
+        assert said in failed.stderr
+        assert "Traceback" not in failed.stderr

@@ -57,6 +57,7 @@ def contradictions(config: object) -> Mistakes:
         taken = {Path(part).resolve() for part in config.parts}
         if config.parts and (config.output is None or Path(config.output).resolve() in taken):
             yield "output", f"got {config.output}; a report of parts needs a folder of its own, output=FOLDER"
+        yield from _compared(config)
     elif isinstance(config, ClusterConfig):
         if config.signal_delay_s >= 60 * config.timeout_min:
             yield (
@@ -98,6 +99,17 @@ def _names(config: Any) -> Mistakes:
         if hasattr(config, option) and not is_title:
             problem = name_problem(option, getattr(config, option))
             yield from [(option, problem)] if problem else []
+
+
+def _compared(config: ReportConfig) -> Mistakes:
+    """Two sweeps, by name."""
+    if config.compare and (len(config.compare) != 2 or len(set(config.compare)) < 2):
+        yield "compare", f"got {config.compare}; it takes two sweeps, as compare=[first,second]"
+    if config.compare and config.parts:
+        yield "compare", "it compares sweeps, not parts; join these into a report of their own, or leave out parts"
+    for name in config.compare:
+        if problem := name_problem("sweep_name", name):
+            yield "compare", problem
 
 
 def _recipe(recipe: RecipeConfig) -> Mistakes:

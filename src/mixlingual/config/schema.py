@@ -1065,6 +1065,11 @@ class ReportConfig:
         [],
         "These folders of reports are joined into one, in place of a sweep's folder; sweep_name is what it is called.",
     )
+    compare: list[str] = option(
+        [],
+        "The answers of these two sweeps under `root` are put side by side, in place of a report of one. Null as "
+        "output takes report/compared_with_SECOND/ in the folder of the first.",
+    )
 
 
 @dataclass

@@ -32,6 +32,9 @@ from mixlingual.reporting.labels import counted
 from mixlingual.reporting.payload import as_json
 from mixlingual.reporting.tables import Table, nothing_to_show, status_line, unfinished
 
+PAGE = "index.html"
+"""Name of a page's file."""
+
 _SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", "sweep.js", "charts.js", "page.js")
 _LICENCES = ("vendor/LICENSE-d3", "vendor/LICENSE-plot")
 _RUN_FILES = (RESULT, CURVES, VALIDATION, QUERIES, PROBES, LOG)
@@ -89,9 +92,9 @@ def render_page(
         payload: what the charts show, from `payload.payload`.
         page: where it will lie, for its links to the folders of the runs.
     """
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     scripts = [_part(name) for name in _SCRIPTS]
-    return environment.from_string(_part("page.html")).render(
+    return rendered(
+        "page.html",
         sweep=sweep,
         status=status_line(sweep),
         unfinished=unfinished(sweep),
@@ -117,7 +120,6 @@ def render_page(
         files=lambda run: _files(run, sweep),
         minutes=_minutes,
         policy=_policy(scripts),
-        style=Markup(_part("page.css")),
         data=Markup(as_json(payload)),
         scripts=[Markup(script) for script in scripts],
         licences=[_part(name) for name in _LICENCES],
@@ -138,6 +140,13 @@ def without_dead_links(html: str, folder: Path) -> str:
 
     body, script, rest = html.partition("<script")
     return re.sub(r'<a href="(?P<href>[^"]*)">(?P<words>[^<]*)</a>', kept, body) + script + rest
+
+
+def rendered(template: str, **values: Any) -> str:
+    """Fills a template of page/, with the macros and the style that all share; every value is escaped."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    source = _part("macros.html") + _part(template)
+    return environment.from_string(source).render(style=Markup(_part("page.css")), **values)
 
 
 def _part(name: str) -> str:

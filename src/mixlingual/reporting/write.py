@@ -26,7 +26,7 @@ from mixlingual.reporting.findings import findings, gap_sentences, nature, prima
 from mixlingual.reporting.labels import file_name
 from mixlingual.reporting.latex import latex_tables
 from mixlingual.reporting.notes import benchmark_notes
-from mixlingual.reporting.page import Drawn, Section, plain_page, render_page
+from mixlingual.reporting.page import PAGE, Drawn, Section, plain_page, render_page
 from mixlingual.reporting.payload import known_benchmarks, payload
 from mixlingual.reporting.published import beside_published, published_tables
 from mixlingual.reporting.scores import question_table, runs_table
@@ -125,7 +125,7 @@ def write_report(sweep: Sweep, output: Path) -> ReportPaths:
         {f"statistics_{name}.csv": partial(estimate_table, estimates, name) for name in TABLES}, output
     )
     _remove_earlier(output, [path.name for path in tables])
-    page = output / "index.html"
+    page = output / PAGE
     over = attempt("What the statistics are over", lambda: nature(estimates) if estimates.measured else "") or ""
     answers = {section.benchmark: section.answer.sentence for section in sections}
     said_short = attempt(

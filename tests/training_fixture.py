@@ -63,8 +63,7 @@ def prepare(dropout=0.1, **options):
     """Returns (encoder, data module, steps, config) of a run."""
     config = config_of(dropout, **options)
     data = corpus()
-    accumulate = config.trainer.accumulate
-    sampler = make_sampler(data, config.batching, seed=0, steps=STEPS, accumulate=accumulate)
+    sampler = make_sampler(data, config.batching, seed=0, steps=STEPS, accumulate=config.parts)
     texts = [text for item in data.items for text in (*item.query.values(), *item.passage.values())]
     encoder, tokenizer = load_encoder(config.model, lambda: texts, seed=0)
     batches = StepBatches(
@@ -72,8 +71,9 @@ def prepare(dropout=0.1, **options):
         sampler,
         TokenStore.open(data, tokenizer),
         steps=STEPS,
-        accumulate=accumulate,
+        accumulate=config.parts,
         hard_negatives=config.batching.hard_negatives,
+        extra=config.batching.extra_passages,
         seed=0,
     )
     return encoder, HybridDataModule(batches, data, workers=config.trainer.workers), batches, config
@@ -140,11 +140,11 @@ def naive_losses(encoder, batch, config):
         return encoder(ids, mask)
 
     losses = []
-    pairs = len(batch["item"]) // config.trainer.accumulate
+    pairs = len(batch["item"]) // config.parts
     negatives = iter(batch["negative"].tolist())
     for start in range(0, len(batch["item"]), pairs):
         part = slice(start, start + pairs)
-        own = [next(negatives) for _ in range(int(batch["negative_count"][part].sum()))]
+        own = [next(negatives) for _ in range(int(batch["negatives_of"][start // pairs].sum()))]
         item = batch["item"][part]
         passages = torch.cat([embed(batch["passage"][part].tolist()), embed(own)])
         items = torch.cat([item, item.new_full((len(own),), -1)])

@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from batches.toy import Characters, toy_corpus
+from batches.toy import LANGUAGES, Characters, corpus_of, toy_corpus
 
 from mixlingual.batches.datamodule import ResumableLoader, StepBatches
 from mixlingual.batches.permutation import derive_key, uniforms
@@ -15,6 +15,7 @@ from mixlingual.batches.pools import make_sampler
 from mixlingual.batches.tokens import TokenStore
 from mixlingual.config.schema import BatchingConfig, ModelConfig
 from mixlingual.model.tokenizer import TextTokenizer, train_tokenizer
+from mixlingual.records import DataError
 
 SEED, STEPS, BATCH = 3, 12, 16
 
@@ -129,6 +130,65 @@ def test_equals_the_slow_reference(world, accumulate, hard_negatives, subwords):
             brought |= set(found["negative_count"].tolist())
     assert repeated > STEPS, "texts must repeat within a step"
     assert brought == set(range(hard_negatives + 1))
+
+
+def extended(corpus, extra, **batching):
+    options = BatchingConfig(batch_size=BATCH, **batching)
+    sampler = make_sampler(corpus, options, seed=SEED, steps=STEPS)
+    store = TokenStore.open(corpus, Characters())
+    common = {"steps": STEPS, "accumulate": 1, "hard_negatives": 0, "seed": SEED}
+    return StepBatches(corpus, sampler, store, extra=extra, **common), StepBatches(corpus, sampler, store, **common)
+
+
+def different(size=60):
+    """Items with passages of their own, in three languages."""
+    return corpus_of(
+        *(
+            ({x: f"{x} question {i}" for x in LANGUAGES}, {x: f"{x} passage {i}" for x in LANGUAGES})
+            for i in range(size)
+        )
+    )
+
+
+@pytest.mark.parametrize("world", [1, 2])
+@pytest.mark.parametrize("mixed", [False, True])
+def test_a_step_brings_along_as_many_other_passages_as_wanted_each_from_the_pool_of_its_pair(world, mixed):
+    corpus = different()
+    batches, plain = extended(corpus, 9, crosslingual_mixed=mixed)
+    draws = []
+    for step in range(STEPS):
+        whole = batches._sampler.batch(step)
+        held = {corpus.items[i].id for i in whole.item_B}
+        brought = []
+        for rank in range(world):
+            found = batches.dealt(rank, world)[step]
+            texts = found["token_ids"].split(found["lengths"].tolist())
+            brought += ["".join(map(chr, texts[place][1:-1].tolist())) for place in found["negative"].tolist()]
+            assert found["negatives_of"].tolist() == [[len(range(r, 9, world)) for r in range(world)]]
+            assert found["negative_count"].sum() == 0, "these are no hard negatives"
+        assert len(set(brought)) == 9
+        assert not {text.split()[-1] for text in brought} & held, "no passage of an item of the step, in any language"
+        pools = [batches._sampler.plan.pools[whole.pool_B[e % BATCH]].passage_language for e in range(9)]
+        assert sorted(text[:2] for text in brought) == sorted(pools)
+        assert all(torch.equal(batches[step][name], batches[step][name]) for name in batches[step])
+        pairs = [plain[step][name] for name in ("item", "monolingual", "tokens")]
+        assert all(
+            torch.equal(a, b) for a, b in zip(pairs, (batches[step][n] for n in ("item", "monolingual", "tokens")))
+        )
+        draws.append(frozenset(brought))
+    assert len(set(draws)) == STEPS
+
+
+def test_passages_that_the_step_holds_are_no_others():
+    """Passages repeat every 11 items: of 11 texts a batch of 16 leaves few."""
+    batches, _ = extended(toy_corpus(), 11, monolingual_ratio=1.0)
+    with pytest.raises(DataError, match=r"batching.negatives: step 0 needs 11 passages of s:.* and there are \d"):
+        batches[0]
+
+
+def test_a_pool_without_enough_items_is_refused_before_the_first_step():
+    with pytest.raises(DataError, match="fewer items than the 65"):
+        make_sampler(different(), BatchingConfig(batch_size=BATCH, negatives=64), seed=SEED, steps=STEPS)
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])

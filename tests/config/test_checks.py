@@ -82,6 +82,15 @@ def test_all_mistakes_at_once(composed):
         (["optim.learning_rate=nan"], "optim.learning_rate: got nan; it must be a finite number"),
         (["optim.gradient_clip=0"], "optim.gradient_clip: got 0.0; the smallest allowed is 1e-06"),
         (["optim.betas=[0.9,1.0]"], r"optim.betas\[1\]: got 1.0; the largest allowed is"),
+        (["batching.negatives=4"], "batching.negatives: got 4; groups of 5 pairs do not divide batching.batch_size=64"),
+        (
+            ["batching.negatives=15", "trainer.accumulate=2"],
+            "batching.negatives: its groups are what trainer.accumulate",
+        ),
+        (
+            ["batching.negatives=15", "trainer.devices=3"],
+            "batching.batch_size: got 64, which the 4 groups of batching.negatives=15 times trainer.devices=3",
+        ),
         (["batching.batch_size=9", "trainer.accumulate=2"], "batching.batch_size: got 9, which trainer.accumulate=2"),
         (
             ["batching.batch_size=6", "trainer.accumulate=2", "trainer.probe_every=5"],

@@ -54,6 +54,58 @@ def test_the_gradient_is_that_of_one_padded_pass_over_all_pairs(accumulate, pass
         assert torch.allclose(gradient[name], expected[name], rtol=1e-4, atol=1e-5 * scale), name
 
 
+def same_gradient(found, expected):
+    assert found.keys() == expected.keys()
+    scale = max(float(values.abs().max()) for values in expected.values())
+    return all(torch.allclose(found[name], expected[name], rtol=1e-4, atol=1e-5 * scale) for name in expected)
+
+
+def test_groups_of_a_batch_are_its_micro_batches_and_a_mask_of_blocks():
+    """Three ways to the gradient of 8 pairs that see 3 other passages each."""
+    encoder, _, batches, config = prepare(0.0, batching={"negatives": 3})
+    batch = batches[0]
+    loss_B, gradient = gradients(encoder, batch, config)
+    _, _, others, accumulated = prepare(0.0, accumulate=2)
+    assert all(torch.equal(batch[name], others[0][name]) for name in batch)
+    other_B, other = gradients(encoder, others[0], accumulated)
+    assert torch.equal(loss_B, other_B)
+    assert all(torch.equal(gradient[name], other[name]) for name in gradient)
+    encoder.zero_grad()
+    whole = batches._sampler.batch(0)
+    query_BD, passage_BD = masked_embeddings(encoder, batch)
+    score_BB = query_BD @ passage_BD.T / encoder.temperature
+    item_B = torch.from_numpy(whole.item_B)
+    left_out_BB = (item_B[:, None] == item_B) & ~torch.eye(8, dtype=torch.bool)
+    left_out_BB |= (torch.arange(8)[:, None] // 4) != (torch.arange(8) // 4)
+    expected_B = torch.nn.functional.cross_entropy(
+        score_BB.masked_fill(left_out_BB, -torch.inf), torch.arange(8), reduction="none"
+    )
+    expected_B.mean().backward()
+    assert torch.allclose(loss_B, expected_B, atol=1e-4)
+    assert same_gradient(gradient, {name: weight.grad for name, weight in encoder.named_parameters()})
+
+
+def masked_embeddings(encoder, batch):
+    """Returns embeddings of questions and passages of a batch, each text by itself."""
+    texts = batch["token_ids"].split(batch["lengths"].tolist())
+    embedding = [encoder(ids[None].long(), torch.ones_like(ids[None]).long())[0] for ids in texts]
+    return (torch.stack([embedding[place] for place in batch[side].tolist()]) for side in ("query", "passage"))
+
+
+@pytest.mark.parametrize("more", [{}, {"hard_negatives": 2}])
+def test_passages_of_other_items_are_candidates_like_those_of_the_batch(more):
+    encoder, _, batches, config = prepare(0.0, batching={"negatives": 11, "monolingual_ratio": 1.0, **more})
+    batch = batches[0]
+    loss_B, gradient = gradients(encoder, batch, config)
+    encoder.zero_grad()
+    expected_B = naive_losses(encoder, batch, config)
+    expected_B.mean().backward()
+    assert torch.allclose(loss_B, expected_B, atol=1e-4)
+    assert same_gradient(gradient, {name: weight.grad for name, weight in encoder.named_parameters()})
+    plain = prepare(0.0, batching={"monolingual_ratio": 1.0, **more})[2][0]
+    assert len(batch["negative"]) == len(plain["negative"]) + 4
+
+
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_passes_computed_twice_give_the_same_bits_as_those_kept(monkeypatch, precision):
     encoder, _, batches, _ = prepare(precision=precision)

@@ -24,7 +24,7 @@ from mixlingual.batches.plan import Kind
 from mixlingual.batches.sampler import Batch, HybridBatchSampler
 from mixlingual.batches.targets import Targets, pair_columns, text_numbers
 from mixlingual.batches.tokens import TokenStore
-from mixlingual.records import ParallelCorpus
+from mixlingual.records import DataError, ParallelCorpus
 
 Ints = NDArray[np.int64]
 
@@ -42,6 +42,7 @@ class StepBatches(Dataset[dict[str, Tensor]]):
         accumulate: int,
         hard_negatives: int,
         seed: int,
+        extra: int = 0,
     ) -> None:
         """Takes what belongs to one corpus.
 
@@ -53,13 +54,16 @@ class StepBatches(Dataset[dict[str, Tensor]]):
             accumulate: parts of a step, which are equal stretches of it in every process.
             hard_negatives: largest number of its item's own negatives that a pair brings along.
             seed: names the draw among more negatives than that.
+            extra: passages of other items that a step of one part brings along as negatives.
         """
+        assert accumulate == 1 or not extra, "a step of several parts has more pairs than wanted, not fewer"
         self._sampler = sampler
         self._store = store
         self._steps = steps
         self._accumulate = accumulate
         self._hard_negatives = hard_negatives
         self._seed = seed
+        self._extra = extra
         self._rank, self._world = 0, 1
         self._columns = pair_columns(sampler, corpus.languages)
         self._targets: Targets | None = None
@@ -90,11 +94,15 @@ class StepBatches(Dataset[dict[str, Tensor]]):
             The pairs: `query` and `passage` (B; position of each one's text in U), `item` (B; number in
             the corpus), `monolingual` (B, bool), `tokens` (B; of query and passage together) and
             `negative_count` (B; hard negatives that each brings along).
-            The hard negatives, in the order of their pairs: `negative` (H; position in U).
+            The hard negatives, in the order of their pairs, and then passages of other items: `negative` (H; position
+            in U).
             Of pairs that are taught: `target_query` and `target_passage` (B x D, float32).
             Of the whole step, over all processes: `vocabulary` (V; the distinct token ids, ascending),
-            `negatives_of` (parts x processes; hard negatives that each has) and `step`. All int64 where
+            `negatives_of` (parts x processes; members of `negative` that each has) and `step`. All int64 where
             nothing else is said.
+
+        Raises:
+            DataError: a pool has too few other passages than those of the step.
         """
         return self._assembled(self._sampler.batch(step), step)
 
@@ -129,6 +137,10 @@ class StepBatches(Dataset[dict[str, Tensor]]):
         pair_M, negative_M = self._negatives(step, batch.item_B, column_N["passage"])
         new_M = self._are_new(pair_M, negative_M, passage_N)
         pair_M, negative_M = pair_M[new_M], negative_M[new_M]
+        hard_M = pair_M
+        if self._extra:
+            pair_E, other_E = self._others(step, batch, column_N["passage"], np.concatenate([passage_N, negative_M]))
+            pair_M, negative_M = np.concatenate([pair_M, pair_E]), np.concatenate([negative_M, other_E])
         mine = slice(self._rank, None, self._world)
         query_B, passage_B = query_N[mine], passage_N[mine]
         negative_H = negative_M[pair_M % self._world == self._rank]
@@ -140,7 +152,7 @@ class StepBatches(Dataset[dict[str, Tensor]]):
             "query": query,
             "passage": passage,
             "negative": negative,
-            "negative_count": np.bincount(pair_M, minlength=len(query_N))[mine],
+            "negative_count": np.bincount(hard_M, minlength=len(query_N))[mine],
             "item": batch.item_B[mine],
             "monolingual": batch.monolingual_B[mine],
             "tokens": self._store.lengths(query_B) + self._store.lengths(passage_B),
@@ -170,6 +182,37 @@ class StepBatches(Dataset[dict[str, Tensor]]):
         _, turn_C = _ragged(np.bincount(pair_C, minlength=len(item_N)))
         taken = np.sort(order_C[turn_C < self._hard_negatives])
         return pair_C[taken], row_C[taken]
+
+    def _others(
+        self, step: int, batch: Batch, column_N: Ints, held: NDArray[np.int32]
+    ) -> tuple[Ints, NDArray[np.int32]]:
+        """Returns pair and row of each passage of another item that the step brings along.
+
+        Pairs bring them in turn, each from its own pool. They are texts that the step does not hold, of items that it
+        does not hold in any language.
+        """
+        pair_E = np.arange(self._extra) % len(batch.item_B)
+        row_E = np.empty(self._extra, np.int32)
+        for number in np.unique(batch.pool_B[pair_E]).tolist():
+            places = np.flatnonzero(batch.pool_B[pair_E] == number)
+            column = column_N[np.flatnonzero(batch.pool_B == number)[0]]
+            found = np.empty(0, np.int32)
+            for item_O in self._sampler.others(step, number):
+                row_O = self._store.passage_IL[item_O[~np.isin(item_O, batch.item_B)], column]
+                found = np.concatenate([found, row_O])
+                found = found[np.sort(np.unique(found, return_index=True)[1])]
+                found = found[~np.isin(found, held)]
+                if len(found) >= len(places):
+                    break
+            if len(found) < len(places):
+                pool = self._sampler.plan.pools[number]
+                raise DataError(
+                    f"batching.negatives: step {step} needs {len(places)} passages of {pool.label} beside its own, and "
+                    f"there are {len(found)}; lower it, raise batching.batch_size, or give more data"
+                )
+            row_E[places] = found[: len(places)]
+            held = np.concatenate([held, row_E[places]])
+        return pair_E, row_E
 
     def _are_new(self, pair_M: Ints, negative_M: NDArray[np.int32], passage_N: NDArray[np.int32]) -> NDArray[np.bool_]:
         """Tells which negatives are texts that their part of the step does not hold yet.

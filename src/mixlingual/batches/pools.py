@@ -87,7 +87,7 @@ def make_sampler(
         if not kept:
             raise DataError(_no_pool(kind, corpus, config, weightless=bool(of_kind)))
         if kind not in mixed:
-            _check_sizes(kept, config.batch_size // groups)
+            _check_sizes(kept, config.batch_size // groups + config.extra_passages)
     plan = Plan(
         pools,
         ratio,

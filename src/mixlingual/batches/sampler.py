@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,10 @@ from mixlingual.batches.plan import Kind, Plan
 
 if TYPE_CHECKING:  # plan and sampler need NumPy alone
     from mixlingual.data.items import Members
+
+
+OTHERS = 4096
+"""So many items of a pool are drawn at a time beside those of a batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,14 @@ class HybridBatchSampler:
             here = drawn.pool_B == number
             item_B[here] = self._items(number, drawn.position_B[here])
         return Batch(item_B, drawn.pool_B, drawn.monolingual_B)
+
+    def others(self, step: int, number: int) -> Iterator[NDArray[np.int64]]:
+        """Yields all items of a pool once, in an order drawn for the step, some thousands at a time."""
+        size, members = self.plan.pools[number].size, self._members[number]
+        key = derive_key(self._keys[number], "others", step)
+        for start in range(0, size, OTHERS):
+            within = permute(np.arange(start, min(start + OTHERS, size)), size, key)
+            yield within if members is None else members.at(within)
 
     def _items(self, number: int, position: NDArray[np.int64]) -> NDArray[np.int64]:
         """Returns the item numbers at positions of a pool's stream."""

@@ -239,8 +239,19 @@ def _validation(config: TrainConfig) -> Mistakes:
 
 def _shares(config: TrainConfig) -> Mistakes:
     batch, trainer = config.batching.batch_size, config.trainer
-    parts = trainer.accumulate * trainer.processes
+    parts = config.parts * trainer.processes
     shares = f"trainer.accumulate={trainer.accumulate} times trainer.devices={trainer.devices}"
+    negatives = config.batching.negatives
+    if negatives is not None:
+        shares = f"the {config.parts} groups of batching.negatives={negatives} times trainer.devices={trainer.devices}"
+        if trainer.accumulate > 1:
+            yield "batching.negatives", "its groups are what trainer.accumulate makes, too; leave one of them out"
+        elif negatives + 1 < batch and batch % (negatives + 1):
+            yield (
+                "batching.negatives",
+                f"got {negatives}; groups of {negatives + 1} pairs do not divide batching.batch_size={batch}",
+            )
+            return
     if trainer.nodes > 1:
         shares = f"{shares} times trainer.nodes={trainer.nodes}"
     if batch % parts:
@@ -263,6 +274,7 @@ def _taught(config: TrainConfig) -> Mistakes:
         "loss.matryoshka": config.loss.matryoshka,
         "model.learn_temperature": config.model.learn_temperature,
         "batching.hard_negatives": config.batching.hard_negatives,
+        "batching.negatives": config.batching.negatives is not None,
         "trainer.probe_every": config.trainer.probe_every is not None,
     }
     for option, is_set in unused.items():

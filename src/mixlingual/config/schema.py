@@ -342,6 +342,24 @@ class BatchingConfig:
         low=0,
         high=1000,
     )
+    negatives: int | None = option(
+        None,
+        "A query sees so many passages beside its own, whatever batch_size: a larger batch falls into groups that see "
+        "only each other, and a smaller one brings along passages of other items from the pools that it is drawn from. "
+        "Hard negatives come on top. Null takes the rest of the batch, or of the micro-batch of trainer.accumulate.",
+        low=1,
+        high=10_000_000,
+    )
+
+    @property
+    def groups(self) -> int:
+        """Stretches of a batch whose pairs do not see each other's passages, as `negatives` asks for."""
+        return 1 if self.negatives is None else max(1, self.batch_size // (self.negatives + 1))
+
+    @property
+    def extra_passages(self) -> int:
+        """How many passages of other items a batch brings along, as `negatives` asks for."""
+        return 0 if self.negatives is None else max(0, self.negatives + 1 - self.batch_size)
 
 
 @dataclass
@@ -821,6 +839,11 @@ class TrainConfig:
         "With hydra/launcher=submitit_slurm the command submits the runs and returns, rather than wait for them.",
         computed=False,
     )
+
+    @property
+    def parts(self) -> int:
+        """Stretches of a step whose pairs do not see each other's passages: groups, or micro-batches."""
+        return max(self.batching.groups, self.trainer.accumulate)
 
 
 @dataclass

@@ -155,10 +155,9 @@ def _load(config: TrainConfig) -> _Parts:
     corpus = load_corpus(config.data)
     benchmarks = load_benchmarks(config.evaluation)
     steps = budget_steps(config.trainer.steps, config.trainer.pairs, config.batching.batch_size)
-    accumulate = config.trainer.accumulate
     without = untrained(config, corpus)
     sampler = make_sampler(
-        corpus, config.batching, seed=config.seed, steps=steps, accumulate=accumulate, without=without
+        corpus, config.batching, seed=config.seed, steps=steps, accumulate=config.parts, without=without
     )
     encoder, tokenizer = load_encoder(config.model, lambda: corpus_texts(corpus), config.seed)
     validator = make_validator(config, corpus, benchmarks, tokenizer, steps) if steps else None
@@ -171,8 +170,9 @@ def _train(config: TrainConfig, parts: _Parts, folder: Path, logger: Logger | No
         parts.sampler,
         TokenStore.open(parts.corpus, parts.tokenizer, config.data.processes),
         steps=parts.steps,
-        accumulate=config.trainer.accumulate,
+        accumulate=config.parts,
         hard_negatives=config.batching.hard_negatives,
+        extra=config.batching.extra_passages,
         seed=config.seed,
     )
     if config.loss.teacher is not None:

@@ -166,10 +166,10 @@ class Preflight:
 
     def _check_pools(self, run: TrainConfig, corpus: ParallelCorpus, steps: int) -> None:
         """Makes the sampler of each kind of batches once: pools do not depend on the seed."""
-        parts = [to_plain(run.data), to_plain(run.batching), steps, run.trainer.accumulate, run.validation.held_out]
+        parts = [to_plain(run.data), to_plain(run.batching), steps, run.parts, run.validation.held_out]
         key = "pools" + json.dumps(parts)
         if key not in self._kept:
-            options = {"seed": run.seed, "steps": steps, "accumulate": run.trainer.accumulate}
+            options = {"seed": run.seed, "steps": steps, "accumulate": run.parts}
             make_sampler(corpus, run.batching, **options, without=untrained(run, corpus))
             self._kept[key] = True
 

@@ -181,7 +181,7 @@ def make_step(encoder: DualEncoder, config: TrainConfig) -> ContrastiveStep:
     return kind(
         encoder,
         config.loss,
-        parts=trainer.accumulate,
+        parts=config.parts,
         pass_tokens=trainer.pass_tokens,
         kept_bytes=None if kept is None else kept * 2**30,
         bf16=trainer.precision == "bf16-mixed",

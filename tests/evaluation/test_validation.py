@@ -2,6 +2,7 @@
 
 import functools
 import math
+from dataclasses import replace
 from statistics import fmean
 
 import judged_folders
@@ -42,7 +43,8 @@ def measured(part, model):
 def test_retrieval_is_that_of_the_evaluation(part, model, measured):
     scores = evaluate_encoder(*model, [part], CONFIG, CPU).benchmarks["atlas"]
     names = {
-        "mono/map", "cross/map", "multi/map", "multi/rank_distance", "loss", "loss_mono", "loss_cross"
+        "mono/map", "cross/map", "multi/map", "multi/rank_distance", "loss", "loss_mono", "loss_cross",
+        "pool_loss", "pool_loss_mono", "pool_loss_cross",
     }  # fmt: skip
     assert set(measured) == {f"atlas/{name}" for name in names}
     for name in names:
@@ -85,6 +87,46 @@ def test_the_loss_is_the_mean_over_batches_of_pairs(part, model, measured):
     for kind, losses in kinds.items():
         assert measured[f"atlas/loss_{kind}"] == pytest.approx(fmean(losses), rel=1e-4)
     assert measured["atlas/loss"] == pytest.approx(fmean(map(fmean, kinds.values())), rel=1e-4)
+
+
+def test_the_pool_loss_is_over_all_candidates_of_a_language(part, model, measured):
+    """The plain loop; the batch size plays no part."""
+    encoder, tokenizer = model
+    encoder.eval()
+
+    @functools.cache
+    def vector(text, side):
+        ids = tokenizer.encode([text], side)[0]
+        return encoder.embed(torch.tensor(ids), torch.tensor([len(ids)]))[0].detach().numpy().astype(float)
+
+    kinds = {"mono": [], "cross": []}
+    for x in part.languages:
+        for y in part.languages:
+            losses = []
+            for q in part.queries:
+                if q.language == x and (q.id, y) in part.gold:
+                    pool = [n for n, candidate in enumerate(part.candidates) if candidate.language == y]
+                    scores = [vector(q.text, "query") @ vector(part.candidates[n].text, "passage") for n in pool]
+                    scores = np.array(scores) / float(encoder.temperature)
+                    own = scores[pool.index(part.gold[q.id, y])]
+                    losses.append(math.log(np.exp(scores - scores.max()).sum()) + scores.max() - own)
+            kinds["mono" if x == y else "cross"].append(fmean(losses))
+    encoder.train()
+    for kind, losses in kinds.items():
+        assert measured[f"atlas/pool_loss_{kind}"] == pytest.approx(fmean(losses), rel=1e-4)
+    assert measured["atlas/pool_loss"] == pytest.approx(fmean(map(fmean, kinds.values())), rel=1e-4)
+    other = DevelopmentSets([part], CONFIG, LossConfig(), 3).measure(*model, CPU)
+    assert other["atlas/pool_loss"] == measured["atlas/pool_loss"]
+    assert other["atlas/loss"] != measured["atlas/loss"]
+
+
+def test_other_answers_of_a_question_are_left_out(part, model, measured):
+    """A second answer of every question: that of the next question, which would count against the first."""
+    ids = list(dict.fromkeys(query.id for query in part.queries))
+    following = dict(zip(ids, [*ids[1:], ids[0]]))
+    several = replace(part, answers={one: {one: 1, other: 1} for one, other in following.items()})
+    found = DevelopmentSets([several], CONFIG, LossConfig(), 8).measure(*model, CPU)
+    assert found["atlas/pool_loss"] < measured["atlas/pool_loss"]
 
 
 def test_a_set_smaller_than_a_batch_is_one_batch(part, model, measured):

@@ -26,6 +26,8 @@ def points(ratio, seed):
             "value": 0.5,
             "<dev>/loss": 3.0 - step,
             "<dev>/loss_mono": 2.0 - step,
+            "<dev>/pool_loss": 5.0 - step,
+            "<dev>/pool_loss_mono": 4.0 - step,
             "<dev>/mono/map": 0.1 + 0.1 * step + 0.1 * ratio + 0.02 * seed,
             "<dev>/multi/map": 0.1 * step + 0.1 * ratio + 0.02 * seed,
             "<dev>/multi/rank_distance": 90.0,
@@ -58,6 +60,8 @@ def test_the_table_holds_every_figure_of_every_run(folder):
     assert own.value.to_dict() == {
         ("<dev>", "all", "loss"): 1.0,
         ("<dev>", "mono", "loss"): 0.0,
+        ("<dev>", "all", "pool_loss"): 3.0,
+        ("<dev>", "mono", "pool_loss"): 2.0,
         ("<dev>", "mono", "map"): pytest.approx(0.42),
         ("<dev>", "multi", "map"): pytest.approx(0.32),
         ("<dev>", "multi", "rank_distance"): 90.0,

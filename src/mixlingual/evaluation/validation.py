@@ -88,8 +88,9 @@ class DevelopmentSets:
             first: whether this is the process that scores; the others only encode along.
 
         Returns:
-            SET/loss, and its parts SET/loss_mono and SET/loss_cross, in nats; SET/SETTING/MEASURE. What a set does not
-            define, as what takes two languages, is left out. Empty in all processes but the first.
+            SET/loss, and its parts SET/loss_mono and SET/loss_cross, in nats; the same as SET/pool_loss of parallel
+            sets; SET/SETTING/MEASURE. What a set does not define, as what takes two languages, is left out. Empty in
+            all processes but the first.
 
         Raises:
             MixlingualError: embeddings are not finite.
@@ -112,17 +113,13 @@ class DevelopmentSets:
     ) -> Iterator[tuple[str, float]]:
         config = replace(self.config, cutoffs=[], embeddings=None, runs=None, search="exact")
         for one, pairs in zip(self.sets, self._pairs):
-            losses = {
-                kind: fmean(
-                    self._loss(known, own, temperature, normalized=normalized)
-                    for languages, own in pairs.items()
-                    if (languages[0] == languages[1]) is (kind == "mono")
-                )
-                for kind in kinds_of(pairs)
+            in_batch = {
+                languages: self._loss(known, own, temperature, normalized=normalized)
+                for languages, own in pairs.items()
             }
-            if losses:
-                yield f"{one.name}/loss", fmean(losses.values())
-            yield from ((f"{one.name}/loss_{kind}", loss) for kind, loss in losses.items())
+            yield from _by_kind(f"{one.name}/loss", in_batch)
+            if isinstance(one, Benchmark):
+                yield from _by_kind(f"{one.name}/pool_loss", pool_losses(one, known, temperature))
             scores = PROTOCOLS[one.protocol].score_encoder(one, encoding, config, WHOLE)[UNCORRECTED].metrics
             for setting, measures in measures_of(one, kinds_of(pairs)).items():
                 found: Mapping[str, Any] = scores.get(setting, {})
@@ -144,6 +141,59 @@ class DevelopmentSets:
             )
             losses.append(float(loss_B.mean()))
         return fmean(losses)
+
+
+def _by_kind(name: str, loss_of: Mapping[LanguagePair, float]) -> Iterator[tuple[str, float]]:
+    """Yields the mean of the kinds, and that of each kind over its pairs of languages."""
+    kinds = {
+        kind: fmean(loss for (x, y), loss in loss_of.items() if (x == y) is (kind == "mono"))
+        for kind in kinds_of(dict.fromkeys(loss_of, ()))
+    }
+    if kinds:
+        yield name, fmean(kinds.values())
+    yield from ((f"{name}_{kind}", loss) for kind, loss in kinds.items())
+
+
+def pool_losses(benchmark: Benchmark, known: Embed, temperature: float) -> dict[LanguagePair, float]:
+    """Returns the contrastive loss over all candidates of a language: the same candidates whatever a batch holds.
+
+    It is `info_nce` of every question against the candidates of one language, its first answer there being the positive
+    and its other answers left out, in nats; the mean over the questions of a language. With the candidates fixed, runs
+    of other batch sizes and numbers of negatives have one and the same loss to reach.
+
+    Args:
+        benchmark: parallel questions and candidates.
+        known: gives embeddings of its texts.
+        temperature: scores are divided by it.
+    """
+    losses = {}
+    languages = benchmark.languages
+    questions = {x: [query for query in benchmark.queries if query.language == x] for x in languages}
+    for y in languages:
+        places = [n for n, candidate in enumerate(benchmark.candidates) if candidate.language == y]
+        column = {place: c for c, place in enumerate(places)}
+        if not places:
+            continue
+        passage_CD = torch.from_numpy(known([benchmark.candidates[n].text for n in places], "passage").embedding_ND)
+        for x in languages:
+            answers = [
+                [
+                    column[benchmark.gold[key]]
+                    for key in ((a, y) for a in benchmark.answers_of(q.id))
+                    if key in benchmark.gold
+                ]
+                for q in questions[x]
+            ]
+            asked = [(query.text, own) for query, own in zip(questions[x], answers) if own]
+            if not asked:
+                continue
+            score_QC = torch.from_numpy(known([text for text, _ in asked], "query").embedding_ND) @ passage_CD.T
+            score_QC = score_QC.double() / temperature
+            positive_Q = torch.tensor([own[0] for _, own in asked])
+            for row, (_, own) in enumerate(asked):
+                score_QC[row, [c for c in own if c != own[0]]] = -torch.inf
+            losses[x, y] = float(torch.nn.functional.cross_entropy(score_QC, positive_Q))
+    return losses
 
 
 class _Known:

@@ -23,7 +23,7 @@ from mixlingual.reporting.labels import LETTER, RATIO, file_name, size_label
 
 _CURVES = ("loss", "mono", "cross", "multi")
 """Columns of a picture: the in-batch loss, and each setting."""
-_BESIDE = ("rank_distance",)
+_BESIDE = ("rank_distance", "pool_loss")
 """Measures that are in the table alone."""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 
 from mixlingual.analysis.read.collect import Sweep
@@ -14,8 +16,8 @@ LEARNING_COLUMNS = ["run", "series", "model", "ratio", "seed", "step", "pairs", 
 def learning_table(sweep: Sweep) -> pd.DataFrame:
     """One row per (run, validation, development set, setting, measure): columns `LEARNING_COLUMNS`.
 
-    Measures are loss, in nats and with the setting `all`, mono or cross; map of parallel sets; and the official measure
-    of sets with judged passages. A figure that is no finite number is left out.
+    Measures are loss and pool_loss, in nats and with the setting `all`, mono or cross; map of parallel sets; and the
+    official measure of sets with judged passages. A figure that is no finite number is left out.
     """
     rows = []
     for run in sweep.runs:
@@ -33,7 +35,7 @@ def learning_table(sweep: Sweep) -> pd.DataFrame:
 def _what(name: str) -> tuple[str, str, str]:
     """(set, setting, measure) of a figure's name."""
     where, _, measure = name.rpartition("/")
-    if measure.startswith("loss"):
-        return where, measure.partition("_")[2] or "all", "loss"
+    if found := re.fullmatch(r"((?:pool_)?loss)(?:_(mono|cross))?", measure):
+        return where, found[2] or "all", found[1]
     benchmark, _, setting = where.rpartition("/")
     return benchmark, setting, measure

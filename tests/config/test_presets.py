@@ -1,6 +1,7 @@
 """Every preset composes and is a difference; every option has words, and every number bounds."""
 
 import dataclasses
+import math
 import re
 import subprocess
 import sys
@@ -147,3 +148,20 @@ def test_the_command_prints_what_the_schema_says():
     missing = printed("status", "nothing_like_it")
     assert (missing.returncode, missing.stdout) == (1, "no option's name contains 'nothing_like_it'\n")
     assert len(printed().stdout.splitlines()) > 200
+
+
+def test_the_sweep_of_batch_sizes_lets_rate_average_and_validation_follow_the_batch():
+    runs = compose_runs(["sweep=critical_batch_size"])
+    assert len(runs) == len({run.run_name for run in runs}) == 96
+    by_size = {run.batching.batch_size: run for run in runs}
+    assert {size: run.optim.learning_rate for size, run in by_size.items()} == {
+        16: 0.001, 64: 0.002, 128: 0.00282843, 256: 0.004
+    }  # fmt: skip
+    assert {size: run.validation.every for size, run in by_size.items()} == {16: 32, 64: 8, 128: 4, 256: 2}
+    for size, run in by_size.items():
+        assert run.optim.average_decay ** (1024 / size) == pytest.approx(math.exp(-1), rel=1e-4)
+        assert (run.trainer.pairs, run.optim.schedule, run.optim.warmup) == (8192, "constant", 0.0)
+    assert {(run.batching.negatives, run.batching.batch_size): run.parts for run in runs} == {
+        (15, 16): 1, (15, 64): 4, (15, 128): 8, (15, 256): 16, (63, 16): 1, (63, 64): 1, (63, 128): 2, (63, 256): 4
+    }  # fmt: skip
+    assert {run.batching.extra_passages for run in runs} == {0, 48}

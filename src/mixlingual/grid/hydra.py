@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path, PurePath
@@ -25,14 +26,16 @@ CONF_DIR = _PACKAGED_CONF if _PACKAGED_CONF.is_dir() else Path(__file__).parents
 def register() -> None:
     """Makes the schemas and the launchers known to Hydra, under the names that the YAML files list.
 
-    Schemas are stored as plain values: a wrong type then reaches `to_config`, which reports it
-    together with every other mistake, while Hydra itself still refuses an unknown key. The resolver
-    `number` writes 1, 1.0 and 1.00 alike, and `last_parts` the end of a path, for names.
-    `mode` makes every start with a launcher of jobs a multirun, since Hydra asks a launcher in no other.
+    Schemas are stored as plain values: a wrong type then reaches `to_config`, which reports it together with every
+    other mistake, while Hydra itself still refuses an unknown key. The resolver `number` writes 1, 1.0 and 1.00 alike,
+    and `last_parts` the end of a path, for names. `rate_for`, `steps_for` and `decay_for` let options follow the batch
+    size. `mode` makes every start with a launcher of jobs a multirun, since Hydra asks a launcher in no other.
     """
     OmegaConf.register_new_resolver("number", lambda value: f"{float(value):g}", replace=True)
     OmegaConf.register_new_resolver("joined", lambda values: "-".join(values), replace=True)
     OmegaConf.register_new_resolver("last_parts", last_parts, replace=True)
+    for resolver in (rate_for, steps_for, decay_for):
+        OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
     OmegaConf.register_new_resolver("mode", _mode, replace=True)
     # Hydra copies its one store for each cell that it composes, and a hundred times for --help; nothing changes a copy
     ConfigStore.__deepcopy__ = lambda store, _: store  # type: ignore[attr-defined]
@@ -47,6 +50,24 @@ def register() -> None:
     for name, launcher in (("submitit_slurm", SlurmGridLauncher), ("submitit_local", LocalGridLauncher)):
         plugins.register(launcher)  # Hydra's own search does not see what is installed for development
         store.store(group="hydra/launcher", name=name, node=_launcher(launcher.__name__))
+
+
+def rate_for(rate: float, batch_size: int, reference: int) -> float:
+    """Returns a learning rate that grows with the root of the batch size, as fits Adam; `rate` is that of `reference`.
+
+    Its square root rule is that of Malladi et al. 2022 (arXiv 2205.10287).
+    """
+    return float(f"{rate * math.sqrt(batch_size / reference):.6g}")
+
+
+def steps_for(pairs: int, batch_size: int) -> int:
+    """Returns in how many steps so many pairs are seen, at least one."""
+    return max(1, round(pairs / batch_size))
+
+
+def decay_for(pairs: int, batch_size: int) -> float:
+    """Returns the decay of an average whose weights fall to 1 / e over so many pairs, whatever the batch size."""
+    return float(f"{math.exp(-batch_size / pairs):.6g}")
 
 
 def last_parts(checkpoint: str | None, parts: int) -> str:

@@ -99,6 +99,31 @@ def _merging(answer: Estimates) -> Rows:
         )
 
 
+def _critical(answer: Estimates) -> Rows:
+    for found in answer.critical.arms:
+        row: dict[str, Any] = {"set": found.set, **found.arm._asdict(), "target": found.target}
+        row |= {"runs": len(found.reached), "reached": sum(not each.censored for each in found.reached)}
+        if fit := found.fit:
+            row |= {"a": fit.a, "b": fit.b, "deviation": fit.deviation, "anchored": fit.anchored}
+            row |= _ends(critical=fit.critical)
+        yield row
+
+
+def _steps(answer: Estimates) -> Rows:
+    for found in answer.critical.arms:
+        for each in found.reached:
+            row: dict[str, Any] = {"run": each.run, "set": found.set, **each.arm._asdict(), "seed": each.seed}
+            row |= {"batch_size": each.batch_size, "steps": each.steps, "censored": each.censored}
+            yield row | {"pairs": each.steps * each.batch_size, "target": found.target, "noise_scale": each.noise}
+
+
+def _negatives(answer: Estimates) -> Rows:
+    for found in answer.critical.negatives:
+        row: dict[str, Any] = {"model": found.model, "ratio": found.ratio, "draw": found.draw}
+        row |= {"fewer": found.fewer, "more": found.more} | _ends(factor=found.factor)
+        yield row | {"pairs": found.pairs, "left_out": found.left_out}
+
+
 def _debiased(found: Debiasing) -> dict[str, Any]:
     row: dict[str, Any] = {
         "benchmark": found.benchmark,
@@ -234,6 +259,10 @@ TABLES: dict[str, Callable[[Estimates], Iterable[dict[str, Any]]]] = {
     "transfer": lambda answer: map(_told, answer.told),
     "dial": lambda answer: map(_cost, answer.costs),
     "dial_corrections": lambda answer: map(_moved, answer.moved),
+    "critical_batch": _critical,
+    "steps_to_target": _steps,
+    "negatives": _negatives,
+    "kind_draws": lambda answer: map(vars, answer.critical.draws),
     "best_ratios": _best_ratios,
     "slopes": _of_parts(lambda _, part: [vars(part.slope)] if part.slope else []),
     "fronts": _fronts,
@@ -254,8 +283,10 @@ size; `low_all`, `high_all` and p hold together for one benchmark, setting, metr
 correcting a pure ratio after training gains, beside what the mixed ratio gains over it. merging: encoders merged
 between the pure ratios less those trained at the ratio; p is Holm's over the shares of a size and kind. transfer: what
 each size tells about each larger one, at the end and at every budget with validations (`pairs`). dial: what own
-language first costs. dial_corrections: where corrections take encoders beside that. best_ratios: of every size, also of
-utilities of both settings. slopes: of the best ratio on log10 of the weights. fronts: cells by both settings.
-size_by_ratio, components, languages, language_covariates: as the modules of `analysis.statistics` say. gaps: analyses
-that the runs do not allow, and why; it is the last, so that it names the tables that failed.
+language first costs. dial_corrections: where corrections take encoders beside that. critical_batch: how large a batch
+pays, by arm. steps_to_target: of every run. negatives: steps with more negatives over steps with fewer. kind_draws:
+whether a kind for each group of a batch makes larger ones pay. best_ratios: of every size, also of utilities of both
+settings. slopes: of the best ratio on log10 of the weights. fronts: cells by both settings. size_by_ratio, components,
+languages, language_covariates: as the modules of `analysis.statistics` say. gaps: analyses that the runs do not allow,
+and why; it is the last, so that it names the tables that failed.
 """

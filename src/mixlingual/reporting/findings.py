@@ -12,6 +12,7 @@ from mixlingual.analysis.statistics.estimates import Estimates, Measured
 from mixlingual.analysis.statistics.gaps import Attempts, Gap
 from mixlingual.analysis.statistics.response import Interval
 from mixlingual.measures.registry import METRICS, SETTING_TITLES, larger_is_better
+from mixlingual.reporting.critical_batch import critical_findings
 from mixlingual.reporting.dial import dial_findings
 from mixlingual.reporting.labels import short_number
 from mixlingual.reporting.merging import merging_findings
@@ -61,6 +62,7 @@ def findings(answer: Estimates, attempt: Attempts | None = None) -> list[str]:
         "controls and baselines": _paired,
         "corrections after training": _debiased,
         "merging against mixing": merging_findings,
+        "critical batch sizes": critical_findings,
         "own language first as a dial": dial_findings,
         "what small models tell": told_findings,
         "the response to the ratio": shape_findings,

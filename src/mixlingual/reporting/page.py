@@ -88,7 +88,7 @@ def render_page(
         nature: what intervals and tests are over; empty where there are none.
         batches: what the batches of each run held.
         learning: learning curves.
-        drawn: pictures of the differences (effects), of the dial, of small models and of merged encoders.
+        drawn: pictures of the differences (effects), of the dial, of small models, merged encoders and batch sizes.
         payload: what the charts show, from `payload.payload`.
         page: where it will lie, for its links to the folders of the runs.
     """
@@ -113,6 +113,7 @@ def render_page(
         dial=drawn.get("dial", ()),
         small_models=drawn.get("small models", ()),
         merging=drawn.get("merging", ()),
+        batch_sizes=drawn.get("batch sizes", ()),
         curves=any(payload.get("curves", [])),
         launches=read_launches(sweep.folder),
         command=_command(sweep),

@@ -96,6 +96,7 @@ def write_report(sweep: Sweep, output: Path) -> ReportPaths:
         }
 
     def draw_estimates(own: Attempts) -> dict[str, list[Drawn]]:
+        from mixlingual.reporting.critical_batch_picture import critical_batch_picture
         from mixlingual.reporting.dial_pictures import dial_picture, small_models_picture
         from mixlingual.reporting.effect_pictures import effect_pictures
         from mixlingual.reporting.merging_pictures import merging_pictures
@@ -104,6 +105,7 @@ def write_report(sweep: Sweep, output: Path) -> ReportPaths:
         made = {
             "effects": own("Pictures of differences", lambda: effect_pictures(estimates, axes, complete=complete)),
             "dial": own("Picture of the dial", lambda: dial_picture(results, estimates, axes)),
+            "batch sizes": own("Picture of batch sizes", lambda: critical_batch_picture(estimates)),
             "merging": own("Pictures of merged encoders", lambda: merging_pictures(estimates, axes)),
             "small models": own("Picture of small models", lambda: small_models_picture(estimates)),
         }

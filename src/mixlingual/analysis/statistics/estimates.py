@@ -14,6 +14,7 @@ from mixlingual.analysis.read.ratio_axis import RatioAxis
 from mixlingual.analysis.statistics.cells import CellMeans, RunValues
 from mixlingual.analysis.statistics.contrasts import Estimate, Gain, Interaction, Verdict, adjusted
 from mixlingual.analysis.statistics.controls import PairedEffect, Pairs, paired_effects, pairs_of
+from mixlingual.analysis.statistics.critical_batch import CriticalBatches, critical_batches
 from mixlingual.analysis.statistics.debiasing import CorrectedScores, Debiasing, corrected_scores, debiasing
 from mixlingual.analysis.statistics.dial import POOL, PREFERENCE, RELEVANCE, Cost, Dial, Moved, costs, moved
 from mixlingual.analysis.statistics.effects import UNTRAINED, Effects, ratio_effects, untrained_effects
@@ -114,6 +115,8 @@ class Estimates:
     """Where corrections after training take encoders, beside the dial."""
     merging: tuple[Merging, ...] = ()
     """Merged encoders less those trained at the ratio."""
+    critical: CriticalBatches = field(default_factory=CriticalBatches)
+    """How large a batch pays."""
     differences: dict[str, dict[str, tuple[str, str]]] = field(default_factory=dict)
     """Kind of controls -> option -> (its value there, on the ratio axis)."""
     reference: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -191,6 +194,8 @@ def analyse(
         merging=tuple(
             (merged and attempt("Merging against mixing", lambda: merging(merged, axis, config, PRIMARY))) or ()
         ),
+        critical=attempt("Critical batch sizes", lambda: critical_batches(sweep, config.level, attempt))
+        or CriticalBatches(),
         differences=pairs.differences,
         reference=sweep.reference,
         left_out=scores.left_out

@@ -117,6 +117,7 @@ def evaluate_encoder(
     unit: str = "sentence",
     shared_ids: bool | None = None,
     cutoffs: Sequence[int] = (),
+    text: Mapping[str, Any] | None = None,
     similarity: str | None = None,
     embeddings: str | Path | None = None,
     search_memory: int = 1024,
@@ -140,6 +141,7 @@ def evaluate_encoder(
         unit: what a candidate of MLQA-R and XQuAD-R is: sentence, sentence_in_context or paragraph.
         shared_ids: whether the same id in several languages of a benchmark of your own is the same text translated.
         cutoffs: further depths k of ndcg@k and r@k.
+        text: options of `evaluation.text`, as {"transliterate": "uroman", "side": "query"}; None: texts as they are.
         similarity: cosine scales embeddings to length 1, dot takes them as they are; None: as a SentenceTransformer
             says, else dot.
         embeddings: folder that keeps the encoded passages of judged benchmarks, for an encoder from a folder or the
@@ -158,6 +160,7 @@ def evaluate_encoder(
         unit=unit,
         shared_ids=shared_ids,
         cutoffs=list(cutoffs),
+        text=dict(text or {}),
         search_memory=search_memory,
         embeddings=embeddings and str(embeddings),
     )

@@ -545,6 +545,27 @@ class TrainerConfig:
 
 
 @dataclass
+class TextConfig:
+    """In which form the texts of benchmarks are read."""
+
+    normalize: str = option(
+        "none", "Texts are normalised so (Unicode): nfkc makes one of signs that look alike.",
+        choices=("none", "nfc", "nfkc"),
+    )  # fmt: skip
+    transliterate: str = option(
+        "none", "uroman writes texts in Latin letters without accents; it needs mixlingual[text].",
+        choices=("none", "uroman"),
+    )  # fmt: skip
+    languages: list[str] | None = option(None, "Texts in these languages are changed. Null changes all.")
+    side: str = option(
+        "query",
+        "Questions are changed, or passages, or both.",
+        choices=("query", "passage", "both"),
+    )
+    keep_original: bool = option(False, "A transliterated text follows the original in place of replacing it.")
+
+
+@dataclass
 class EvaluationConfig:
     """Zero-shot retrieval benchmarks and how their texts are encoded."""
 
@@ -572,6 +593,7 @@ class EvaluationConfig:
         computed=False,
     )
     languages: list[str] | None = option(None, "The languages to evaluate. Null evaluates all of each benchmark.")
+    text: TextConfig = section(TextConfig)
     unit: str = option(
         "sentence",
         "A candidate of MLQA-R and XQuAD-R is one sentence; or the sentence, then a line break and its paragraph, "

@@ -10,6 +10,7 @@ from mixlingual.data.sources.atlas import atlas_corpus
 from mixlingual.data.sources.custom import load_custom
 from mixlingual.data.sources.pair_corpus import load_pairs
 from mixlingual.data.sources.parallel import load_parallel
+from mixlingual.data.text import check_text, rewritten
 from mixlingual.records import AnyBenchmark, ParallelCorpus
 
 
@@ -30,6 +31,7 @@ def load_benchmarks(config: EvaluationConfig) -> list[AnyBenchmark]:
     Raises:
         DataError: a benchmark is missing or malformed, or lacks a wanted language.
     """
+    check_text(config.text)
     return [load_benchmark(name, config) for name in dict.fromkeys(config.benchmarks)]
 
 
@@ -38,13 +40,13 @@ def load_benchmark(name: str, config: EvaluationConfig) -> AnyBenchmark:
 
     Args:
         name: one of `config.schema.BENCHMARKS`, or of `config.custom`.
-        config: says where its files lie, which languages are wanted and what a candidate is.
+        config: says where its files lie, which languages are wanted, what a candidate is and how texts are written.
 
     Raises:
         DataError: as `load_benchmarks`.
     """
     if name in config.custom:
-        return load_custom(name, Path(config.custom[name]).expanduser(), config)
-    module = importlib.import_module(f"mixlingual.data.benchmarks.{name}")
-    benchmark: AnyBenchmark = module.load(config)
-    return benchmark
+        benchmark = load_custom(name, Path(config.custom[name]).expanduser(), config)
+    else:
+        benchmark = importlib.import_module(f"mixlingual.data.benchmarks.{name}").load(config)
+    return rewritten(benchmark, config.text)

@@ -16,7 +16,7 @@ import psutil
 from mixlingual.batches.pools import make_sampler
 from mixlingual.config.devices import DEVICES, USUAL, Device
 from mixlingual.config.identity import to_plain, written_out
-from mixlingual.config.schema import DataConfig, EvaluationConfig, ModelConfig, TrainConfig
+from mixlingual.config.schema import DataConfig, EvaluationConfig, ModelConfig, TextConfig, TrainConfig
 from mixlingual.data.development import development_sets, untrained
 from mixlingual.data.registry import load_benchmark, load_corpus
 from mixlingual.files import cache_dir, read_object, written_whole
@@ -198,13 +198,16 @@ class Preflight:
         parts = [to_plain(run.validation), to_plain(run.evaluation), corpus.fingerprint]
         key = "development" + json.dumps(parts, sort_keys=True)
         if key not in self._kept:
-            self._kept[key] = [one.size for one in development_sets(run, corpus)]
+            as_written = dataclasses.replace(
+                run, evaluation=dataclasses.replace(run.evaluation, text=TextConfig())
+            )  # of the same number
+            self._kept[key] = [one.size for one in development_sets(as_written, corpus)]
         return self._kept[key]  # type: ignore[no-any-return]
 
     def _benchmark(self, name: str, config: EvaluationConfig) -> Size:
         key = f"benchmark{name}" + json.dumps(to_plain(config), sort_keys=True)
         if key not in self._kept:
-            self._kept[key] = load_benchmark(name, config).size
+            self._kept[key] = load_benchmark(name, dataclasses.replace(config, text=TextConfig())).size
         return self._kept[key]  # type: ignore[no-any-return]
 
 

@@ -36,9 +36,7 @@ def critical_batch_picture(estimates: Estimates) -> list[Picture]:
                 for each in own:
                     place = kinds.index((each.arm.ratio, each.arm.draw))
                     _draw(panel, each, *look("viridis", place, len(kinds), 0.8))
-                panel.set_title(
-                    f"{model}, {negatives} negatives" + (f"\nto a loss of {own[0].target:.2f}" if own else "")
-                )
+                panel.set_title(f"{model}, {negatives} negatives")
                 panel.set_xscale("log", base=2)
                 panel.set_yscale("log", base=2)
                 panel.set_xlabel("batch size (pairs)")
@@ -58,7 +56,8 @@ def critical_batch_picture(estimates: Estimates) -> list[Picture]:
         figure.suptitle(title, fontsize=9.5)
     caption = (
         "A mark is a run. Along a straight line down, twice the batch halves the steps; where a curve turns level, "
-        "larger batches no longer pay. Hollow: the run ended before it reached the target, which would be above."
+        "larger batches no longer pay. Hollow: the run ended before it reached the target, which would be above. Each "
+        "ratio has a target of its own."
     )
     told = [
         f"{e.arm.model}, {e.arm.negatives} negatives, ratio {e.arm.ratio:g}: {e.fit.critical.value:.0f} pairs"

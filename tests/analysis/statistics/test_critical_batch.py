@@ -52,18 +52,19 @@ def test_the_papers_numbers_give_the_papers_critical_batch():
     assert fit.critical.value + 1.2 * 256 == pytest.approx(745.3, rel=0.01)
 
 
-@pytest.mark.parametrize("pairs", [math.inf, 12_000])
+@pytest.mark.parametrize("pairs", [math.inf, 12_000, 9_300])
 def test_intervals_cover_the_truth(pairs):
-    """With 12,000 pairs, runs of the largest batch need about 11,500 and some are censored."""
+    """The two largest batches need about 11,500 and 9,000 pairs: some, then most of their runs are censored."""
     truth, covered, censored = 0.2 * 6400 / 20, 0, 0
-    tries = 200 if math.isinf(pairs) else 60
+    tries = {math.inf: 200, 12_000: 60, 9_300: 25}[pairs]
     for seed in range(tries):
         own = runs(20.0, 6400.0, deviation=0.08, pairs=pairs, seed=seed)
         censored += sum(each.censored for each in own)
         found = fit_arm(own, 0.95).critical
         covered += found.low < truth < found.high
     assert bool(censored) is math.isfinite(pairs)
-    assert 0.90 <= covered / tries <= 0.995
+    assert covered / tries >= 0.90
+    assert covered / tries <= 0.99 or censored, "wider than need be where all runs tell"
 
 
 def test_censored_runs_count_as_slower_than_they_ran():
@@ -84,9 +85,9 @@ def test_an_interval_is_open_where_no_batch_was_too_large():
 
 
 def test_too_few_runs_are_refused():
-    with pytest.raises(NotPossibleError, match="3 runs of 3 batch sizes"):
+    with pytest.raises(NotPossibleError, match="3 runs of 3 batch sizes, of 3"):
         fit_arm(runs(20.0, 6400.0, seeds=1, sizes=SIZES[:3]), 0.95)
-    with pytest.raises(NotPossibleError, match="8 runs of 2 batch sizes"):
+    with pytest.raises(NotPossibleError, match="8 runs of 2 batch sizes, of 2"):
         fit_arm(runs(20.0, 6400.0, seeds=4, sizes=SIZES[:2]), 0.95)
 
 
@@ -99,7 +100,7 @@ def test_the_target_is_passed_between_two_points():
 
 
 def write_run(sweep, model, size, negatives, ratio, seed, steps, *, granularity="batch"):
-    """A run whose loss over the pool falls by e on a straight line to 3 at so many steps, and on."""
+    """A run whose loss over the pool falls from 3 towards 2, by all but 1 / e of it at so many steps."""
     config = TrainConfig(
         sweep_name=sweep.name,
         run_name=f"{model}_b{size}_k{negatives}_r{ratio:g}_{granularity}_s{seed}",
@@ -109,8 +110,8 @@ def write_run(sweep, model, size, negatives, ratio, seed, steps, *, granularity=
     )
     last = 12288 // size
     points = [
-        {"step": step, "pairs": step * size, "value": 0.5, "held_out/pool_loss": 4.0 - step / steps}
-        for step in sorted({max(1, last * part // 16) for part in range(1, 17)})
+        {"step": step, "pairs": step * size, "value": 0.5, "held_out/pool_loss": 2.0 + math.exp(-step / steps)}
+        for step in sorted({max(1, last * part // 200) for part in range(1, 201)})
     ]
     probes = {"noise_scale_mono": 100.0, "noise_scale_cross": 300.0}
     return write_result(sweep / config.run_name, result_of(config, validation={"points": points}, probes=probes))
@@ -148,7 +149,7 @@ def test_a_sweep_on_disk_gives_its_truth(answer):
     for value in answer.critical.negatives:
         assert value.factor.low < 2 / 3 < value.factor.high
         assert value.pairs + value.left_out == 8
-        assert value.pairs >= 5
+        assert value.pairs >= 4
 
 
 def test_the_report_says_and_draws_it(answer, sweep, tmp_path):

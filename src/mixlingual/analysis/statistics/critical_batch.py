@@ -25,6 +25,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -40,7 +41,7 @@ from mixlingual.records import is_number
 
 TARGET = "pool_loss"
 REACHED = 0.9
-"""Of the runs of a size, so many reach its target."""
+"""Of the runs of a size and ratio, so many reach their target."""
 
 EXCESS = 0.2
 """Of steps over the ideal ones, at the critical batch size."""
@@ -144,7 +145,8 @@ class CriticalBatches:
 def critical_batches(sweep: Sweep, level: float, attempt: Attempts) -> CriticalBatches:
     """That of a sweep; empty where it does not vary the batch size with a set number of negatives.
 
-    The target of a size is the loss that nine of ten of its runs reached.
+    The target of a size and ratio is the loss that nine of ten of its runs reached: ratios differ in what they can
+    reach, and only arms of one ratio are compared.
 
     Args:
         sweep: as read from its folder.
@@ -157,18 +159,18 @@ def critical_batches(sweep: Sweep, level: float, attempt: Attempts) -> CriticalB
     found: list[CriticalBatch] = []
     draws: list[DrawTest] = []
     values: list[NegativesValue] = []
-    for name in sorted({name for run in runs for name in _curves(run)}):
-        for model in dict.fromkeys(run.point.model for run in runs if run.point):
-            own = [run for run in runs if run.point and run.point.model == model and name in _curves(run)]
-            target = float(np.quantile([min(loss for _, loss in _curves(run)[name]) for run in own], REACHED))
-            reached = [_reached(run, name, target) for run in own]
-            for arm in sorted({each.arm for each in reached}):
-                here = tuple(each for each in reached if each.arm == arm)
-                label = f"{name}, {model}, {arm.negatives} negatives, ratio {arm.ratio:g}, a kind for each {arm.draw}"
-                fit = attempt(f"{label}: critical batch size", lambda here=here: fit_arm(here, level))  # type: ignore[misc]
-                found.append(CriticalBatch(arm, name, target, here, fit))
-            draws += _draw_tests(reached)
-            values += _negatives_values(reached, level)
+    places = {(name, run.point.model, run.point.ratio) for run in runs for name in _curves(run) if run.point}
+    for name, model, ratio in sorted(places):
+        own = [r for r in runs if r.point and (r.point.model, r.point.ratio) == (model, ratio) and name in _curves(r)]
+        target = float(np.quantile([min(loss for _, loss in _curves(run)[name]) for run in own], REACHED))
+        reached = [_reached(run, name, target) for run in own]
+        for arm in sorted({each.arm for each in reached}):
+            here = tuple(each for each in reached if each.arm == arm)
+            label = f"{name}, {model}, {arm.negatives} negatives, ratio {ratio:g}, a kind for each {arm.draw}"
+            fit = attempt(f"{label}: critical batch size", partial(fit_arm, here, level))
+            found.append(CriticalBatch(arm, name, target, here, fit))
+        draws += _draw_tests(reached)
+        values += _negatives_values(reached, level)
     return CriticalBatches(tuple(found), tuple(draws), tuple(values))
 
 
@@ -276,13 +278,16 @@ def fit_arm(reached: Sequence[Reached], level: float) -> Fit:
         level: of the interval.
 
     Raises:
-        NotPossibleError: fewer than three batch sizes, or than four runs, reached the target.
+        NotPossibleError: there are fewer than three batch sizes, or fewer than two of them, or than four runs, reached
+            the target.
     """
-    sizes = {each.batch_size for each in reached if not each.censored}
+    sizes = {each.batch_size for each in reached}
+    there = {each.batch_size for each in reached if not each.censored}
     number = sum(not each.censored for each in reached)
-    if len(sizes) < 3 or number < 4:
+    if len(sizes) < 3 or len(there) < 2 or number < 4:
         raise NotPossibleError(
-            f"{number} runs of {len(sizes)} batch sizes reached the target; it takes 4 runs of 3 sizes"
+            f"{number} runs of {len(there)} batch sizes, of {len(sizes)}, reached the target; it takes 4 runs of 2 "
+            "sizes, of 3"
         )
     data = _Data.of(reached)
     low, high = math.log(data.batch.min() / _WIDEST), math.log(data.batch.max() * _WIDEST)

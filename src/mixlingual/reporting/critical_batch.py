@@ -22,10 +22,10 @@ def critical_findings(answer: Estimates) -> Iterator[str]:
             f"in place of one for the step, the critical batch size is {test.factor:.2g} times as large (two-sided p "
             f"{p_value(test.p)}). A larger one was predicted: steps of one kind have noise that no batch size removes."
         )
-    for value in answer.critical.negatives:
-        arm = Arm(value.model, value.more, value.ratio, value.draw)
+    for value in answer.critical.same_batches:
+        other = f"{value.other.negatives}" if value.other.draw == value.arm.draw else "one for the step"
         yield (
-            f"{where(arm)} in place of {value.fewer}, at the same batch: {interval(value.factor, 2)} times the steps, "
+            f"{where(value.arm)}, in place of {other}, at the same batch: {interval(value.factor, 2)} times the steps, "
             f"over {value.pairs} pairs of runs"
             + (f"; {value.left_out} more did not both reach the target." if value.left_out else ".")
         )

@@ -117,10 +117,10 @@ def _steps(answer: Estimates) -> Rows:
             yield row | {"pairs": each.steps * each.batch_size, "target": found.target, "noise_scale": each.noise}
 
 
-def _negatives(answer: Estimates) -> Rows:
-    for found in answer.critical.negatives:
-        row: dict[str, Any] = {"model": found.model, "ratio": found.ratio, "draw": found.draw}
-        row |= {"fewer": found.fewer, "more": found.more} | _ends(factor=found.factor)
+def _same_batches(answer: Estimates) -> Rows:
+    for found in answer.critical.same_batches:
+        row: dict[str, Any] = found.arm._asdict()
+        row |= {"other_negatives": found.other.negatives, "other_draw": found.other.draw} | _ends(factor=found.factor)
         yield row | {"pairs": found.pairs, "left_out": found.left_out}
 
 
@@ -261,7 +261,7 @@ TABLES: dict[str, Callable[[Estimates], Iterable[dict[str, Any]]]] = {
     "dial_corrections": lambda answer: map(_moved, answer.moved),
     "critical_batch": _critical,
     "steps_to_target": _steps,
-    "negatives": _negatives,
+    "same_batches": _same_batches,
     "kind_draws": lambda answer: map(vars, answer.critical.draws),
     "best_ratios": _best_ratios,
     "slopes": _of_parts(lambda _, part: [vars(part.slope)] if part.slope else []),
@@ -284,9 +284,9 @@ correcting a pure ratio after training gains, beside what the mixed ratio gains 
 between the pure ratios less those trained at the ratio; p is Holm's over the shares of a size and kind. transfer: what
 each size tells about each larger one, at the end and at every budget with validations (`pairs`). dial: what own
 language first costs. dial_corrections: where corrections take encoders beside that. critical_batch: how large a batch
-pays, by arm. steps_to_target: of every run. negatives: steps with more negatives over steps with fewer. kind_draws:
-whether a kind for each group of a batch makes larger ones pay. best_ratios: of every size, also of utilities of both
-settings. slopes: of the best ratio on log10 of the weights. fronts: cells by both settings. size_by_ratio, components,
-languages, language_covariates: as the modules of `analysis.statistics` say. gaps: analyses that the runs do not allow,
-and why; it is the last, so that it names the tables that failed.
+pays, by arm. steps_to_target: of every run. same_batches: steps of an arm over those of another at the same batches.
+kind_draws: whether a kind for each group of a batch makes larger ones pay. best_ratios: of every size, also of
+utilities of both settings. slopes: of the best ratio on log10 of the weights. fronts: cells by both settings.
+size_by_ratio, components, languages, language_covariates: as the modules of `analysis.statistics` say. gaps: analyses
+that the runs do not allow, and why; it is the last, so that it names the tables that failed.
 """

@@ -146,17 +146,22 @@ def test_a_sweep_on_disk_gives_its_truth(answer):
     tests = {test.negatives: test for test in answer.critical.draws}
     assert tests[15].factor == pytest.approx(5, rel=0.3)
     assert tests[15].p < 0.001
-    for value in answer.critical.negatives:
+    more = [value for value in answer.critical.same_batches if value.other.negatives == 15 != value.arm.negatives]
+    assert len(more) == 3
+    for value in more:
         assert value.factor.low < 2 / 3 < value.factor.high
         assert value.pairs + value.left_out == 8
         assert value.pairs >= 4
+    groups = [value for value in answer.critical.same_batches if value.other.draw == "step" != value.arm.draw]
+    assert [(value.arm.negatives, value.arm.ratio) for value in groups] == [(15, 0.5), (63, 0.5)]
+    assert all(value.factor.value < 1 for value in groups)
 
 
 def test_the_report_says_and_draws_it(answer, sweep, tmp_path):
     said = " ".join(findings(answer))
     assert "m, ratio 0, 15 negatives: batches of up to " in said
     assert "with a kind for each group of a batch, in place of one for the step" in said
-    assert "m, ratio 0, 63 negatives in place of 15, at the same batch: 0.6" in said
+    assert "m, ratio 0, 63 negatives, in place of 15, at the same batch: 0.6" in said
     (picture,) = critical_batch_picture(answer)
     assert len(picture.figure.axes) == 2
     report = write_report(read_sweep(sweep), tmp_path / "report")

@@ -118,16 +118,14 @@ class DrawTest:
 
 
 @dataclass(frozen=True)
-class NegativesValue:
-    """What more negatives save at the same batches."""
+class SameBatch:
+    """What an arm needs of the steps that another one needs, at the same batches."""
 
-    model: str
-    ratio: float
-    draw: str
-    fewer: int
-    more: int
+    arm: Arm
+    other: Arm
+    """It differs in the number of negatives, or in the way to draw kinds."""
     factor: Interval
-    """Steps with more, over steps with fewer; the mean of logarithms over batches and seeds that both reached."""
+    """Steps of the arm, over steps of the other; the mean of logarithms over batches and seeds that both reached."""
     pairs: int
     left_out: int
     """Batches and seeds of which one or both did not reach the target."""
@@ -139,7 +137,7 @@ class CriticalBatches:
 
     arms: tuple[CriticalBatch, ...] = ()
     draws: tuple[DrawTest, ...] = ()
-    negatives: tuple[NegativesValue, ...] = ()
+    same_batches: tuple[SameBatch, ...] = ()
 
 
 def critical_batches(sweep: Sweep, level: float, attempt: Attempts) -> CriticalBatches:
@@ -158,7 +156,7 @@ def critical_batches(sweep: Sweep, level: float, attempt: Attempts) -> CriticalB
         return CriticalBatches()
     found: list[CriticalBatch] = []
     draws: list[DrawTest] = []
-    values: list[NegativesValue] = []
+    values: list[SameBatch] = []
     places = {(name, run.point.model, run.point.ratio) for run in runs for name in _curves(run) if run.point}
     for name, model, ratio in sorted(places):
         own = [r for r in runs if r.point and (r.point.model, r.point.ratio) == (model, ratio) and name in _curves(r)]
@@ -170,7 +168,7 @@ def critical_batches(sweep: Sweep, level: float, attempt: Attempts) -> CriticalB
             fit = attempt(f"{label}: critical batch size", partial(fit_arm, here, level))
             found.append(CriticalBatch(arm, name, target, here, fit))
         draws += _draw_tests(reached)
-        values += _negatives_values(reached, level)
+        values += _same_batches(reached, level)
     return CriticalBatches(tuple(found), tuple(draws), tuple(values))
 
 
@@ -356,19 +354,23 @@ def _draw_test(arm: Arm, step: Sequence[Reached], group: Sequence[Reached]) -> D
     )  # fmt: skip
 
 
-def _negatives_values(reached: Sequence[Reached], level: float) -> Iterator[NegativesValue]:
-    counts = sorted({each.arm.negatives for each in reached})
-    for fewer, more in pairwise(counts):
-        for arm in sorted({each.arm for each in reached if each.arm.negatives == fewer}):
-            sides = [
-                {(each.batch_size, each.seed): each for each in reached if each.arm == arm._replace(negatives=count)}
-                for count in (fewer, more)
-            ]
-            both = [(sides[0][place], sides[1][place]) for place in sides[0].keys() & sides[1].keys()]
-            logs = [math.log(b.steps / a.steps) for a, b in both if not (a.censored or b.censored)]
-            if len(logs) > 1:
-                mean, error = fmean(logs), float(np.std(logs, ddof=1)) / math.sqrt(len(logs))
-                half = quantile(level, len(logs) - 1) * error
-                factor = Interval(*(math.exp(end) for end in (mean, mean - half, mean + half)))
-                left = len(both) - len(logs)
-                yield NegativesValue(arm.model, arm.ratio, arm.draw, fewer, more, factor, len(logs), left)
+def _same_batches(reached: Sequence[Reached], level: float) -> Iterator[SameBatch]:
+    """More negatives in place of the next fewer, and a kind for each group in place of one for the step."""
+    arms = sorted({each.arm for each in reached})
+    counts = sorted({arm.negatives for arm in arms})
+    compared = [
+        (arm._replace(negatives=more), arm)
+        for fewer, more in pairwise(counts)
+        for arm in arms
+        if arm.negatives == fewer
+    ]
+    compared += [(arm, arm._replace(draw="step")) for arm in arms if arm.draw == "group"]
+    for pair in compared:
+        own, other = ({(e.batch_size, e.seed): e for e in reached if e.arm == arm} for arm in pair)
+        both = [(own[place], other[place]) for place in own.keys() & other.keys()]
+        logs = [math.log(a.steps / b.steps) for a, b in both if not (a.censored or b.censored)]
+        if len(logs) > 1:
+            mean, error = fmean(logs), float(np.std(logs, ddof=1)) / math.sqrt(len(logs))
+            half = quantile(level, len(logs) - 1) * error
+            factor = Interval(*(math.exp(end) for end in (mean, mean - half, mean + half)))
+            yield SameBatch(*pair, factor, len(logs), len(both) - len(logs))

@@ -165,3 +165,13 @@ def test_a_report_leaves_no_statistics_of_an_earlier_one(tmp_path):
     assert not stale.exists()
     assert (stale.parent / "notes.csv").exists()
     assert (stale.parent / "statistics_contrasts.csv").exists()
+
+
+def test_many_runs_that_are_left_out_for_one_reason_are_counted(answer):
+    several = replace(answer, left_out={f"r{n}": "why" for n in range(15)} | {"other": "another"})
+    said = [sentence for sentence in findings(several) if sentence.startswith("Not, or not all")]
+    names = ", ".join(f"r{n}" for n in range(12))
+    assert said == [
+        f"Not, or not all, in the statistics: {names} and 3 more: why.",
+        "Not, or not all, in the statistics: other: another.",
+    ]

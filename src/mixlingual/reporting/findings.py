@@ -80,7 +80,12 @@ def _left_out(answer: Estimates) -> Iterator[str]:
     for run, reason in answer.left_out.items():
         by_reason.setdefault(reason, []).append(run)
     for reason, runs in by_reason.items():
-        yield f"Not, or not all, in the statistics: {', '.join(runs)}: {reason}."
+        more = f" and {len(runs) - _MOST_NAMED} more" if len(runs) > _MOST_NAMED else ""
+        yield f"Not, or not all, in the statistics: {', '.join(runs[:_MOST_NAMED])}{more}: {reason}."
+
+
+_MOST_NAMED = 12
+"""So many runs of one reason are named in a sentence."""
 
 
 def gap_sentences(gaps: Iterable[Gap]) -> Iterator[str]:
